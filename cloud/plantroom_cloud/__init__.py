@@ -1,0 +1,1 @@
+"""The cloud service: ingest, store, meaning, publishing, REST."""

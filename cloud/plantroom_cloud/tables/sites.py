@@ -1,0 +1,84 @@
+"""Sites and what stands in them: gateways, devices, points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from plantroom_cloud.tables.base import Base, Big, BigKey, Micros, Tenant
+
+
+class Site(Tenant, Base):
+    """A building or plant; the time-zone unit."""
+
+    __tablename__ = "site"
+    __table_args__ = (UniqueConstraint("company_id", "slug"),)
+
+    id: Mapped[BigKey]
+    slug: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(200))
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    created_us: Mapped[Micros]
+
+
+class Gateway(Tenant, Base):
+    """One edge agent; its id is the common name of its certificate."""
+
+    __tablename__ = "gateway"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), index=True)
+    name: Mapped[str] = mapped_column(String(200))
+    created_us: Mapped[Micros]
+    certificate_serial: Mapped[str] = mapped_column(String(64), default="")
+    online: Mapped[bool] = mapped_column(default=False)
+    seen_us: Mapped[Micros | None]
+    agent_version: Mapped[str] = mapped_column(String(64), default="")
+    report: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    """Counters of the last state message."""
+
+
+class Device(Tenant, Base):
+    """A thing a driver addresses."""
+
+    __tablename__ = "device"
+    __table_args__ = (UniqueConstraint("gateway_id", "key"),)
+
+    id: Mapped[BigKey]
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), index=True)
+    gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"))
+    key: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Text)
+    protocol: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(Text, default="")
+    vendor: Mapped[str] = mapped_column(Text, default="")
+    model: Mapped[str] = mapped_column(Text, default="")
+    description: Mapped[str] = mapped_column(Text, default="")
+
+
+class Point(Tenant, Base):
+    """One readable value of a device; the id is stable for ever."""
+
+    __tablename__ = "point"
+    __table_args__ = (
+        UniqueConstraint("gateway_id", "key"),
+        Index("ix_point_site_name", "site_id", "name"),
+    )
+
+    id: Mapped[BigKey]
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"))
+    gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"))
+    device_id: Mapped[int] = mapped_column(Big, ForeignKey("device.id"), index=True)
+    key: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(Text, default="")
+    unit: Mapped[str] = mapped_column(Text, default="")
+    object_type: Mapped[str] = mapped_column(Text, default="")
+    states: Mapped[list[str]] = mapped_column(JSON, default=list)
+    writable: Mapped[bool | None]
+    hints: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    """What the device's profile knows: equip_class, point_class, enos."""
+    changed_us: Mapped[Micros]
+    """When the description last changed; the mapper looks at what is newer than its result."""

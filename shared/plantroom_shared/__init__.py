@@ -1,0 +1,1 @@
+"""What the edge agent and the cloud service both speak; depends on neither."""
