@@ -49,7 +49,7 @@ class MqttSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8883, ge=1, le=65535)
-    version: str = Field(default="auto", pattern=r"\A(auto|5|3\.1\.1)\Z")
+    version: str = Field(default="auto", pattern=r"^(auto|5|3\.1\.1)$")
 
 
 class CloudSettings(BaseSettings):

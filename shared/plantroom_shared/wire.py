@@ -34,7 +34,7 @@ MAX_RANGES = 64
 STREAMS = ("tel", "evt")
 
 Stream = Literal["tel", "evt"]
-Epoch = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{16}\Z")]
+Epoch = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Seq = Annotated[int, Field(ge=1, lt=2**63)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Span = tuple[Count, Count]

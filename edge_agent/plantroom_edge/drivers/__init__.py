@@ -23,7 +23,7 @@ class BusConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9._-]+\Z")
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     """Names the bus in messages and metrics."""
     driver: str
 
