@@ -1,0 +1,171 @@
+"""The publishing job: one loop per company and platform, none of which stops another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy.exc import DBAPIError
+
+from plantroom_cloud.config import CloudSettings
+from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.publishing.publishers import PublisherSpec, publishers
+from plantroom_cloud.publishing.repository import (
+    PublishingRepository,
+    company_id_of,
+    enabled_targets,
+)
+from plantroom_cloud.publishing.worker import OutboxWorker, TakenElsewhere
+from plantroom_cloud.supervise import cancelled, keep_running
+from plantroom_shared.clock import Clock
+from plantroom_shared.errors import Rejected, Unavailable
+
+log = logging.getLogger(__name__)
+
+IDLE: Final = 1.0
+"""Seconds between two looks at an empty outbox."""
+GRACE: Final = 5.0
+"""Seconds that a round under way may take to end when the process is told to stop."""
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 60.0
+
+
+async def ensure_targets(database: Database, settings: CloudSettings) -> set[str]:
+    """Make the targets of the settings known, so that ingest fills their outbox; stop the others.
+
+    Returns:
+        Slugs of companies that the settings name and the database does not know (yet).
+
+    Raises:
+        ConfigError: the settings contradict themselves.
+    """
+    missing: set[str] = set()
+    for kind, spec in publishers:
+        wanted = spec.targets(settings)
+        async with database.write() as session:
+            for company_id, slug in (await enabled_targets(session, kind)).items():
+                if slug not in wanted:
+                    repository = PublishingRepository(session, Scope(company_id))
+                    await repository.set_target(kind, enabled=False)
+            for slug in wanted:
+                company_id_now = await company_id_of(session, slug)
+                if company_id_now is None:
+                    missing.add(slug)
+                    continue
+                repository = PublishingRepository(session, Scope(company_id_now))
+                await repository.set_target(kind, enabled=True)
+    return missing
+
+
+async def run(database: Database, settings: CloudSettings, clock: Clock) -> None:
+    """Publish for ever what the outbox holds, to every target of the settings.
+
+    Raises:
+        ConfigError: the settings contradict themselves; raised before anything runs.
+    """
+    await ensure_targets(database, settings)
+    async with asyncio.TaskGroup() as tasks:
+        for kind, spec in publishers:
+            for slug, params in spec.targets(settings).items():
+                serve = partial(
+                    _serve, kind, slug, spec, params,
+                    database=database, clock=clock, settings=settings,
+                )  # fmt: skip
+                name = f"publish {kind} {slug}"
+                tasks.create_task(keep_running(name, serve), name=name)
+        await asyncio.Event().wait()  # also where there is nobody to publish for
+
+
+async def _serve(
+    kind: str,
+    slug: str,
+    spec: PublisherSpec,
+    params: Any,
+    *,
+    database: Database,
+    settings: CloudSettings,
+    clock: Clock,
+) -> None:
+    """Publish one company's outbox to one platform."""
+    scope = Scope(await _company(database, settings, slug))
+    publisher = spec.open(database, scope, params, clock)
+    try:
+        worker = OutboxWorker(
+            database, scope, kind, publisher, clock, mapping_wait=spec.mapping_wait(params)
+        )
+        await _loop(worker, database, scope, kind, slug)
+    finally:
+        await publisher.close()
+
+
+async def _company(database: Database, settings: CloudSettings, slug: str) -> int:
+    """Return the company's id, as soon as there is such a company."""
+    warned = False
+    while True:
+        async with database.read() as session:
+            company_id = await company_id_of(session, slug)
+        if company_id is not None:
+            if warned:
+                await ensure_targets(database, settings)
+            return company_id
+        if not warned:
+            log.warning("no company to publish for yet", extra={"company": slug})
+            warned = True
+        await asyncio.sleep(IDLE)
+
+
+async def _loop(
+    worker: OutboxWorker, database: Database, scope: Scope, kind: str, slug: str
+) -> None:
+    """Publish round by round; say once that the platform is away, once that it is back."""
+    failures = 0
+    while True:
+        try:
+            busy = await _whole_round(worker)
+        except TakenElsewhere as error:
+            log.info("published elsewhere", extra={"company": slug, "why": str(error)})
+            busy = True
+        except (Unavailable, Rejected, DBAPIError) as error:
+            failures += 1
+            if failures == 1:
+                log.warning("publishing waits", extra={"company": slug, "why": str(error)})
+            await _count_retry(database, scope, kind)
+            await asyncio.sleep(wait_after(failures, error))
+            continue
+        if failures:
+            log.info("publishing goes on", extra={"company": slug, "after": failures})
+            failures = 0
+        if not busy:
+            await asyncio.sleep(IDLE)
+
+
+async def _whole_round(worker: OutboxWorker) -> bool:
+    """Do one round, and end it also when told to stop: what a platform has taken is counted."""
+    doing = asyncio.ensure_future(worker.round())
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait({doing}, timeout=GRACE)
+        await cancelled(doing)
+        raise
+
+
+async def _count_retry(database: Database, scope: Scope, kind: str) -> None:
+    try:
+        async with database.write() as session:
+            await PublishingRepository(session, scope).count({f"{kind}.retries": 1})
+    except DBAPIError:
+        log.debug("the retry is not counted: the database is away as well")
+
+
+def wait_after(failures: int, error: Exception) -> float:
+    """Return seconds to wait after the `failures`-th failure in a row.
+
+    Full jitter up to a minute; never less than the platform has asked for.
+    """
+    ceiling = min(_FIRST_WAIT * 2 ** min(failures - 1, 16), _LONGEST_WAIT)
+    asked = getattr(error, "retry_after", None) or 0.0
+    return max(random.uniform(0.0, ceiling), asked)

@@ -1,0 +1,151 @@
+"""Publishes to EnOS over its HTTP integration channel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plantroom_cloud.config import CloudSettings, EnosTarget
+from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.publishing.enos.delivery import Delivered, Delivery
+from plantroom_cloud.publishing.enos.equipment import REFUSED_FOR, Equipment
+from plantroom_cloud.publishing.enos.gateway import Gateway
+from plantroom_cloud.publishing.enos.messages import Posted
+from plantroom_cloud.publishing.enos.models import model_point
+from plantroom_cloud.publishing.enos.values import ModelPoint, Source, is_raw, to_model
+from plantroom_cloud.publishing.plan import Plan
+from plantroom_cloud.publishing.publishers import (
+    MappedValue,
+    PublisherSpec,
+    Receipt,
+    publishers,
+)
+from plantroom_shared.clock import Clock
+from plantroom_shared.errors import ConfigError, Rejected, Unavailable
+from plantroom_shared.model import Quality
+
+_NUMERIC = frozenset({"INT", "FLOAT", "DOUBLE"})
+"""Only these carry a quality."""
+_PointKey = tuple[str, str]
+REFUSED, OTHER_MODEL, QUALITY = "refused", "other_model", "quality"
+
+
+class _NotSent(Rejected):
+    """A value stays here; it is counted under `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not sent: {reason}", reason=reason)
+
+
+class EnosPublisher:
+    """One company's way to its EnOS."""
+
+    def __init__(self, database: Database, scope: Scope, target: EnosTarget, clock: Clock) -> None:
+        self._target, self._clock = target, clock
+        self._gateway = Gateway(target, clock)
+        self._equipment = Equipment(database, scope, self._gateway, target.timezone, clock)
+        self._delivery = Delivery(self._gateway)
+        self._blocked: dict[_PointKey, float] = {}
+        self._newest: dict[_PointKey, int] = {}
+        """Millisecond of the last value counted, per point: EnOS keeps one value of each."""
+
+    async def prepare(self, plan: Plan) -> None:
+        """Create the devices that `plan` needs."""
+        await self._equipment.ensure(plan)
+
+    async def publish(self, values: Sequence[MappedValue]) -> Receipt:
+        """Convert and post `values`; of two in one millisecond the later one stands."""
+        dropped: Counter[str] = Counter()
+        slots: dict[tuple[_PointKey, int], Posted] = {}
+        for value in values:
+            try:
+                posted = self._posted(value)
+            except Rejected as error:
+                dropped[error.reason] += 1
+                continue
+            slot = (posted.key, posted.ms)
+            dropped["collision"] += slot in slots
+            slots[slot] = posted
+        done = await self._post(list(slots.values()))
+        return self._receipt(done, dropped)
+
+    def _posted(self, value: MappedValue) -> Posted:
+        """Return what is sent for `value`; Rejected with the reason it is counted under."""
+        mapped = value.mapped
+        point = model_point(mapped.model_id, mapped.model_point)
+        if point is None or not is_raw(mapped.model_point):
+            raise _NotSent("no_model_point" if point is None else "not_raw")
+        device = self._equipment.get(mapped)
+        if device is None:
+            raise _NotSent(REFUSED if mapped.equipment else "no_equipment")
+        if device.model_id != mapped.model_id:
+            raise _NotSent(OTHER_MODEL)
+        if self._blocked.get((device.asset_id, point.identifier), 0.0) > self._clock.monotonic():
+            raise _NotSent(REFUSED)
+        quality = self._quality(value, point)
+        source = Source(mapped.unit, mapped.states, mapped.object_type)
+        sent = to_model(value.value, source, point)
+        return Posted(device.asset_id, point.identifier, value.ts_us // 1000, sent, quality)
+
+    def _quality(self, value: MappedValue, point: ModelPoint) -> int | None:
+        name = Quality(value.quality).name.lower() if 0 <= value.quality <= 2 else "bad"
+        code = self._target.quality.get(name)  # type: ignore[call-overload]  # a Literal key
+        if code is None and name != "good":
+            raise _NotSent(QUALITY)
+        return code if point.data_type.upper() in _NUMERIC else None
+
+    async def _post(self, values: list[Posted]) -> Delivered:
+        late = self._clock.now_us() // 1000 - round(self._target.late_after * 1000)
+        done = Delivered()
+        for realtime in (False, True):  # the oldest first
+            part = [value for value in values if (value.ms >= late) is realtime]
+            if part:
+                done += await self._delivery.post(part, realtime=realtime)
+        for asset_id in sorted(done.gone):
+            if await self._equipment.lost(asset_id):
+                msg = f"EnOS does not know device {asset_id} any more; it is made again"
+                raise Unavailable(msg)
+            done.refused += [value for value in values if value.asset_id == asset_id]
+        return done
+
+    def _receipt(self, done: Delivered, dropped: Counter[str]) -> Receipt:
+        taken = {value.key for value in done.taken}
+        until = self._clock.monotonic() + REFUSED_FOR
+        for key in {value.key for value in done.refused} - taken:
+            self._blocked[key] = until
+        dropped[REFUSED] += len(done.refused)
+        again = sum(self._newest.get(value.key) == value.ms for value in done.taken)
+        dropped["collision"] += again
+
+        def remember() -> None:
+            for value in done.taken:
+                self._newest[value.key] = max(self._newest.get(value.key, 0), value.ms)
+
+        return Receipt(len(done.taken) - again, dropped, remember)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._gateway.close()
+
+
+def _targets(settings: CloudSettings) -> Mapping[str, Any]:
+    """Return company slug → target; two companies in one EnOS organisation would mix there."""
+    targets: dict[str, EnosTarget] = {}
+    organisations: set[tuple[str, str]] = set()
+    for target in settings.enos:
+        organisation = (target.apigw.rstrip("/"), target.org_id)
+        if target.company in targets or organisation in organisations:
+            what = f"company {target.company!r} or organisation {target.org_id!r} stands twice"
+            fix = "give every company one entry and an organisation of its own"
+            raise ConfigError(what, key="enos", fix=fix)
+        targets[target.company] = target
+        organisations.add(organisation)
+    return targets
+
+
+publishers.register("enos")(
+    PublisherSpec(
+        targets=_targets, open=EnosPublisher, mapping_wait=lambda target: target.mapping_wait
+    )
+)

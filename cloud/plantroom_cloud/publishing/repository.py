@@ -1,0 +1,171 @@
+"""All SQL of publishing; every repository sees one company."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plantroom_cloud.kit.repository import Repository
+from plantroom_cloud.publishing.plan import Mapped, MappingRow
+from plantroom_cloud.tables import Company, Counter, EnosDevice, Outbox, Point, Site, Target
+from plantroom_cloud.tables import Mapping as MappingTable
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One row of the outbox, as ingest wrote it."""
+
+    id: int
+    gateway_id: str
+    samples: bytes
+    rows: int
+    created_us: int
+
+
+async def company_id_of(session: AsyncSession, slug: str) -> int | None:
+    """Return the id of the company called `slug`: the one question asked outside a scope."""
+    return await session.scalar(select(Company.id).where(Company.slug == slug))
+
+
+async def enabled_targets(session: AsyncSession, kind: str) -> dict[int, str]:
+    """Return company id → slug of every enabled target of `kind`, for the worker's own set-up."""
+    rows = await session.execute(
+        select(Company.id, Company.slug)
+        .join(Target, Target.company_id == Company.id)
+        .where(Target.kind == kind, Target.enabled)
+    )
+    return dict(rows.all())
+
+
+class PublishingRepository(Repository):
+    """Targets, outbox, counters and mapping of one company."""
+
+    async def set_target(self, kind: str, *, enabled: bool) -> None:
+        """Let ingest fill the outbox for `kind`, or stop it."""
+        target = await self._session.get(Target, (self._scope.company_id, kind))
+        if target is None:
+            self._session.add(Target(company_id=self._scope.company_id, kind=kind, enabled=enabled))
+        elif target.enabled != enabled:
+            target.enabled = enabled
+
+    async def oldest(self, kind: str, limit: int, held: Collection[str]) -> list[OutboxRow]:
+        """Return the oldest rows whose gateways are not in `held`."""
+        rows = await self._session.execute(
+            select(Outbox.id, Outbox.gateway_id, Outbox.samples, Outbox.rows, Outbox.created_us)
+            .where(
+                self._own(Outbox),
+                Outbox.kind == kind,
+                Outbox.gateway_id.not_in(sorted(held)),
+            )
+            .order_by(Outbox.id)
+            .limit(limit)
+        )
+        return [OutboxRow(*row) for row in rows.all()]
+
+    async def take(self, kind: str, ids: Sequence[int]) -> bool:
+        """Delete rows; False if any of them was gone already, so somebody else has counted it."""
+        result = await self._session.execute(
+            delete(Outbox)
+            .where(self._own(Outbox), Outbox.kind == kind, Outbox.id.in_(list(ids)))
+            .returning(Outbox.id)
+        )
+        return len(result.all()) == len(ids)
+
+    async def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the company's counters."""
+        bind = self._session.get_bind()
+        insert = sqlite.insert if bind.dialect.name == "sqlite" else postgresql.insert
+        # In one order everywhere, so that two transactions never wait for each other.
+        for name, value in sorted(counts.items()):
+            new = insert(Counter).values(company_id=self._scope.company_id, name=name, value=value)
+            await self._session.execute(
+                new.on_conflict_do_update(
+                    index_elements=[Counter.company_id, Counter.name],
+                    set_={"value": Counter.value + new.excluded.value},
+                )
+            )
+
+    async def counters(self, prefix: str) -> dict[str, int]:
+        """Return the company's counters whose names begin with `prefix`."""
+        rows = await self._session.execute(
+            select(Counter.name, Counter.value).where(
+                self._own(Counter), Counter.name.startswith(prefix)
+            )
+        )
+        return dict(rows.all())
+
+    async def backlog(self, kind: str) -> tuple[int, int | None]:
+        """Return how many samples wait in the outbox, and since when (µs), None if none does."""
+        row = (
+            await self._session.execute(
+                select(func.coalesce(func.sum(Outbox.rows), 0), func.min(Outbox.created_us)).where(
+                    self._own(Outbox), Outbox.kind == kind
+                )
+            )
+        ).one()
+        return int(row[0]), row[1]
+
+    async def mappings(self) -> list[MappingRow]:
+        """Return every mapping of the company with its point and site."""
+        rows = await self._session.execute(
+            select(
+                MappingTable.point_id,
+                MappingTable.site_id,
+                Site.slug,
+                Site.timezone,
+                MappingTable.equipment,
+                MappingTable.model_id,
+                MappingTable.model_point,
+                Point.unit,
+                Point.states,
+                Point.object_type,
+                MappingTable.confidence,
+                MappingTable.source,
+                MappingTable.state,
+            )
+            .join(Point, Point.id == MappingTable.point_id)
+            .join(Site, Site.id == MappingTable.site_id)
+            .where(self._own(MappingTable, Point, Site))
+        )
+        return [
+            MappingRow(
+                Mapped(*row[:8], states=tuple(row.states or ()), object_type=row.object_type),
+                row.confidence,
+                row.source,
+                row.state,
+            )
+            for row in rows.all()
+        ]
+
+
+class EnosDeviceRepository(Repository):
+    """Equipment of one company → devices in EnOS."""
+
+    async def all(self) -> dict[tuple[int, str], EnosDevice]:
+        """Return (site id, equipment) → device."""
+        rows = await self._session.scalars(select(EnosDevice).where(self._own(EnosDevice)))
+        return {(row.site_id, row.equipment): row for row in rows}
+
+    async def put(self, devices: Iterable[EnosDevice]) -> None:
+        """Insert or update devices; they are known by site and equipment."""
+        known = await self.all()
+        for device in devices:
+            row = known.get((device.site_id, device.equipment))
+            if row is None:
+                device.company_id = self._scope.company_id
+                self._session.add(device)
+                continue
+            row.model_id, row.product_key = device.model_id, device.product_key
+            row.device_key, row.asset_id = device.device_key, device.asset_id
+
+    async def forget_asset(self, asset_id: str) -> None:
+        """Note that EnOS no longer knows the device, so that it is made again."""
+        await self._session.execute(
+            update(EnosDevice)
+            .where(self._own(EnosDevice), EnosDevice.asset_id == asset_id)
+            .values(asset_id="")
+        )

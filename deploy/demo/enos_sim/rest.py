@@ -1,0 +1,245 @@
+"""The API gateway: token service, products, devices, thing models, time series."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from demo.enos_sim.search import device_shown, matches, page, product_shown
+from demo.enos_sim.security import Tokens, signature_ok
+from demo.enos_sim.world import Device, Refused, World
+
+Handler = Callable[[dict[str, str], dict[str, Any]], Any]
+_VERSIONS = ("v2.0", "v2.1", "v2.4")
+
+
+def answer(
+    data: Any, *, code: int = 0, msg: str = "OK", status: int = 200, **extra: Any
+) -> JSONResponse:
+    """Return a reply in the common shape."""
+    body = {"code": code, "msg": msg, "requestId": f"{time.time_ns():x}", "data": data, **extra}
+    return JSONResponse(body, status_code=status)
+
+
+def refusal(world: World, error: Refused, *, status: int = 200) -> JSONResponse:
+    """Return a refusal, counted."""
+    world.counts["refused"] += 1
+    return answer(None, code=error.code, msg=str(error), status=status)
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """Return the body as an object; an empty one where there is none."""
+    raw = await request.body()
+    if not raw:
+        return {}
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        raise Refused(99400, "Invalid Argument: body is no JSON") from error
+    if not isinstance(body, dict):
+        raise Refused(99400, "Invalid Argument: body is no object")
+    return body
+
+
+async def check_signed(world: World, tokens: Tokens, request: Request) -> dict[str, str]:
+    """Return the query of a request whose token and signature hold; Refused otherwise."""
+    token, sign, timestamp = (
+        request.headers.get(f"apim-{name}", "")
+        for name in ("accesstoken", "signature", "timestamp")
+    )
+    tokens.check(token)
+    if not timestamp.isascii() or not timestamp.isdigit():
+        raise Refused(401, "apim-timestamp is missing")
+    if abs(time.time() - int(timestamp) / 1000) > world.limits.skew:
+        raise Refused(401, "apim-timestamp is too far off")
+    query = parse_qsl(request.url.query, keep_blank_values=True)
+    body = await request.body()
+    right = signature_ok(token, query, body, timestamp, app_secret=world.app_secret, signature=sign)
+    if not right:
+        raise Refused(401, "apim-signature is wrong")
+    values = dict(query)
+    if values.get("orgId") != world.org_id:
+        raise Refused(99403, "orgId")
+    return values
+
+
+class Rest:
+    """The routes of the API gateway."""
+
+    def __init__(self, world: World, tokens: Tokens) -> None:
+        self.world, self.tokens = world, tokens
+        self.router = APIRouter()
+        for action in ("get", "refresh"):
+            path = f"/apim-token-service/v2.0/token/{action}"
+            self.router.add_api_route(path, self._token(action), methods=["POST"])
+        for version in _VERSIONS:
+            path = f"/connect-service/{version}"
+            self._route(f"{path}/products", self._product_actions())
+            self._route(f"{path}/devices", self._device_actions(version))
+        self._route("/model-service/v2.1/thing-models", self._model_actions())
+        for path, handler in (("latest", self._latest), ("raw", self._raw)):
+            self._route(f"/tsdb-service/v2.1/{path}", {"": handler})
+
+    def _token(self, action: str) -> Callable[[Request], Awaitable[JSONResponse]]:
+        async def handle(request: Request) -> JSONResponse:
+            self.world.counts["token_requests"] += 1
+            try:
+                data = getattr(self.tokens, action)(await json_body(request))
+            except Refused as error:
+                self.world.counts["refused"] += 1
+                return _token_answer(None, status=error.code, msg=str(error))
+            return _token_answer(data, status=0, msg="SUCCESS")
+
+        return handle
+
+    def _route(self, path: str, actions: dict[str, Handler]) -> None:
+        async def handle(request: Request) -> JSONResponse:
+            self.world.counts["requests"] += 1
+            try:
+                query = await check_signed(self.world, self.tokens, request)
+            except Refused as error:
+                return refusal(self.world, error, status=401)
+            try:
+                handler = actions.get(query.get("action", ""), _no_action)
+                result = handler(query, await json_body(request))
+            except Refused as error:
+                return refusal(self.world, error)
+            return result if isinstance(result, JSONResponse) else answer(result)
+
+        self.router.add_api_route(path, handle, methods=["GET", "POST"])
+
+    # ------------------------------------------------------------ products
+
+    def _product_actions(self) -> dict[str, Handler]:
+        return {
+            "create": lambda _query, body: self.world.add_product(body).key,
+            "get": self._get_product,
+            "search": self._search_products,
+        }
+
+    def _get_product(self, query: dict[str, str], _body: dict[str, Any]) -> Any:
+        product = self.world.products.get(query.get("productKey", ""))
+        if product is None:
+            raise Refused(11611, "product not found")
+        return product_shown(product, secret=True)
+
+    def _search_products(self, _query: dict[str, str], body: dict[str, Any]) -> Any:
+        rows = [product_shown(product, secret=False) for product in self.world.products.values()]
+        return self._searched(rows, body)
+
+    def _searched(self, rows: list[dict[str, Any]], body: dict[str, Any]) -> JSONResponse:
+        expression = str(body.get("expression") or "")
+        matches(expression, {})  # nonsense is refused also where there is nothing to search
+        found = [row for row in rows if matches(expression, row)]
+        shown, pagination = page(found, body, self.world.limits.page)
+        return answer(shown, pagination=pagination)
+
+    # ------------------------------------------------------------ devices
+
+    def _device_actions(self, version: str) -> dict[str, Handler]:
+        if version not in self.world.versions:
+            return {"batchCreate": _not_found}
+        secret = version != "v2.4"
+        return {
+            "create": lambda _query, body: _created(self.world.add_device(body), secret=secret),
+            "batchCreate": lambda _query, body: self._batch(body, secret=secret),
+            "get": lambda query, _body: device_shown(self._device(query), secret=secret),
+            "search": self._search_devices,
+            "update": self._update_device,
+            "delete": self._delete_device,
+        }
+
+    def _device(self, query: dict[str, str]) -> Device:
+        try:
+            return self.world.find(dict(query))
+        except Refused as error:
+            raise Refused(99404, "device not found") from error
+
+    def _batch(self, body: dict[str, Any], *, secret: bool) -> JSONResponse:
+        rows = body.get("deviceList")
+        if not isinstance(rows, list) or not 1 <= len(rows) <= self.world.limits.batch:
+            raise Refused(11858, "deviceList is empty or too long")
+        results: list[dict[str, Any]] = []
+        for row in rows:
+            try:
+                created = _created(self.world.add_device(row), secret=secret)
+            except Refused as error:
+                results.append({"code": error.code, "msg": str(error), "data": None})
+            else:
+                results.append({"code": 0, "msg": "OK", "data": created})
+        done = sum(result["code"] == 0 for result in results)
+        return answer(results, successSize=done, totalSize=len(results))
+
+    def _search_devices(self, _query: dict[str, str], body: dict[str, Any]) -> Any:
+        newest_first = reversed(self.world.devices.values())
+        return self._searched([device_shown(d, secret=False) for d in newest_first], body)
+
+    def _update_device(self, query: dict[str, str], body: dict[str, Any]) -> Any:
+        device = self._device(query)
+        device.name = body.get("deviceName", device.name)
+        device.body |= body
+        return None
+
+    def _delete_device(self, query: dict[str, str], _body: dict[str, Any]) -> Any:
+        del self.world.devices[self._device(query).asset_id]
+
+    # ------------------------------------------------------------ models, time series
+
+    def _model_actions(self) -> dict[str, Handler]:
+        return {
+            "get": lambda query, _body: self.world.model(query.get("modelId", "")),
+            "search": lambda _query, body: self._searched(
+                [self.world.model(model_id) for model_id in self.world.model_ids()], body
+            ),
+        }
+
+    def _latest(self, _query: dict[str, str], body: dict[str, Any]) -> Any:
+        assets, points = _listed(body, "assetIds"), _listed(body, "pointIds")
+        items = []
+        for (asset_id, point), (ms, value) in sorted(self.world.latest.items()):
+            if asset_id in assets and point in points:
+                items.append({"assetId": asset_id, "timestamp": ms, point: value})
+        return {"items": items}
+
+    def _raw(self, _query: dict[str, str], body: dict[str, Any]) -> Any:
+        assets, points = _listed(body, "assetIds"), _listed(body, "pointIds")
+        if len(assets) * len(points) > 3000:
+            raise Refused(80400, "assets x points is over 3000")
+        items = [
+            {"assetId": asset_id, "timestamp": ms, point: value}
+            for (asset_id, point, ms), value in sorted(self.world.values.items())
+            if asset_id in assets and point in points
+        ]
+        return {"items": items[: int(body.get("pageSize", 1000))]}
+
+
+def _token_answer(data: Any, *, status: int, msg: str) -> JSONResponse:
+    body = {"status": status, "msg": msg, "business": "apim-token-service", "data": data}
+    return JSONResponse(body)
+
+
+def _created(device: Device, *, secret: bool) -> dict[str, Any]:
+    ids = {"assetId": device.asset_id, "productKey": device.product.key, "deviceKey": device.key}
+    return ids | ({"deviceSecret": device.secret} if secret else {})
+
+
+def _listed(body: dict[str, Any], name: str) -> set[str]:
+    """Return a comma text as the time series API wants it; lists are refused as there."""
+    text = body.get(name)
+    if not isinstance(text, str) or not text:
+        raise Refused(80400, f"{name} must be a text")
+    return set(text.split(","))
+
+
+def _no_action(_query: dict[str, str], _body: dict[str, Any]) -> Any:
+    raise Refused(99400, "Invalid Argument: action")
+
+
+def _not_found(_query: dict[str, str], _body: dict[str, Any]) -> Any:
+    raise Refused(99404, "no such version")

@@ -1,0 +1,7 @@
+"""``python -m plantroom_edge``: the same as ``plantroom-edge``."""
+
+import sys
+
+from plantroom_edge.cli import main
+
+sys.exit(main())
