@@ -60,14 +60,19 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default="auto",
         help="auto takes Mosquitto where it is installed (default)",
     )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / ".plantroom",
+        help="where this run's own folder is made (default .plantroom)",
+    )
     parser.add_argument("--keep", action="store_true", help="keep databases and logs at the end")
     return parser.parse_args(argv)
 
 
-def _fresh_folder() -> Path:
-    """Return an empty folder of this run; those of earlier runs that are over are removed."""
-    base = ROOT / ".plantroom"
-    base.mkdir(exist_ok=True)
+def _fresh_folder(base: Path) -> Path:
+    """Return an empty folder for this run."""
+    base.mkdir(parents=True, exist_ok=True)
     folder = base / f"demo-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10_000:04d}"
     folder.mkdir(mode=0o700)
     return folder
@@ -102,7 +107,7 @@ def _close(demo: Demo) -> Account:
 def main(argv: list[str]) -> int:
     """Run the demo; 0 if every process lived and the account closes, 1 otherwise."""
     options = _arguments(argv)
-    folder = _fresh_folder()
+    folder = _fresh_folder(options.folder.resolve())
     demo = Demo(folder, seed=options.seed, engine=options.broker, learn=LEARN_SECONDS)
     account, failure = None, ""
     try:

@@ -4,7 +4,7 @@ pymodbus reads blocks of 125 registers once a second, one frame per 500 values g
 (WAL, synchronous=FULL), is published with QoS 1 over the same TLS broker and deleted on PUBACK.
 No configuration, no types, no quality, no dictionary, no acks of the cloud.
 
-``python floor.py HOST PORT UNITS REGISTERS BROKER_PORT CA CERT KEY DATABASE`` runs until it is
+``python floor.py HOST PORT UNITS REGISTERS BROKER_PORT CA CERT KEY DATABASE GATEWAY`` runs until it is
 terminated.
 """
 
@@ -50,14 +50,13 @@ def store(db: sqlite3.Connection, values: list[int]) -> list[tuple[int, bytes]]:
 
 async def main() -> None:
     """Poll, store, publish, delete; once a second."""
-    host, port, units, registers, broker, ca, cert, key, path = sys.argv[1:]
+    host, port, units, registers, broker, ca, cert, key, path, gateway = sys.argv[1:]
     db = sqlite3.connect(path)
     for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         db.execute(f"PRAGMA {pragma}")
     db.execute("CREATE TABLE frame(id INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB)")
     context = ssl.create_default_context(cafile=ca)
     context.load_cert_chain(cert, key)
-    gateway = "gw-bench-floor"
     client = AsyncModbusTcpClient(host, port=int(port))
     await client.connect()
     async with aiomqtt.Client(

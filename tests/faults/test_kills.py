@@ -1,0 +1,131 @@
+"""The promise under kill -9: every accepted sample is stored exactly once, with the right value."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from demo.processes import python, wait_for
+from demo.site.ledger import ledger_parse
+from demo.site.manifest import agent_config
+from demo.stack import COMPANY, Stack
+from support.fault_checker import Connection, Judgement, judge
+from support.nemesis import Victim, torment
+
+KILLS = int(os.environ.get("PLANTROOM_KILLS", "20"))
+POINTS = 60
+
+
+@contextmanager
+def database(url: str, folder: Path) -> Iterator[Connection]:
+    """Open the cloud's database with nothing of Plantroom in between."""
+    if not url:
+        path = folder / "cloud" / "plantroom.db"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as lite:
+            yield lite
+    else:
+        with psycopg.connect(url.replace("+psycopg", "")) as postgres:
+            yield postgres
+
+
+def agent_says(stack: Stack) -> dict[str, Any]:
+    """Return the stopped agent's own account, from its buffer."""
+    done = subprocess.run(
+        python("-m", "plantroom_edge", "status", str(stack.agent_config), "--json"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def start(stack: Stack) -> dict[str, Any]:
+    """Start a small ledger site and everything up to the cloud's database."""
+    manifest = stack.start_site("--ledger", "--ledger-points", str(POINTS))
+    stack.write_cloud_config()
+    stack.provision(companies=(COMPANY,))
+    stack.start_broker()
+    stack.child("ingest", *stack.cloud("ingest"))
+    config = agent_config(manifest, bacnet_interval=0.2, modbus_interval=0.2)
+    stack.write_agent_config(config["buses"], [])
+    stack.start_agent()
+    return manifest
+
+
+def victims(stack: Stack) -> dict[str, Victim]:
+    """Return the three processes to kill, and how each shows that it serves."""
+
+    def status_of_now() -> bool:
+        return stack.agent_status().get("pid") == stack.children["agent"].pid
+
+    def is_ready(name: str) -> bool:
+        return (stack.folder / f"{name}.ready").exists()
+
+    return {
+        "agent": Victim(stack.children["agent"], status_of_now),
+        "ingest": Victim(stack.children["ingest"], lambda: is_ready("ingest")),
+        "broker": Victim(stack.children["broker"], lambda: is_ready("broker")),
+    }
+
+
+def drain(stack: Stack) -> None:
+    """Wait until the cloud has confirmed all that the agent's buffer held."""
+    before = held(stack, "accepted")
+    wait_for(lambda: held(stack, "accepted") > before, what="polling again", seconds=60)
+    wait_for(lambda: held(stack, "held") < 10 * POINTS, what="the backlog draining", seconds=120)
+
+
+def held(stack: Stack, what: str) -> int:
+    """Return how many samples the running agent says are `accepted` or still `held`."""
+    buffer = stack.agent_status().get("buffer", {})
+    default = 0 if what == "accepted" else 10**9
+    return int(buffer.get(what, {}).get("tel", default))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [("sqlite", "embedded"), ("postgresql", "mosquitto")],
+    ids=["sqlite-embedded-broker", "postgresql-mosquitto"],
+)
+def test_nothing_accepted_is_lost_doubled_or_wrong(
+    kind: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Kills of agent, ingest and broker at random moments leave no trace in the data."""
+    url = request.getfixturevalue("postgres_url") if kind == "postgresql" else ""
+    stack = Stack(tmp_path, database=url, engine=engine)
+    seed = int(os.environ.get("PLANTROOM_SEED", random.SystemRandom().randrange(10**6)))
+    try:
+        manifest = start(stack)
+        torment(victims(stack), kills=KILLS, seed=seed, longest=2.0, limit=420)
+        drain(stack)
+        assert stack.children["agent"].stop() == 0
+        account = agent_says(stack)
+        stack.stop("ingest")
+        with database(url, tmp_path) as db:
+            verdict = judge(db, manifest["ledger"], ledger_parse)
+    finally:
+        stack.stop()
+    _report(verdict, account)
+    assert verdict.clean, verdict
+    assert account["on_edge"] == 0
+    assert verdict.accepted == account["accepted"] == verdict.samples
+    assert verdict.epochs > KILLS // 2
+
+
+def _report(verdict: Judgement, account: dict[str, Any]) -> None:
+    print(
+        f"{verdict.samples} samples of {verdict.epochs} epochs, {account['accepted']} accepted, "
+        f"{verdict.unread} reads never accepted"
+    )
