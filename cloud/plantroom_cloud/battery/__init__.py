@@ -1,0 +1,1 @@
+"""Figures of batteries: pure analytics over samples, and the routes that show them."""

@@ -1,0 +1,1 @@
+"""Gateways: certificates, provisioning, the account of what they sent."""

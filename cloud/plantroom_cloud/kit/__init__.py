@@ -1,0 +1,1 @@
+"""Generic parts of the API; they know no domain."""

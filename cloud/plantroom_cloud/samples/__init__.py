@@ -1,0 +1,1 @@
+"""What points said: latest values and history."""

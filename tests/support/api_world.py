@@ -1,0 +1,248 @@
+"""Two companies with everything that a company can have, and a client of the real application."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plantroom_cloud.app import create_app
+from plantroom_cloud.config import CloudSettings
+from plantroom_cloud.db import Database
+from plantroom_cloud.identity import keys
+from plantroom_cloud.tables import (
+    ApiKey,
+    Company,
+    Counter,
+    Device,
+    FindingRow,
+    GapRecord,
+    Gateway,
+    Latest,
+    Mapping,
+    Point,
+    QuarantinedRow,
+    SampleRow,
+    Site,
+    StreamRange,
+    StreamTotal,
+)
+
+NOW = 1_769_860_800_000_000
+"""2026-01-31T12:00:00Z."""
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+EPOCH = "00000000000000aa"
+
+
+ONE_ENGINE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests of what does not depend on the database: SQLite alone will do."""
+
+
+class Stopped:
+    """A clock that moves only when told."""
+
+    def __init__(self, now_us: int = NOW) -> None:
+        self.now = now_us
+
+    def now_us(self) -> int:
+        """Return the moment it was set to."""
+        return self.now
+
+    def monotonic(self) -> float:
+        """Return the same in seconds."""
+        return self.now / 1e6
+
+
+@dataclass
+class Tenant:
+    """One company: its key and the ids of what it has."""
+
+    slug: str
+    key: str
+    company: int = 0
+    key_id: int = 0
+    site: int = 0
+    gateway: str = ""
+    device: int = 0
+    points: list[int] = field(default_factory=list)
+    battery: dict[str, int] = field(default_factory=dict)
+    """Role → point."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its requests carry."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+class Seeder:
+    """Puts rows of one company, of one gateway at one site."""
+
+    def __init__(self, session: AsyncSession, tenant: Tenant) -> None:
+        self._session, self.tenant = session, tenant
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """Columns of a row of the company."""
+        return {"company_id": self.tenant.company}
+
+    @property
+    def here(self) -> dict[str, Any]:
+        """Columns of a row of the site."""
+        return self.own | {"site_id": self.tenant.site}
+
+    @property
+    def wired(self) -> dict[str, Any]:
+        """Columns of a row of the gateway."""
+        return self.here | {"gateway_id": self.tenant.gateway}
+
+    async def put(self, table: Any, **values: Any) -> Any:
+        """Insert a row and return the first column of its primary key."""
+        statement = insert(table).values(**values).returning(*table.__mapper__.primary_key)
+        return (await self._session.execute(statement)).one()[0]
+
+    async def point(self, device: int, key: str, name: str, unit: str, value: float) -> int:
+        """Insert a point with one sample and return its id."""
+        point: int = await self.put(
+            Point, device_id=device, key=key, name=name, unit=unit, changed_us=NOW, **self.wired
+        )
+        sample = {"point_id": point, "value": value, "quality": 0, "ts_us": NOW - MINUTE, "tie": 1}
+        await self.put(SampleRow, **sample, **self.own)
+        await self.put(Latest, **sample, **self.own)
+        return point
+
+    async def mapping(self, point: int, **values: Any) -> None:
+        """Insert what a point was mapped to."""
+        defaults = {"template": "", "source": "offline", "state": "proposed", "mapped_us": NOW}
+        await self.put(Mapping, point_id=point, **defaults | values, **self.here)
+
+
+async def seed_company(db: Database, slug: str) -> Tenant:
+    """Return a new company with a key and nothing else."""
+    new = keys.new_key()
+    tenant = Tenant(slug, new.plain, gateway=f"gw-{slug}-1")
+    async with db.write() as session:
+        seeder = Seeder(session, tenant)
+        tenant.company = await seeder.put(Company, slug=slug, name=slug.title(), created_us=NOW)
+        tenant.key_id = await seeder.put(
+            ApiKey, name="first", prefix=new.prefix, digest=new.digest, created_us=NOW, **seeder.own
+        )
+    return tenant
+
+
+async def seed(db: Database, slug: str) -> Tenant:
+    """Return a new company with one of everything that hangs on a company."""
+    tenant = await seed_company(db, slug)
+    async with db.write() as session:
+        seeder = Seeder(session, tenant)
+        tenant.site = await seeder.put(
+            Site, slug="tower", name=f"{slug} tower", created_us=NOW, **seeder.own
+        )
+        await seeder.put(
+            Gateway, id=tenant.gateway, name="Basement", created_us=NOW, seen_us=NOW, **seeder.here
+        )
+        await _put_chiller(seeder)
+        await _put_battery(seeder)
+        await _put_account(seeder)
+        await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
+    return tenant
+
+
+async def _put_chiller(seeder: Seeder) -> None:
+    tenant = seeder.tenant
+    tenant.device = await seeder.put(
+        Device, key="bacnet:1001", name=f"{tenant.slug} chiller", protocol="bacnet", **seeder.wired
+    )
+    for number, name in enumerate(("CH1.SupplyTemp", "CH1.ReturnTemp")):
+        key = f"bacnet:1001:analog-input:{number}"
+        unit = "degrees-celsius"
+        tenant.points.append(await seeder.point(tenant.device, key, name, unit, 6.5 + number))
+    await seeder.mapping(
+        tenant.points[0],
+        equipment="CH1",
+        equip_class="Chiller",
+        point_class="Chilled_Water_Supply_Temperature_Sensor",
+        model_id="EnOS_HVAC_CH",
+        model_point="CH.ChwSupplyTemp",
+        confidence=0.9,
+    )
+    await seeder.put(
+        FindingRow,
+        id="pca/chiller:1",
+        detector="pca",
+        subject="bacnet:1001",
+        points=["bacnet:1001:analog-input:0"],
+        started_us=NOW - HOUR,
+        score=2.5,
+        text=f"{tenant.slug}: supply temperature does not follow",
+        evidence={"residual": 3.0},
+        **seeder.wired,
+    )
+
+
+async def _put_battery(seeder: Seeder) -> None:
+    device = await seeder.put(
+        Device, key="modbus:bess", name="Battery", protocol="modbus", **seeder.wired
+    )
+    about = {"equipment": "bess/1", "equip_class": "Battery", "model_id": "EnOS_Solar_RE_BS"}
+    power = await seeder.point(device, "modbus:bess:W", "Total Power", "W", 0.0)
+    soc = await seeder.point(device, "modbus:bess:SoC", "State of Charge", "%", 50.0)
+    await seeder.point(device, "modbus:bess:WHRtg", "Nameplate Energy Capacity", "Wh", 40_000.0)
+    await seeder.mapping(power, model_point="BS.ActivePW", confidence=1.0, **about)
+    await seeder.mapping(soc, model_point="BS.Soc", confidence=1.0, **about)
+    seeder.tenant.battery = {"power": power, "soc": soc}
+
+
+async def _put_account(seeder: Seeder) -> None:
+    stream = seeder.own | {"gateway_id": seeder.tenant.gateway, "epoch": EPOCH, "stream": "tel"}
+    counted = {"accepted": 6, "stored": 2, "declared": 2, "quarantined": 1, "held": "[[6,6]]"}
+    await seeder.put(StreamTotal, reported_us=NOW, **counted, **stream)
+    await seeder.put(StreamRange, lo=1, hi=5, **stream)
+    await seeder.put(GapRecord, lo=3, hi=4, cause="quota", received_us=NOW, **stream)
+    refused = {"seq": 5, "reason": "value", "payload": b"{}", "received_us": NOW}
+    await seeder.put(QuarantinedRow, **refused, **stream)
+
+
+async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:
+    """Store samples of a point: each with ts_us and value, the rest defaulted."""
+    defaults = {"point_id": point, "company_id": tenant.company, "tie": 0, "quality": 0}
+    filled = [{"value": None, "text": None, "reason": ""} | defaults | row for row in rows]
+    async with db.write() as session:
+        await session.execute(insert(SampleRow), filled)
+
+
+@asynccontextmanager
+async def client_of(app: FastAPI, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client that calls the application in this process."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", **options) as client:
+        yield client
+
+
+def make_app(db: Database, clock: Stopped | None = None) -> FastAPI:
+    """Return the real application over `db`."""
+    return create_app(CloudSettings(), db, clock=clock or Stopped())
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """Yield the URL of `app` behind a real server on a free port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            while not server.started:
+                await asyncio.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server.should_exit = True
