@@ -1,0 +1,127 @@
+"""The points of one poll group: their requests, their raw values, and how these become a poll."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from plantroom_edge.drivers import Poll
+from plantroom_edge.drivers.modbus.learning import Lessons
+from plantroom_edge.drivers.modbus.planner import Block, Cell, plan
+from plantroom_shared import registers as codec
+from plantroom_shared.model import Quality, Value
+from plantroom_shared.profiles import Profile, Register
+from plantroom_shared.registers import Convert
+
+_BAD = int(Quality.BAD)
+
+
+class Sweep:
+    """What one pass over a group has brought: raw values and faults, by slot."""
+
+    __slots__ = ("answered", "flaws", "got_data", "raws", "silent")
+
+    def __init__(self, slots: int) -> None:
+        self.raws: list[Value] = [None] * slots
+        self.flaws: dict[int, str] = {}
+        self.answered = False
+        """The unit said something."""
+        self.got_data = False
+        """The unit said what it was asked."""
+        self.silent = ""
+        """Why the pass ended early: the unit says nothing."""
+
+    def take(self, block: Block, data: bytes) -> None:
+        """Take the raw values of a block from a reply of the right size."""
+        self.got_data = True
+        block.unpack(data, self.raws)
+        if self.flaws:
+            for cell in block.cells:
+                self.flaws.pop(cell.slot, None)
+
+    def spoil(self, block: Block, reason: str) -> None:
+        """Mark what a block reads as bad."""
+        for cell in block.cells:
+            self.flaws[cell.slot] = reason
+
+    def spoil_rest(self, blocks: Iterable[Block]) -> None:
+        """Mark what was not read, because the unit says nothing, as bad for that reason."""
+        for block in blocks:
+            for cell in block.cells:
+                if self.raws[cell.slot] is None:
+                    self.flaws[cell.slot] = self.silent
+
+
+class GroupPlan:
+    """The compiled form of a poll group.
+
+    A slot is a place in the list of raw values: the points come first, in the order of the group,
+    then the scale factors they need.
+
+    Args:
+        profile: of the device.
+        points: the registers of the group.
+        lessons: of the device; the requests are compiled anew after they changed.
+    """
+
+    def __init__(self, profile: Profile, points: Sequence[Register], lessons: Lessons) -> None:
+        self.points = tuple(points)
+        self.turn = 0
+        """Which block comes first in the next pass."""
+        self._profile, self._lessons = profile, lessons
+        slots = {register.id: slot for slot, register in enumerate(points)}
+        for register in points:
+            if register.sf is not None:
+                slots.setdefault(register.sf, len(slots))
+        self._cells = [Cell(profile.by_id[one], slot) for one, slot in slots.items()]
+        self._rows: list[tuple[int, Convert, int | None]] = [
+            (row, register.convert, slots[register.sf] if register.sf else None)
+            for row, register in enumerate(points)
+            if register.convert is not None
+        ]
+        self._version = -1
+        self._blocks: list[Block] = []
+
+    def blocks(self) -> list[Block]:
+        """Return the requests to make, in turn."""
+        if self._version != self._lessons.version:
+            self._version = self._lessons.version
+            self._blocks = plan(self._cells, self._profile.limits, self._lessons.known())
+            self.turn = 0
+        return self._blocks[self.turn :] + self._blocks[: self.turn]
+
+    def sweep(self) -> Sweep:
+        """Return an empty pass."""
+        return Sweep(len(self._cells))
+
+    def skip_to_after(self, block: Block) -> None:
+        """Begin the next pass behind `block`, so that what follows it gets its turn too."""
+        if block in self._blocks:
+            self.turn = (self._blocks.index(block) + 1) % len(self._blocks)
+
+    def poll(self, ts: int, sweep: Sweep) -> Poll:
+        """Return the values of the points, scaled and judged.
+
+        Args:
+            ts: microseconds since 1970-01-01 UTC.
+            sweep: the pass over this group.
+        """
+        rows = len(self.points)
+        if not sweep.answered:
+            return Poll.dead(ts, rows, sweep.silent)
+        values: list[Value] = sweep.raws[:rows]
+        flaws = sweep.flaws
+        quality = {slot: (_BAD, reason) for slot, reason in flaws.items() if slot < rows}
+        for row, convert, factor in self._rows:
+            if row in flaws:
+                continue
+            exponent = None
+            if factor is not None:
+                if factor in flaws:
+                    values[row], quality[row] = None, (_BAD, flaws[factor])
+                    continue
+                given = sweep.raws[factor]
+                exponent = given if isinstance(given, int) else None
+            values[row], reason = convert(values[row], exponent)
+            if reason:
+                quality[row] = (int(codec.quality(reason)), reason)
+        return Poll(ts, values, quality)

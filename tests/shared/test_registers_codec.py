@@ -1,0 +1,194 @@
+"""The register codec: the orders by their definition, and what is read is what was written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plantroom_shared.model import Quality, Value
+from plantroom_shared.registers import (
+    Order,
+    Type,
+    converter,
+    decode,
+    encode,
+    quality,
+    signed,
+    width,
+)
+
+ORDERS: tuple[Order, ...] = get_args(Order)
+WIDE: tuple[Type, ...] = ("int32", "uint32", "int64", "uint64", "float32", "float64")
+
+_BOUNDS = {
+    "int16": (-(1 << 15), (1 << 15) - 1), "uint16": (0, (1 << 16) - 1),
+    "int32": (-(1 << 31), (1 << 31) - 1), "uint32": (0, (1 << 32) - 1),
+    "int64": (-(1 << 63), (1 << 63) - 1), "uint64": (0, (1 << 64) - 1),
+    "bcd16": (0, 9999), "bcd32": (0, 99_999_999),
+}  # fmt: skip
+
+
+def _values(kind: Type) -> st.SearchStrategy[Any]:
+    if kind == "bool":
+        return st.booleans()
+    if kind == "string":
+        return st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=8)
+    if kind in _BOUNDS:
+        low, high = _BOUNDS[kind]
+        return st.integers(low, high)
+    return st.floats(width=32 if kind == "float32" else 64, allow_nan=False)
+
+
+@given(st.data(), st.sampled_from(get_args(Type)), st.sampled_from(ORDERS), st.integers(0, 15))
+def test_what_was_written_is_read(data: st.DataObject, kind: Type, order: Order, bit: int) -> None:
+    """Every type in every order comes back as it went, in as many registers as it takes."""
+    value = data.draw(_values(kind))
+    words = encode(value, kind, order, 4, bit=bit)
+    assert len(words) == width(kind, 4)
+    assert all(0 <= word <= 0xFFFF for word in words)
+    assert decode(words, kind, order, length=4, bit=bit) == value
+
+
+def _spread(octets: bytes, order: Order) -> list[int]:
+    """Return the words by the definition: words reversed, bytes of each word reversed, or both."""
+    pairs = [octets[at : at + 2] for at in range(0, len(octets), 2)]
+    if order in {"CDAB", "DCBA"}:
+        pairs.reverse()
+    if order in {"BADC", "DCBA"}:
+        pairs = [pair[::-1] for pair in pairs]
+    return [pair[0] << 8 | pair[1] for pair in pairs]
+
+
+@given(st.data(), st.sampled_from(("int16", "uint16", *WIDE)), st.sampled_from(ORDERS))
+def test_an_order_is_where_the_bytes_are(data: st.DataObject, kind: Type, order: Order) -> None:
+    """Any words decode as the big-endian ones do after their bytes were put back in place."""
+    octets = data.draw(st.binary(min_size=2 * width(kind), max_size=2 * width(kind)))
+    plain = decode(_spread(octets, "ABCD"), kind, "ABCD")
+    moved = decode(_spread(octets, order), kind, order)
+    assert moved == plain or (math.isnan(float(moved or 0)) and math.isnan(float(plain or 0)))
+    if kind in {"uint16", "uint32", "uint64"}:
+        assert plain == int.from_bytes(octets, "big")
+
+
+@pytest.mark.parametrize(
+    ("kind", "order", "words", "value"),
+    [
+        ("float32", "ABCD", [0x4366, 0x1999], 230.09999084472656),
+        ("float32", "CDAB", [0x1999, 0x4366], 230.09999084472656),
+        ("float32", "BADC", [0x6643, 0x9919], 230.09999084472656),
+        ("float32", "DCBA", [0x9919, 0x6643], 230.09999084472656),
+        ("float64", "ABCD", [0x3FF0, 0, 0, 0], 1.0),
+        ("float64", "DCBA", [0, 0, 0, 0xF03F], 1.0),
+        ("int32", "CDAB", [0xFFFE, 0xFFFF], -2),
+        ("int64", "ABCD", [0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE], -2),
+        ("uint64", "CDAB", [0x7788, 0x5566, 0x3344, 0x1122], 0x1122334455667788),
+        ("int16", "CDAB", [0x8000], -32768),
+        ("uint16", "DCBA", [0x3412], 0x1234),
+        ("bcd16", "ABCD", [0x1234], 1234),
+        ("bcd32", "CDAB", [0x5678, 0x1234], 12345678),
+    ],
+)
+def test_known_words(kind: Type, order: Order, words: list[int], value: Value) -> None:
+    """Words from the definitions of the types decode and encode as these say."""
+    assert decode(words, kind, order) == value
+    assert encode(value, kind, order) == words
+
+
+def test_strings_end_at_nul_and_hold_text_only() -> None:
+    """What is behind the first NUL, control bytes and padding are no part of a string."""
+    assert decode([0x4142, 0x0058], "string", length=2) == "AB"
+    assert decode([0x2041, 0x0742], "string", length=2) == "AB"
+    assert decode([0x4241, 0x0043], "string", "DCBA", length=2) == "ABC"
+    assert decode([0x4142, 0x4320], "string", "CDAB", length=2) == "ABC"
+    assert decode([0x7AC3, 0xBC20], "string", length=2) == "zü"
+    assert decode([0xFFFF], "string") == "\N{REPLACEMENT CHARACTER}" * 2
+
+
+def test_digits_that_are_none_are_no_value() -> None:
+    """A nibble above nine is no decimal digit."""
+    assert decode([0x12A4], "bcd16") is None
+
+
+def test_nan_stays_what_it_is() -> None:
+    """The codec does not judge: NaN is decoded as NaN."""
+    assert math.isnan(float(decode([0x7FC0, 0], "float32") or 0))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (70000, "uint16"), (-1, "uint32"), (1 << 63, "int64"), (10_000, "bcd16"), (-5, "bcd16"),
+        (1e300, "float32"), ("five", "int16"), (None, "int16"), ("x" * 9, "string"),
+        (math.inf, "int32"), (math.nan, "int32"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(value: Value, kind: Type) -> None:
+    """A value that the registers cannot hold is a ValueError."""
+    with pytest.raises(ValueError, match=r"fit|number"):
+        encode(value, kind, "ABCD", 4)
+
+
+@pytest.mark.parametrize("words", [[], [1], [1, 2, 3]])
+def test_the_number_of_words_must_be_right(words: list[int]) -> None:
+    """A value is never made of fewer or more words than it takes."""
+    with pytest.raises(ValueError, match="takes 2 registers"):
+        decode(words, "float32")
+
+
+def test_bits_of_a_sentinel() -> None:
+    """A sentinel can be written as bits or as the number itself."""
+    assert signed("int16", 0x8000) == signed("int16", -32768) == -32768
+    assert signed("uint16", 0xFFFF) == 65535
+    assert signed("int64", 1 << 63) == -(1 << 63)
+    assert signed("float32", 0x44750000) == 980.0
+    assert signed("float64", 0x408EA00000000000) == 980.0
+
+
+@given(st.integers(-32768, 32767), st.integers(-10, 10))
+def test_a_power_of_ten_scales_exactly(raw: int, exponent: int) -> None:
+    """A scale factor gives the float nearest to the decimal, not a sum of errors."""
+    convert = converter("int16", has_exponent=True)
+    assert convert is not None
+    assert convert(raw, exponent) == (float(f"{raw}e{exponent}"), "")
+
+
+@given(st.integers(-(1 << 31), (1 << 31) - 1), st.sampled_from(["0.1", "0.01", "0.001", "1e-6"]))
+def test_a_decimal_scale_is_exact(raw: int, scale: str) -> None:
+    """2301 tenths are 230.1, not 230.10000000000002."""
+    convert = converter("int32", scale=float(scale))
+    assert convert is not None
+    exponent = {"0.1": -1, "0.01": -2, "0.001": -3, "1e-6": -6}[scale]
+    assert convert(raw, None) == (float(f"{raw}e{exponent}"), "")
+
+
+def test_scale_offset_and_exponent_together() -> None:
+    """The exponent comes first, then scale, then offset."""
+    convert = converter("int16", scale=3, offset=-40, has_exponent=True)
+    assert convert is not None
+    assert convert(25, -1) == (-32.5, "")
+
+
+@pytest.mark.parametrize("exponent", [None, 11, -11, -32768])
+def test_an_exponent_that_is_none(exponent: int | None) -> None:
+    """Beyond ten there is no scale factor, so there is no value."""
+    convert = converter("int16", has_exponent=True)
+    assert convert is not None
+    assert convert(5, exponent) == (None, "bad-scale-factor")
+
+
+def test_plain_numbers_need_no_conversion() -> None:
+    """Integers and bits without scale, sentinel or range are taken as they are."""
+    assert converter("uint32") is None
+    assert converter("bool") is None
+    assert converter("float32") is not None
+
+
+def test_reasons_have_a_quality() -> None:
+    """A value out of range is uncertain; everything else that is not good is bad."""
+    assert quality("") is Quality.GOOD
+    assert quality("out-of-range") is Quality.UNCERTAIN
+    assert quality("timeout") is Quality.BAD
