@@ -1,0 +1,25 @@
+"""Names → templates → equipment, Brick point class and EnOS thing-model point: pure, offline.
+
+The same code runs on the gateway (``plantroom-edge discover --map``) and in the cloud.
+"""
+
+from __future__ import annotations
+
+from plantroom_shared.mapping.classes import canonical, is_point_class
+from plantroom_shared.mapping.models import ModelPoint, model_point, target_unit, thing_models
+from plantroom_shared.mapping.pipeline import MappedPoint, map_points
+from plantroom_shared.mapping.refine import UNKNOWN, choices, with_vote
+
+__all__ = [
+    "UNKNOWN",
+    "MappedPoint",
+    "ModelPoint",
+    "canonical",
+    "choices",
+    "is_point_class",
+    "map_points",
+    "model_point",
+    "target_unit",
+    "thing_models",
+    "with_vote",
+]

@@ -1,0 +1,221 @@
+"""The lexicon: spellings → words of Brick class names, equipment words, spaces; and its use.
+
+All languages share one table (English wins a conflict); it is read once, on first use.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from plantroom_shared.mapping.names import Token, tokens
+from plantroom_shared.mapping.rules import load
+
+LANGUAGES: Final = ("en", "de", "fr", "es", "zh")
+_UNKNOWN_BASE, _UNKNOWN_CHAR = 2.0, 1.0
+_ALIGNED, _INSIDE, _SHORT_INSIDE, _CROSSING = 1.0, 1.3, 1.9, 1.1
+_LETTERS: Final = frozenset("tp")
+"""Letters that camel case may set apart inside a name: ``TFlwCHW``, ``PRtHdr``."""
+_WEAK_SEPARATORS: Final = frozenset("-_ ./'&")
+_MAX_JOIN: Final = 4
+_MIN_KNOWN: Final = 0.62
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a spelling means."""
+
+    words: tuple[str, ...] = ()
+    """Words of Brick class names, and ideas in small letters."""
+    equip: str = ""
+    """Brick equipment class, where the spelling names equipment."""
+    space: bool = False
+    storey: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A spelling found in a template, or a stretch that no spelling explains."""
+
+    text: str
+    sep: str
+    """What stood before it; empty inside a run of letters."""
+    start: int
+    end: int
+    entry: Entry | None = None
+    is_id: bool = False
+
+
+@dataclass(slots=True)
+class _Lexicon:
+    entries: dict[str, Entry] = field(default_factory=dict)
+    trailing: dict[str, Entry] = field(default_factory=dict)
+    longest: int = 0
+
+
+@functools.cache
+def _lexicon() -> _Lexicon:
+    lexicon = _Lexicon()
+    for language in LANGUAGES:
+        _add(lexicon, load(f"lexicon_{language}.yaml"))
+    lexicon.longest = max(map(len, lexicon.entries))
+    return lexicon
+
+
+def _add(lexicon: _Lexicon, data: dict[str, Any]) -> None:
+    words = {s: tuple(k.split()) for k, v in data.get("words", {}).items() for s in v.split()}
+    equip = {s: k for k, v in data.get("equipment", {}).items() for s in v.split()}
+    spaces = frozenset(data.get("spaces", "").split())
+    storeys = frozenset(data.get("storeys", "").split())
+    for spelling in {*words, *equip, *spaces, *storeys}:
+        entry = Entry(
+            words.get(spelling, ()),
+            equip.get(spelling, ""),
+            spelling in spaces,
+            spelling in storeys,
+        )
+        lexicon.entries.setdefault(spelling, entry)
+    for meaning, spellings in data.get("trailing", {}).items():
+        for spelling in spellings.split():
+            lexicon.trailing.setdefault(spelling, Entry(tuple(meaning.split())))
+
+
+def spellings() -> Iterator[tuple[str, Entry]]:
+    """Return every spelling there is."""
+    return iter(_lexicon().entries.items())
+
+
+@functools.lru_cache(maxsize=65536)
+def parse(template: str) -> tuple[Piece, ...]:
+    """Return the pieces of a template, known spellings joined and cut out of runs."""
+    chains = _chains(tokens(template))
+    pieces: list[Piece] = []
+    index = 0
+    while index < len(chains):
+        joined = _join(chains, index)
+        if joined is not None:
+            piece, used = joined
+            pieces.append(piece)
+            index += used
+            continue
+        pieces += _cut(chains[index], last=index == len(chains) - 1)
+        index += 1
+    return tuple(pieces)
+
+
+def _chains(found: tuple[Token, ...]) -> list[tuple[Token, ...]]:
+    """Group tokens into runs of letters; numbers stand alone."""
+    chains: list[list[Token]] = []
+    for token in found:
+        joins = chains and not token.sep and not token.is_id and not chains[-1][-1].is_id
+        if joins:
+            chains[-1].append(token)
+        else:
+            chains.append([token])
+    return [tuple(chain) for chain in chains]
+
+
+def _join(chains: list[tuple[Token, ...]], at: int) -> tuple[Piece, int] | None:
+    """Return the longest spelling that spans several runs: ``set point``, ``S/S``, ``W-C-ADJ``."""
+    entries = _lexicon().entries
+    for used in range(min(_MAX_JOIN, len(chains) - at), 1, -1):
+        part = chains[at : at + used]
+        if any(chain[0].is_id for chain in part):
+            continue
+        if any(not chain[0].sep or chain[0].sep not in _WEAK_SEPARATORS for chain in part[1:]):
+            continue
+        text = "".join(token.text for chain in part for token in chain)
+        entry = entries.get(text)
+        if (
+            entry is not None
+            and (entry.words or len(text) > 4)
+            and not (entry.space or entry.storey)
+        ):
+            first, last = part[0][0], part[-1][-1]
+            return Piece(text, first.sep, first.start, last.end, entry), used
+    return None
+
+
+def _cut(chain: tuple[Token, ...], *, last: bool) -> Iterator[Piece]:
+    first = chain[0]
+    if first.is_id:
+        yield Piece("#", first.sep, first.start, first.end, is_id=True)
+        return
+    text = "".join(token.text for token in chain)
+    edges = frozenset(token.start - first.start for token in chain) | {len(text)}
+    if last and len(chain) == 1 and text in _lexicon().trailing and (first.sep or len(text) > 1):
+        yield Piece(text, first.sep, first.start, first.end, _lexicon().trailing[text])
+        return
+    for start, end, entry in segment(text, edges):
+        sep = first.sep if start == 0 else ""
+        yield Piece(text[start:end], sep, first.start + start, first.start + end, entry)
+
+
+@functools.lru_cache(maxsize=65536)
+def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | None], ...]:
+    """Cut a run of letters into spellings at the least cost; unexplained stretches stay whole.
+
+    Args:
+        text: lower case letters without separators.
+        edges: where camel case, or the ends, already cut it: spellings along them are cheaper.
+    """
+    lexicon = _lexicon()
+    entry = lexicon.entries.get(text)
+    if entry is not None:
+        return ((0, len(text), entry),)
+    best: list[tuple[float, int, Entry | None]] = [(0.0, 0, None)]
+    for end in range(1, len(text) + 1):
+        options: list[tuple[float, int, Entry | None]] = [
+            (best[start][0] + _unknown_cost(start, end, edges), start, None)
+            for start in range(end)
+            if start in edges or start == 0 or end == len(text)
+        ]
+        for start in range(max(0, end - lexicon.longest), end):
+            known, cost = _spelling(text, start, end, edges)
+            if known is not None:
+                options.append((best[start][0] + cost, start, known))
+        if not options:
+            options = [(best[end - 1][0] + _UNKNOWN_BASE + _UNKNOWN_CHAR, end - 1, None)]
+        best.append(min(options, key=lambda option: (option[0], -option[1])))
+    found = _walk_back(best)
+    explained = sum(stop - begin for begin, stop, meaning in found if meaning is not None)
+    if explained < _MIN_KNOWN * len(text):
+        return ((0, len(text), None),)  # a word of its own: no `sat` and `rat` in `saturation`
+    return found
+
+
+def _walk_back(
+    best: list[tuple[float, int, Entry | None]],
+) -> tuple[tuple[int, int, Entry | None], ...]:
+    found: list[tuple[int, int, Entry | None]] = []
+    end = len(best) - 1
+    while end > 0:
+        _, start, entry = best[end]
+        found.append((start, end, entry))
+        end = start
+    return tuple(reversed(found))
+
+
+def _unknown_cost(start: int, end: int, edges: frozenset[int]) -> float:
+    aligned = start in edges and end in edges
+    return _UNKNOWN_BASE + _UNKNOWN_CHAR * (end - start) + (0.0 if aligned else 1.5)
+
+
+def _spelling(text: str, start: int, end: int, edges: frozenset[int]) -> tuple[Entry | None, float]:
+    part = text[start:end]
+    aligned = start in edges and end in edges
+    lexicon = _lexicon()
+    if len(part) == 1 and part.isascii():
+        known = part in _LETTERS and aligned and len(text) > 1
+        return (lexicon.trailing.get(part), _ALIGNED) if known else (None, 0.0)
+    entry = lexicon.entries.get(part)
+    if entry is None:
+        return None, 0.0
+    if not part.isascii():
+        return entry, _ALIGNED
+    crossed = sum(start < edge < end for edge in edges) * _CROSSING
+    if aligned:
+        return entry, _ALIGNED + crossed
+    return entry, crossed + (_SHORT_INSIDE if len(part) == 2 else _INSIDE)

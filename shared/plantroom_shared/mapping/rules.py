@@ -1,0 +1,81 @@
+"""The rules of ``data/evidence_rules.yaml``: read once, applied to words and facts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
+
+import yaml
+
+PHASES: Final = ("repair", "medium", "said", "shown", "complete", "brick")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line: what must hold, and what follows."""
+
+    line: str
+    wanted: tuple[frozenset[str], ...]
+    """Of each set one must be there."""
+    refused: frozenset[str]
+    add: tuple[tuple[str, float], ...]
+    drop: frozenset[str]
+    kinds: tuple[tuple[str, float], ...]
+
+    def holds(self, known: Callable[[str], bool]) -> bool:
+        """Tell whether the conditions are met."""
+        return not any(map(known, self.refused)) and all(
+            any(map(known, choices)) for choices in self.wanted
+        )
+
+
+def load(name: str) -> Any:
+    """Return a YAML file of the package's data."""
+    data = resources.files("plantroom_shared.mapping") / "data" / name
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(data.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe loader
+
+
+@functools.cache
+def rules(phase: str) -> tuple[Rule, ...]:
+    """Return the rules of a phase, in order."""
+    data = load("evidence_rules.yaml")
+    groups = {name: frozenset(words.split()) for name, words in data["groups"].items()}
+    return tuple(_rule(line, groups) for line in data[phase])
+
+
+@functools.cache
+def group(name: str) -> frozenset[str]:
+    """Return the words of a group."""
+    return frozenset(load("evidence_rules.yaml")["groups"][name].split())
+
+
+def _rule(line: str, groups: Mapping[str, frozenset[str]]) -> Rule:
+    conditions, _, actions = line.partition(" -> ")
+    wanted: list[frozenset[str]] = []
+    refused: set[str] = set()
+    for word in conditions.split():
+        if word.startswith("!"):
+            refused |= _words(word[1:], groups)
+        else:
+            wanted.append(_words(word, groups))
+    add: list[tuple[str, float]] = []
+    drop: set[str] = set()
+    kinds: list[tuple[str, float]] = []
+    for action in actions.split():
+        name, _, sure = action.partition(":")
+        if name.startswith("-"):
+            drop |= _words(name[1:], groups)
+        elif name.startswith("+"):
+            add.append((name[1:], float(sure or 1)))
+        else:
+            kinds.append((name, float(sure or 1)))
+    return Rule(line, tuple(wanted), frozenset(refused), tuple(add), frozenset(drop), tuple(kinds))
+
+
+def _words(text: str, groups: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    parts = (groups[part[1:]] if part.startswith("$") else {part} for part in text.split("|"))
+    return frozenset().union(*parts)
