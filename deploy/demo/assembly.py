@@ -14,13 +14,11 @@ import httpx
 
 from demo.account import Account
 from demo.processes import ProcessFailedError, python, wait_for
-from demo.site.manifest import agent_config
+from demo.site.manifest import agent_config, detector_config
 from demo.stack import COMPANY, GATEWAY, Stack
 
 DRAIN_SECONDS = 30.0
 _PAGE = 1000
-_EVERY = 0.5
-"""Seconds between two vectors of the demo's detector: a plant that runs 600 times too fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,11 @@ class Demo:
         folder: all files go here.
         seed: of the simulated site.
         engine: of the broker.
-        learn: seconds that the detector listens before it watches.
     """
 
     folder: Path
     seed: int
     engine: str
-    learn: float
     fault_us: int | None = None
     enos_url: str = ""
     _stack: Stack = field(init=False)
@@ -107,7 +103,7 @@ class Demo:
         stack.start_broker()
         stack.child("cloud", *stack.cloud("serve"))
         config = agent_config(self._manifest)
-        stack.write_agent_config(config["buses"], [self._detector()])
+        stack.write_agent_config(config["buses"], [detector_config(self._manifest)])
         stack.start_agent()
 
     def _start_enos(self) -> dict[str, Any]:
@@ -119,18 +115,6 @@ class Demo:
     def _client(self, key: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.Client(base_url=self.api_url, headers=headers, timeout=10, trust_env=False)
-
-    def _detector(self) -> dict[str, Any]:
-        ((name, points),) = self._manifest["watch"].items()
-        return {
-            "name": name,
-            "detector": "pca",
-            "subject": name,
-            "points": points,
-            "every": _EVERY,
-            "window": 4,
-            "fit_after": self.learn,
-        }
 
     # ------------------------------------------------------------ look
 

@@ -25,8 +25,6 @@ from demo.assembly import Demo  # noqa: E402
 from demo.processes import ProcessFailedError  # noqa: E402
 from demo.screen import screen  # noqa: E402
 
-LEARN_SECONDS = 20.0
-"""What the detector hears before it watches."""
 CALM_SECONDS = 8.0
 """How long it watches a sound plant before the fault."""
 SHORTEST_WITH_FAULT = 45.0
@@ -108,7 +106,7 @@ def main(argv: list[str]) -> int:
     """Run the demo; 0 if every process lived and the account closes, 1 otherwise."""
     options = _arguments(argv)
     folder = _fresh_folder(options.folder.resolve())
-    demo = Demo(folder, seed=options.seed, engine=options.broker, learn=LEARN_SECONDS)
+    demo = Demo(folder, seed=options.seed, engine=options.broker)
     account, failure = None, ""
     try:
         with _ending_on_signals():

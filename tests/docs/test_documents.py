@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from plantroom_edge.config import load_config
+from plantroom_edge.config import load
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -32,7 +32,7 @@ def test_configuration_examples_are_valid(document: str, text: str, tmp_path: Pa
     """Every YAML example is a configuration that the agent accepts."""
     file = tmp_path / "plantroom.yaml"
     file.write_text(text)
-    assert load_config(file).gateway == yaml.safe_load(text)["gateway"]
+    assert load(file).gateway == yaml.safe_load(text)["gateway"]
 
 
 def test_readme_shows_the_two_commands() -> None:
