@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
+
+from plantroom_shared.errors import ConfigError
+
+_PREFIX, _DELIMITER = "PLANTROOM_", "__"
 
 
 class EnosTarget(BaseModel):
@@ -28,6 +36,13 @@ class EnosTarget(BaseModel):
     app_key: str
     app_secret: SecretStr
     timezone: str = "+00:00"
+    """Of devices whose site names no zone of its own."""
+    late_after: float = Field(default=3600.0, gt=0)
+    """Seconds; older values take the offline path, where they move no "latest" value."""
+    quality: dict[Literal["good", "uncertain", "bad"], int] = Field(default_factory=dict)
+    """Quality codes to send. Good values are sent plain unless named; others only if named."""
+    mapping_wait: float = Field(default=600.0, ge=0)
+    """Seconds that stored samples wait for the mapper to have looked at their points."""
 
 
 class LlmSettings(BaseModel):
@@ -56,7 +71,7 @@ class CloudSettings(BaseSettings):
     """Everything the service can be told. Defaults run the whole of it on one machine."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PLANTROOM_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, frozen=True, extra="forbid"
     )
 
     data: Path = Path("plantroom-data")
@@ -84,4 +99,68 @@ class CloudSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, which wins over the file."""
+        del dotenv_settings, file_secret_settings  # one file is enough, and it is YAML
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+def load_settings(file: Path | None = None, **given: Any) -> CloudSettings:
+    """Return the settings from `given`, the environment and the YAML `file`, in this order.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown or a value is wrong; the text names
+            the file or the variable, the key and the fix.
+    """
+    if file is not None:
+        _check_yaml(file)
+
+    class FromFile(CloudSettings):
+        model_config = SettingsConfigDict(yaml_file=file)
+
+    try:
+        return FromFile(**given)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise _explain(tuple(first["loc"]), first["type"], first["msg"], file) from error
+    except SettingsError as error:
+        # Its text may hold the value, and the value may be a secret.
+        what = "a variable that must hold JSON does not"
+        fix = f"check the {_PREFIX}* variables for lists and objects"
+        raise ConfigError(what, file="environment", fix=fix) from error
+
+
+def _check_yaml(file: Path) -> None:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "there is no such file"
+        raise ConfigError(what, file=str(file), fix="check the path given with --config") from error
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read: {error}"
+        raise ConfigError(what, file=str(file), fix="make it a readable UTF-8 file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else ""
+        what = f"is no YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}"
+        raise ConfigError(what, file=str(file), key=where, fix="correct that line") from error
+    if content is not None and not isinstance(content, dict):
+        what = "holds no mapping of settings"
+        fix = "write one 'key: value' per line, for example 'api_port: 8080'"
+        raise ConfigError(what, file=str(file), fix=fix)
+
+
+def _explain(loc: tuple[int | str, ...], kind: str, message: str, file: Path | None) -> ConfigError:
+    """Say where a wrong value comes from: the variable if one is set, else the file."""
+    key = ".".join(str(part) for part in loc)
+    names = [
+        _PREFIX + _DELIMITER.join(str(part) for part in loc[:depth]).upper()
+        for depth in range(len(loc), 0, -1)
+    ]
+    upper = {name.upper() for name in os.environ}
+    variable = next((name for name in names if name in upper), "")
+    source = variable or (str(file) if file else "")
+    if kind == "extra_forbidden":
+        known = ", ".join(sorted(CloudSettings.model_fields))
+        return ConfigError("is no setting", file=source, key=key, fix=f"known at the top: {known}")
+    if kind == "missing":
+        return ConfigError("is missing", file=source, key=key, fix="add it")
+    return ConfigError(message, file=source, key=key, fix="give a value of that kind")

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NewType
+from typing import Any, NewType, cast
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from plantroom_cloud.config import CloudSettings
+from plantroom_shared.errors import ConfigError
+
+_WAL_TRIES = 250
 
 ReadSession = NewType("ReadSession", AsyncSession)
 """A session that never commits."""
@@ -57,17 +68,65 @@ class Database:
         await self.engine.dispose()
 
 
+def open_database(settings: CloudSettings) -> Database:
+    """Return the database of `settings`, its folder made and its file closed to others.
+
+    Raises:
+        ConfigError: the folder cannot be made, or the URL is none.
+    """
+    try:
+        # Others may pass through to the broker's folder, and read nothing on the way.
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not settings.database:
+            os.close(os.open(settings.data / "plantroom.db", os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        what = f"the data folder cannot be used: {error}"
+        fix = "set PLANTROOM_DATA to a folder that can be written"
+        raise ConfigError(what, key="data", fix=fix) from error
+    try:
+        return Database(settings.database_url)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        what = "this is no database URL we know"  # the URL itself may hold a password
+        fix = "write postgresql+psycopg://user:password@host/name, or leave it empty for SQLite"
+        raise ConfigError(what, key="database", fix=fix) from error
+
+
+def is_sqlite(session: AsyncSession) -> bool:
+    """Say whether `session` speaks to SQLite."""
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def insert_into(
+    session: AsyncSession, table: type[DeclarativeBase]
+) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert into `table` that knows ON CONFLICT, in the dialect of `session`."""
+    target = cast("Table", table.__table__)
+    return sqlite.insert(target) if is_sqlite(session) else postgresql.insert(target)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves, below
     cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "busy_timeout=30000",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA busy_timeout=30000")
+    _use_wal(cursor)
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch the file to WAL, once in its life; several processes may start on a new file."""
+    for attempt in range(_WAL_TRIES):
+        cursor.execute("PRAGMA journal_mode")
+        if cursor.fetchone()[0] == "wal":
+            return
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            # SQLite does not wait here, whatever the busy timeout: whoever is first needs a moment.
+            if attempt == _WAL_TRIES - 1:
+                raise
+            time.sleep(0.02)
 
 
 def _begin_sqlite(connection: Any) -> None:

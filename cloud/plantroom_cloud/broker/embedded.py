@@ -1,0 +1,259 @@
+"""The embedded broker: amqtt (MQTT 3.1.1), hardened to what Mosquitto is configured for.
+
+What amqtt does not do by itself is done here: a certificate of our authority is a must and its
+common name is the client; wills obey the ACL; nobody takes over another's session; nothing is
+retained; packets have a size; a silent client is dropped after its keep-alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from functools import partial
+from typing import Any
+
+from amqtt.adapters import (
+    BufferReader,
+    ReaderAdapter,
+    StreamReaderAdapter,
+    StreamWriterAdapter,
+    WriterAdapter,
+)
+from amqtt.broker import Broker
+from amqtt.contexts import Action, BrokerConfig, ListenerConfig, ListenerType
+from amqtt.errors import AMQTTError, BrokerError, MQTTError, NoDataError, ProtocolHandlerError
+from amqtt.mqtt.connack import NOT_AUTHORIZED, UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
+from amqtt.mqtt.packet import CONNECT
+from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
+from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
+from amqtt.session import Session
+
+from plantroom_cloud.broker.rules import identity, may_connect, may_publish, may_read
+from plantroom_cloud.gateways.pki import Authority, server_context
+from plantroom_shared.errors import ConfigError
+from plantroom_shared.wire import MAX_WIRE
+
+log = logging.getLogger(__name__)
+
+MAX_PACKET = MAX_WIRE + 8192
+MAX_UNACKED = 512
+"""Messages on their way to one client; beyond that they are dropped, and the edge sends again."""
+_PATIENCE = 10.0  # seconds for a TLS handshake, and again for CONNECT
+_NAME = "plantroom.name"
+_MQTT_3_1_1 = 4
+
+
+class CertificateAuth(BaseAuthPlugin):  # type: ignore[misc]  # amqtt is untyped
+    """Lets in whoever the broker below has recognised."""
+
+    async def authenticate(self, *, session: Session) -> bool | None:
+        """Say whether the session has a name."""
+        return bool(session.attributes.get(_NAME))
+
+
+class TopicRules(BaseTopicPlugin):  # type: ignore[misc]  # amqtt is untyped
+    """The two rules, for every publish, subscription and delivery."""
+
+    async def topic_filtering(
+        self,
+        *,
+        session: Session | None = None,
+        topic: str | None = None,
+        action: Action | None = None,
+    ) -> bool | None:
+        """Say whether the session may do `action` on `topic`."""
+        name = session.attributes.get(_NAME, "") if session else ""
+        if not name or not topic:
+            return False
+        return (may_publish if action is Action.PUBLISH else may_read)(name, topic)
+
+
+class _BoundedReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is untyped
+    """Refuses to read more than a packet may hold, before anything of it is in memory."""
+
+    async def read(self, n: int = -1) -> bytes:
+        if n > MAX_PACKET:
+            msg = f"packet of {n} bytes"
+            raise ValueError(msg)  # ends the connection; amqtt would go on after an MQTTError
+        data: bytes = await super().read(n)
+        return data
+
+
+class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
+    """amqtt's broker with mutual TLS and without the ways around it."""
+
+    def __init__(self, context: ssl.SSLContext, host: str, port: int) -> None:
+        here = __name__
+        super().__init__(
+            BrokerConfig(
+                listeners={"default": ListenerConfig(type=ListenerType.TCP, bind=f"{host}:{port}")},
+                plugins={f"{here}.CertificateAuth": {}, f"{here}.TopicRules": {}},
+                timeout_disconnect_delay=15,  # keep-alives are late on a busy line
+            )
+        )
+        self._context, self._host, self._port = context, host, port
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._servers["default"].instance.sockets[0].getsockname()[1])
+
+    async def _create_server_instance(
+        self, listener_name: str, *_: Any, **__: Any
+    ) -> asyncio.Server:
+        return await asyncio.start_server(
+            partial(self.stream_connected, listener_name=listener_name),
+            self._host,
+            self._port,
+            ssl=self._context,
+            ssl_handshake_timeout=_PATIENCE,
+        )
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        """Serve one connection until it ends; whatever goes wrong ends only this one."""
+        try:
+            await self._client_connected(
+                listener_name, _BoundedReader(reader), StreamWriterAdapter(writer)
+            )
+        except (OSError, ValueError, AMQTTError, asyncio.IncompleteReadError) as error:
+            log.debug("connection ended", extra={"cause": str(error)})
+        finally:
+            writer.close()
+
+    async def _initialize_client_session(
+        self, reader: ReaderAdapter, writer: WriterAdapter, *_: Any
+    ) -> tuple[BrokerProtocolHandler, Session]:
+        """Read CONNECT and settle who this is before any session is touched.
+
+        amqtt would first throw out the session of that client id and ask afterwards.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                packet = await _read_connect(reader)
+                if _level(packet) != _MQTT_3_1_1:
+                    await _refuse(writer, UNACCEPTABLE_PROTOCOL_VERSION)
+                handler, session = await BrokerProtocolHandler.init_from_connect(
+                    BufferReader(packet), writer, self.plugins_manager
+                )
+        except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
+            raise MQTTError(str(error)) from error
+        name = identity(session.ssl_object.getpeercert() if session.ssl_object else None)
+        if not may_connect(name, session.client_id or "", session.will_topic):
+            extra = {"client": name, "client_id": str(session.client_id)[:64]}
+            log.warning("connection refused", extra=extra)
+            await _refuse(writer, NOT_AUTHORIZED)
+        session.attributes[_NAME] = session.username = name
+        session.clean_session, session.will_retain = True, False
+        await self._throw_out(name)
+        if session.keep_alive:
+            session.keep_alive = int(session.keep_alive * 1.5) + 1
+        handler.handle_read_timeout = partial(self._drop, handler)
+        return handler, session
+
+    async def _throw_out(self, name: str) -> None:
+        """End what is left of the same client's last connection, its will included."""
+        session, handler = self._sessions.pop(name, (None, None))
+        if session is None or handler is None:
+            return
+        await self._del_all_subscriptions(session)
+        await handler.handle_connection_closed()
+        await handler.stop()
+
+    def _drop(self, handler: BrokerProtocolHandler) -> None:
+        """End a connection that has been silent for longer than its keep-alive."""
+        if handler.writer is not None:
+            handler.reader.feed_eof()
+
+    async def _handle_disconnect(
+        self,
+        client_session: Session,
+        handler: BrokerProtocolHandler,
+        disconnect_waiter: asyncio.Future[Any],
+    ) -> None:
+        await super()._handle_disconnect(client_session, handler, disconnect_waiter)
+        current = self._sessions.get(client_session.client_id or "", (None, None))[0]
+        if current is client_session:
+            del self._sessions[client_session.client_id]
+            await self._del_all_subscriptions(client_session)
+
+    async def _session_monitor(self) -> None:
+        """Do nothing: sessions end with their connection, see above."""
+
+    async def retain_message(self, *_: Any, **__: Any) -> None:
+        """Do nothing: whoever could leave messages behind could fill our memory with them."""
+
+    async def _run_broadcast(self, running_tasks: Any) -> None:
+        """Send the next message to whoever reads it.
+
+        amqtt's own walks over its subscriptions while awaiting, and fails when one is added
+        meanwhile.
+        """
+        message = await self._broadcast_queue.get()
+        topic = message["topic"]
+        for pattern, subscriptions in list(self._subscriptions.items()):
+            if not self._matches(topic, pattern):
+                continue
+            for session, qos in list(subscriptions):
+                name = session.attributes.get(_NAME, "")
+                handler = self._get_handler(session)
+                if handler is None or not may_read(name, topic):
+                    continue
+                if len(session.inflight_out) >= MAX_UNACKED:
+                    log.debug("message dropped for a slow reader", extra={"client": name})
+                    continue
+                sending = handler.mqtt_publish(topic, message["data"], qos, retain=False)
+                running_tasks.append(asyncio.ensure_future(_quietly(sending)))
+
+
+async def _read_connect(reader: ReaderAdapter) -> bytes:
+    """Return the first packet whole; amqtt would lose its place in one of another version."""
+    head = bytearray(await reader.read(2))
+    while head[-1] & 0x80:
+        if len(head) == 5:
+            msg = "the length of the first packet has no end"
+            raise ValueError(msg)
+        head += await reader.read(1)
+    length = sum((byte & 0x7F) << (7 * place) for place, byte in enumerate(head[1:]))
+    body: bytes = await reader.read(length) if length else b""  # read(0) would be the whole stream
+    return bytes(head) + body
+
+
+def _level(packet: bytes) -> int:
+    """Return the protocol level in a CONNECT packet, 0 if it is none."""
+    start = packet.find(b"\x00\x04MQTT", 0, 12)
+    return packet[start + 6] if packet[0] >> 4 == CONNECT and 0 < start < len(packet) - 6 else 0
+
+
+async def _refuse(writer: WriterAdapter, code: int) -> None:
+    """Answer CONNECT with a refusal, then raise."""
+    await ConnackPacket.build(0, code).to_stream(writer)
+    msg = f"connection refused with code {code}"
+    raise MQTTError(msg)
+
+
+async def _quietly(sending: Any) -> None:
+    """Send; a client that goes away or does not acknowledge costs only its own messages."""
+    try:
+        await sending
+    except (AMQTTError, MQTTError, NoDataError, ProtocolHandlerError, OSError) as error:
+        log.debug("message not delivered", extra={"cause": str(error)})
+
+
+async def start(authority: Authority, host: str, port: int) -> EmbeddedBroker:
+    """Return a serving broker.
+
+    Raises:
+        ConfigError: the address is taken or not ours.
+    """
+    for name in ("amqtt", "transitions"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns of every client that leaves
+    broker = EmbeddedBroker(server_context(authority.files("server")), host, port)
+    try:
+        await broker.start()
+    except BrokerError as error:
+        what = f"the broker cannot listen on {host}:{port}: {error}"
+        raise ConfigError(what, key="mqtt.port", fix="choose a free port with --port") from error
+    return broker

@@ -1,0 +1,1 @@
+"""Ingest: decode, store idempotently, answer after the commit."""

@@ -1,0 +1,158 @@
+"""The store: a batch of messages in one transaction, and what to answer once it is committed.
+
+Storing is idempotent and free of order: rows whose order numbers are dealt with already are only
+counted, and the watermark moves in the transaction that stores the rows. A message that a database
+refuses is tried by itself and then quarantined, so that it costs its neighbours nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plantroom_cloud.db import Database, insert_into
+from plantroom_cloud.gateways.repository import find_owners
+from plantroom_cloud.ingest.batch import Answers, Dictionaries, GatewayBatch, Patience
+from plantroom_cloud.ingest.messages import Incoming, Refused
+from plantroom_cloud.tables import Counter
+from plantroom_shared.clock import Clock
+from plantroom_shared.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+Item = Incoming | Refused
+_POISON = (DataError, IntegrityError, OverflowError)
+_MOST_STRANGERS = 1000
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What this process has seen since it started."""
+
+    messages: int = 0
+    rows: int = 0
+    strangers: dict[str, int] = field(default_factory=dict)
+    """Gateway id → messages of it that belong to no company; they are not answered."""
+
+
+class Store:
+    """Stores batches in `database`; `clock` says what is too far in the future."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+        self._dictionaries, self._patience = Dictionaries(), Patience()
+        self.statistics = Statistics()
+
+    async def store(self, items: Sequence[Item]) -> Answers:
+        """Store `items` in one transaction and return the answers, to be sent now.
+
+        Raises:
+            Unavailable: the database is away or refuses to write; nothing of it is stored.
+        """
+        try:
+            return await self._attempt(items)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever one message brings out, its neighbours go on
+            return await self._one_by_one(items)
+
+    async def _one_by_one(self, items: Sequence[Item]) -> Answers:
+        """Store each item by itself, so that only the one the database refuses is held back."""
+        answers = Answers()
+        for item in items:
+            try:
+                answers.add(await self._attempt([item]))
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above; this is the one
+                log.warning("message cannot be stored", extra=_about(item, error))
+                answers.add(await self._set_aside(item))
+        return answers
+
+    async def _set_aside(self, item: Item) -> Answers:
+        refused = item.set_aside("store") if isinstance(item, Incoming) else item
+        try:
+            return await self._attempt([refused])
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            # Nothing more can be done with it here: it is neither stored nor answered.
+            log.warning("message dropped unanswered", extra=_about(item, error))
+            return Answers()
+
+    async def _attempt(self, items: Sequence[Item]) -> Answers:
+        answers = Answers()
+        try:
+            async with self._database.write() as session:
+                batches = await self._fill(session, items, answers)
+        except _POISON:
+            raise
+        except (SQLAlchemyError, OSError) as error:
+            msg = f"the database cannot store: {error}"
+            raise Unavailable(msg) from error
+        # Only what is committed may be remembered.
+        for batch in batches:
+            self._dictionaries.learn(batch)
+            self.statistics.rows += batch.stored
+        self.statistics.messages += len(items)
+        return answers
+
+    async def _fill(
+        self, session: AsyncSession, items: Sequence[Item], answers: Answers
+    ) -> list[GatewayBatch]:
+        owners = await find_owners(session, {item.gateway for item in items if item.gateway})
+        now_us, batches = self._clock.now_us(), list[GatewayBatch]()
+        counts: dict[tuple[int, str], int] = {}
+        # Always in the same order of gateways: two processes cannot wait for each other in a circle.
+        for gateway, group in groupby(sorted(items, key=_gateway), key=_gateway):
+            messages = list(group)
+            owner = owners.get(gateway)
+            if owner is None:
+                self._note_stranger(gateway, len(messages))
+                continue
+            batch = GatewayBatch(session, owner, self._dictionaries, self._patience, now_us)
+            await batch.take([item for item in messages if isinstance(item, Incoming)], answers)
+            for item in messages:
+                if isinstance(item, Refused):
+                    batch.count(item.reason)
+            for name, number in batch.counts.items():
+                counts[owner.company_id, f"ingest.{name}/{gateway}"] = number
+            batches.append(batch)
+        await _count(session, counts)
+        return batches
+
+    def _note_stranger(self, gateway: str, messages: int) -> None:
+        known = self.statistics.strangers
+        name = gateway if gateway in known or len(known) < _MOST_STRANGERS else ""
+        if name not in known:
+            log.warning("messages of an unknown gateway are ignored", extra={"gateway": gateway})
+        known[name] = known.get(name, 0) + messages
+
+
+def _gateway(item: Item) -> str:
+    return item.gateway
+
+
+async def _count(session: AsyncSession, counts: dict[tuple[int, str], int]) -> None:
+    if not counts:
+        return
+    statement = insert_into(session, Counter)
+    upsert = statement.on_conflict_do_update(
+        index_elements=["company_id", "name"],
+        set_={"value": Counter.value + statement.excluded.value},
+    )
+    rows = [
+        {"company_id": company_id, "name": name, "value": number}
+        for (company_id, name), number in sorted(counts.items())
+    ]
+    await session.execute(upsert, rows)
+
+
+def _about(item: Item, error: Exception) -> dict[str, str]:
+    channel = item.channel if isinstance(item, Incoming) else "-"
+    return {"gateway": item.gateway, "channel": channel, "error_kind": type(error).__name__}

@@ -1,0 +1,85 @@
+"""The one place that retries: full-jitter back-off, one log line on failure, one on recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from plantroom_shared.errors import PlantroomError
+
+log = logging.getLogger(__name__)
+
+_BASE = 0.2  # seconds; the first delay is anything up to it
+
+
+class Backoff:
+    """How long to wait before the next try, and who has been told.
+
+    Args:
+        name: what is being tried, for the log.
+        most: the longest delay in seconds.
+    """
+
+    def __init__(self, name: str, *, most: float = 30.0) -> None:
+        self._name, self._most = name, most
+        self.failures = 0
+        """Tries in a row that failed."""
+
+    async def wait(self, error: BaseException, stop: asyncio.Event | None = None) -> None:
+        """Note that a try failed with `error`, then wait, but no longer than until `stop`."""
+        if self.failures == 0:
+            extra = {"part": self._name, "cause": f"{type(error).__name__}: {error}"[:300]}
+            log.warning("trouble, trying again", extra=extra)
+        delay = random.uniform(0, min(self._most, _BASE * 2 ** min(self.failures, 20)))
+        self.failures += 1
+        if stop is None:
+            await asyncio.sleep(delay)
+            return
+        try:
+            async with asyncio.timeout(delay):
+                await stop.wait()
+        except TimeoutError:
+            pass
+
+    def recovered(self) -> None:
+        """Note that a try has worked."""
+        if self.failures:
+            extra = {"part": self._name, "failures": self.failures}
+            log.info("recovered", extra=extra)
+        self.failures = 0
+
+
+async def keep_running(
+    name: str, run: Callable[[], Awaitable[None]], *, most: float = 30.0, steady: float = 60.0
+) -> None:
+    """Run `run` for ever: when it fails or ends, start it again after a back-off.
+
+    Args:
+        name: for the log.
+        run: makes the awaitable anew at each start.
+        most: the longest delay in seconds.
+        steady: a run of so many seconds counts as recovery.
+    """
+    backoff, loop = Backoff(name, most=most), asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        try:
+            await run()
+            error: Exception = RuntimeError("it ended by itself")
+        except Exception as failure:  # the supervisor: one part never ends another
+            error = failure
+            if backoff.failures == 0 and not isinstance(failure, PlantroomError):
+                log.exception("part failed", extra={"part": name})
+        if loop.time() - started >= steady:
+            backoff.recovered()
+        await backoff.wait(error)
+
+
+async def cancelled(*tasks: asyncio.Task[Any]) -> list[Any]:
+    """Cancel `tasks`, wait until they have ended, and return their results or exceptions."""
+    for task in tasks:
+        task.cancel()
+    return list(await asyncio.gather(*tasks, return_exceptions=True))

@@ -1,0 +1,65 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from plantroom_cloud.db import Database
+from support import servers
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Path:
+    """The Mosquitto binary; where there is none, the test fails with the command to get it."""
+    return servers.find_mosquitto()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A private PostgreSQL for the whole run of this process."""
+    with servers.start_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of this test's own."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file."""
+    return servers.make_sqlite_template(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of this test's own: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+        path = shutil.copy(template, tmp_path / "plantroom.db")
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    with request.getfixturevalue("postgres").database(template=servers.TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A migrated, empty database: once SQLite, once PostgreSQL."""
+    async with servers.opened(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def sqlite_database(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    """A migrated, empty SQLite database, for tests that need no second engine."""
+    path = shutil.copy(sqlite_template, tmp_path / "plantroom.db")
+    async with servers.opened(f"sqlite+aiosqlite:///{path}") as opened:
+        yield opened
