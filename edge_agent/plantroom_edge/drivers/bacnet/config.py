@@ -1,0 +1,143 @@
+"""What a BACnet/IP bus has in the configuration."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from plantroom_edge.drivers import BusConfig
+from plantroom_edge.drivers.bacnet.vocabulary import MAX_INSTANCE
+
+PORT = 47808
+"""The registered port of BACnet/IP, 0xBAC0."""
+_MAX_PORT = 65_535
+
+Instance = Annotated[int, Field(ge=0, le=MAX_INSTANCE)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+_ENDPOINT = re.compile(r"(?P<host>[0-9.]+)(?:/(?P<prefix>\d{1,2}))?(?::(?P<port>\d{1,5}))?\Z")
+
+
+class Bind(NamedTuple):
+    """The socket of ours, and where its broadcasts go."""
+
+    host: str
+    port: int
+    """0 lets the system choose."""
+    broadcast: str
+    """The broadcast address of the network that was named, else that of every network."""
+    listen: bool
+    """Whether `broadcast` needs a socket of its own: a socket on one address hears none."""
+
+
+class Target(NamedTuple):
+    """Where a Who-Is goes; an empty host is the local broadcast."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host or 'broadcast'}:{self.port}"
+
+
+def _endpoint(text: str, example: str) -> tuple[str, str | None, int]:
+    match = _ENDPOINT.match(text)
+    port = int(match["port"] or PORT) if match else -1
+    try:
+        host = str(ipaddress.IPv4Address(match["host"])) if match else ""
+    except ValueError:
+        host = ""
+    if match is None or not host or port > _MAX_PORT:
+        msg = f"{text!r} is no IPv4 address with an optional port; write it like {example!r}"
+        raise ValueError(msg)
+    return host, match["prefix"], port
+
+
+def parse_bind(text: str) -> Bind:
+    """Return the socket that ``ip``, ``ip:port`` or ``ip/prefix:port`` means.
+
+    Raises:
+        ValueError: it means none; the text says how to write it.
+    """
+    host, prefix, port = _endpoint(text, "192.168.1.10/24:47808")
+    if prefix is None:
+        return Bind(host, port, "255.255.255.255", listen=False)
+    if int(prefix) > 30 or host == "0.0.0.0":  # noqa: S104 - compared, not bound
+        msg = f"{text!r}: a prefix goes with the address of one card, and is at most 30"
+        raise ValueError(msg)
+    network = ipaddress.IPv4Interface(f"{host}/{prefix}").network
+    return Bind(host, port, str(network.broadcast_address), listen=True)
+
+
+def parse_target(text: str) -> Target:
+    """Return where ``broadcast``, ``broadcast:port``, ``ip`` or ``ip:port`` sends a Who-Is.
+
+    Raises:
+        ValueError: it means nothing; the text says how to write it.
+    """
+    word, _, rest = text.partition(":")
+    if word == "broadcast":
+        _, _, port = _endpoint(f"0.0.0.0:{rest}" if rest else "0.0.0.0", "broadcast:47808")  # noqa: S104 - parsed, not bound
+        return Target("", port)
+    host, prefix, port = _endpoint(text, "192.168.1.20:47808")
+    if prefix is not None or port == 0:
+        msg = f"{text!r} names no device; write it like '192.168.1.20:47808', or 'broadcast'"
+        raise ValueError(msg)
+    return Target(host, port)
+
+
+class DeviceOptions(BaseModel):
+    """What is different for one device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interval: Seconds | None = None
+    """Seconds between two reads, instead of the bus's."""
+    ignore: tuple[str, ...] = ()
+    """Objects that become no points, as ``analog-value:17`` or with wildcards ``analog-value:*``."""
+
+
+class BacnetConfig(BusConfig):
+    """A BACnet/IP network, seen from one socket."""
+
+    driver: Literal["bacnet"] = "bacnet"
+    bind: str = f"0.0.0.0:{PORT}"
+    """``ip:port`` of our socket; ``ip/prefix:port`` where broadcasts are to go out of one card."""
+    who_is: tuple[str, ...] = Field(default=("broadcast",), min_length=1, max_length=4096)
+    """Who is asked for devices: ``broadcast`` or addresses as ``ip[:port]``."""
+    range: tuple[Instance, Instance] | None = None
+    """The lowest and the highest device instance that is ours; all of them if absent."""
+    interval: Seconds = 5.0
+    """Seconds between two reads of present-values."""
+    timeout: float = Field(default=1.0, gt=0, le=60)
+    """Seconds that a device has for an answer."""
+    retries: int = Field(default=1, ge=0, le=5)
+    """How often an unanswered request is sent again: datagrams get lost."""
+    status_flags: bool = True
+    """Whether fault, overridden and out-of-service make a point's quality."""
+    devices: dict[Instance, DeviceOptions] = Field(default_factory=dict)
+    """By device instance."""
+
+    @field_validator("bind")
+    @classmethod
+    def _bind(cls, text: str) -> str:
+        parse_bind(text)
+        return text
+
+    @field_validator("who_is")
+    @classmethod
+    def _who_is(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            parse_target(text)
+        return tuple(dict.fromkeys(texts))
+
+    @field_validator("range")
+    @classmethod
+    def _range(cls, limits: tuple[int, int] | None) -> tuple[int, int] | None:
+        if limits is not None and limits[0] > limits[1]:
+            msg = f"{list(limits)} runs backwards; write it as [lowest, highest]"
+            raise ValueError(msg)
+        return limits

@@ -1,0 +1,158 @@
+"""Reading properties of one device, whatever it can and cannot do.
+
+The one place that knows what a refusal means: it re-cuts the plan, and goes on. What comes back is
+looked up by object and property; an answer about anything else is counted and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from plantroom_edge.drivers.bacnet.client import Client
+from plantroom_edge.drivers.bacnet.frames import IAm, Peer, Reply
+from plantroom_edge.drivers.bacnet.plan import Batch, Plan, halves, make_plan, singles
+from plantroom_edge.drivers.bacnet.services import Ref, decode_multiple, decode_single
+from plantroom_edge.drivers.bacnet.values import Failure, Malformed
+from plantroom_edge.drivers.bacnet.vocabulary import (
+    READ_PROPERTY_MULTIPLE,
+    UNRECOGNIZED_SERVICE,
+    refusal_reason,
+)
+
+MALFORMED: Final = Failure("malformed")
+NO_VALUE: Final = Failure("no-value")
+"""The device answered, but not about this."""
+
+_NO_MULTIPLE: Final = refusal_reason("reject", UNRECOGNIZED_SERVICE)
+_SILENCES: Final = 2  # end a read of a device that answered before
+_SPLIT_AFTER: Final = 3  # silences in a row of one request that others do not share
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one run of a plan brought."""
+
+    values: dict[Ref, Any] = field(default_factory=dict)
+    """What the device said, or a `Failure`; a reference that got no answer is not here."""
+    alive: bool = False
+    """Whether there was any answer."""
+    silences: int = 0
+    late: bool = False
+    """Whether time ran out before everything was asked."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether asking on is pointless: the device is dead, or as good as."""
+        return self.silences >= (_SILENCES if self.alive else 1)
+
+
+class Session:
+    """One device: its address, and what it has shown to be able to do."""
+
+    def __init__(self, client: Client, said: IAm) -> None:
+        self.instance = said.instance
+        self.peer: Peer = said.peer
+        """May change: devices get new addresses."""
+        self.max_apdu = said.max_apdu
+        self.multiple = True
+        """Until the device says that it has no read-property-multiple."""
+        self._client = client
+
+    @property
+    def key(self) -> str:
+        """The device key."""
+        return f"bacnet:{self.instance}"
+
+    def plan(self, refs: list[Ref]) -> Plan:
+        """Return a plan for reading `refs`."""
+        return make_plan(refs, self.max_apdu, multiple=self.multiple)
+
+    async def read(self, plan: Plan, *, deadline: float, alive: bool = False) -> Reading:
+        """Run `plan` once, and leave in it what was learned.
+
+        Args:
+            plan: what to read. Requests that went without an answer, and those that were not
+                reached, change places: the next run begins with the latter.
+            deadline: on the loop's clock; no request starts after it.
+            alive: whether the device is known to answer just now.
+        """
+        out = Reading(alive=alive)
+        todo, done = deque(plan.batches), list[Batch]()
+        if plan.multiple and not self.multiple:
+            plan.single(todo, done)
+        clock = asyncio.get_running_loop().time
+        while todo and not out.ended:
+            if clock() >= deadline:
+                out.late = True
+                break
+            batch = todo.popleft()
+            reply = await self._client.ask(self.peer, batch.service, batch.body)
+            if reply is None:
+                done.extend(self._silent(batch, out))
+                continue
+            out.alive = True
+            batch.silent = 0
+            if not reply.refusal:
+                self._accept(batch, reply, out)
+            elif self._recut(plan, batch, reply, todo, done):
+                continue
+            else:
+                out.values.update(dict.fromkeys(batch.refs, Failure(reply.refusal)))
+            done.append(batch)
+        plan.batches = [*todo, *done]
+        return out
+
+    @staticmethod
+    def _silent(batch: Batch, out: Reading) -> list[Batch]:
+        """Return `batch` for the next run; in halves if only it keeps being dropped."""
+        out.silences += 1
+        if out.alive:
+            batch.silent += 1
+        if batch.silent < _SPLIT_AFTER or len(batch.refs) == 1:
+            return [batch]
+        return halves(batch)
+
+    def _accept(self, batch: Batch, reply: Reply, out: Reading) -> None:
+        decode = decode_multiple if batch.service == READ_PROPERTY_MULTIPLE else decode_single
+        values, wanted = out.values, batch.wanted
+        try:
+            results = decode(reply.body)
+        except Malformed:
+            # Even what could be read of it is not to be trusted.
+            values.update(dict.fromkeys(batch.refs, MALFORMED))
+            return
+        strangers = 0
+        fresh: dict[Ref, Any] = {}
+        for ref, value in results:
+            if ref in wanted and ref not in fresh:
+                fresh[ref] = value
+            else:
+                strangers += 1
+        if strangers:
+            self._client.ignored["strange-result"] += strangers
+        if len(fresh) < len(wanted):
+            fresh = dict.fromkeys(batch.refs, NO_VALUE) | fresh
+        values.update(fresh)
+
+    def _recut(
+        self, plan: Plan, batch: Batch, reply: Reply, todo: deque[Batch], done: list[Batch]
+    ) -> bool:
+        """Ask otherwise after a refusal; False if there is no other way."""
+        if batch.service != READ_PROPERTY_MULTIPLE:
+            return False
+        if reply.refusal == _NO_MULTIPLE:
+            self.multiple = False
+            todo.appendleft(batch)
+            plan.single(todo, done)
+        elif len(batch.refs) == 1:
+            if not reply.refusal.startswith("reject"):
+                return False
+            todo.extendleft(singles(batch.refs))
+        elif reply.refusal.startswith("error"):
+            todo.extendleft(reversed(halves(batch)))  # one of the objects spoils the whole
+        else:
+            plan.shrink(batch, todo)
+        return True
