@@ -89,9 +89,9 @@ def main() -> int:
         complaints = check()
         failed = failed or bool(complaints)
         verdict = "failed" if complaints else "clean"
-        print(f"{name:<8} {verdict}  ({time.monotonic() - started:.1f} s)", flush=True)  # noqa: T201
+        print(f"{name:<8} {verdict}  ({time.monotonic() - started:.1f} s)", flush=True)
         for line in complaints:
-            print(f"    {line}")  # noqa: T201
+            print(f"    {line}")
     return int(failed)
 
 

@@ -17,7 +17,7 @@ SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
 
 def _say(text: str) -> None:
-    print(f"plantroom: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"plantroom: {text}", file=sys.stderr, flush=True)
 
 
 def _have_mosquitto() -> bool:

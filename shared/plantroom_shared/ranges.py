@@ -19,20 +19,30 @@ def merge(ranges: Iterable[Range]) -> list[Range]:
 
 
 def subtract(whole: Iterable[Range], part: Iterable[Range]) -> list[Range]:
-    """Return what of `whole` is not in `part`."""
+    """Return what of `whole` is not in `part`; one pass, as ranges from the wire can be many."""
     cut = merge(part)
     out: list[Range] = []
+    i = 0
     for lo, hi in merge(whole):
         start = lo
-        for a, b in cut:
-            if b < start or a > hi:
-                continue
-            if a > start:
-                out.append((start, a - 1))
-            start = b + 1
+        while i < len(cut) and cut[i][1] < start:
+            i += 1
+        j = i
+        while j < len(cut) and cut[j][0] <= hi:
+            if cut[j][0] > start:
+                out.append((start, cut[j][0] - 1))
+            start = cut[j][1] + 1
+            j += 1
         if start <= hi:
             out.append((start, hi))
+        i = max(i, j - 1)
     return out
+
+
+def intersect(a: Iterable[Range], b: Iterable[Range]) -> list[Range]:
+    """Return what is in both `a` and `b`."""
+    whole = merge(a)
+    return subtract(whole, subtract(whole, b))
 
 
 def count(ranges: Iterable[Range]) -> int:

@@ -272,7 +272,7 @@ def encode_samples(ep: str, s0: int, batch: Batch, *, clock: str = "sync") -> by
         "t0": times[0],
         "p": batch.points,
         "dt": [0, *(b - a for a, b in pairwise(times))],
-        "v": batch.values,  # orjson writes NaN and infinities as null
+        "x": batch.values,  # orjson writes NaN and infinities as null
         "q": {str(row): [code, reason] for row, (code, reason) in batch.quality.items()},
     }
     return pack(
@@ -291,7 +291,10 @@ def encode_samples(ep: str, s0: int, batch: Batch, *, clock: str = "sync") -> by
 
 
 def _digest(columns: dict[str, Any]) -> str:
-    body = orjson.dumps([columns[key] for key in ("t0", "p", "dt", "v", "q")])
+    try:
+        body = orjson.dumps([columns[key] for key in ("t0", "p", "dt", "x", "q")])
+    except orjson.JSONEncodeError:  # read, but nested deeper than can be written: rows are bad
+        return ""
     return hashlib.sha256(body).hexdigest()[:16]
 
 
@@ -319,8 +322,8 @@ def _decode_samples(document: dict[str, Any]) -> Samples:
     if head.st != "tel" or head.n > MAX_ROWS:
         msg = f"samples: {head.n} rows of stream {head.st!r}"
         raise Rejected(msg, reason="schema")
-    columns = {key: document.get(key) for key in ("t0", "p", "dt", "v", "q")}
-    points, deltas, values = (_column(columns, key, head.n) for key in ("p", "dt", "v"))
+    columns = {key: document.get(key) for key in ("t0", "p", "dt", "x", "q")}
+    points, deltas, values = (_column(columns, key, head.n) for key in ("p", "dt", "x"))
     quality = columns["q"]
     if type(columns["t0"]) is not int or not isinstance(quality, dict):
         msg = "samples: t0 must be an integer and q an object"
@@ -329,9 +332,10 @@ def _decode_samples(document: dict[str, Any]) -> Samples:
     for row in _not_ints(points, low=0):
         bad[row] = "alias"
         points[row] = 0
-    for row in _not_ints(deltas):
-        bad[row] = "time"
-        deltas[row] = 0
+    if broken := _not_ints(deltas):
+        # Times are sums of deltas: where one is lost, no later row knows its own time any more.
+        bad |= dict.fromkeys(range(broken[0], head.n), "time")
+        deltas[broken[0] :] = [0] * (head.n - broken[0])
     times = list(accumulate(deltas, initial=columns["t0"]))[1:]
     if not (_EARLIEST <= min(times) and max(times) < _LATEST):
         bad |= {row: "time" for row, ts in enumerate(times) if not _EARLIEST <= ts < _LATEST}

@@ -34,7 +34,7 @@ def torment(
         longest: the longest life, seconds, after a victim serves.
         limit: seconds within which all must be done.
     """
-    print(f"nemesis: seed {seed}, {kills} kills each of {', '.join(victims)}")  # noqa: T201
+    print(f"nemesis: seed {seed}, {kills} kills each of {', '.join(victims)}")
     dice = random.Random(seed)
     deadline = time.monotonic() + limit
     while any(victim.kills < kills for victim in victims.values()):

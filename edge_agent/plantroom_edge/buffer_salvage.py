@@ -1,0 +1,219 @@
+"""What to do with a buffer file that cannot be trusted: move it aside and save what can be read.
+
+Every frame proves itself by its CRC, so whatever can be read from a damaged file may be used; what
+cannot be read becomes a declared gap (`Store` sees to that, as it knows which rows ought to be
+there).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from plantroom_edge.buffer_db import PAGE, connect, crc_of, frame_crc, has_our_schema, lenient
+from plantroom_shared.errors import Rejected
+from plantroom_shared.wire import unpack
+
+KEEP_BAD: Final = 2
+"""How many damaged files are kept for a person to look at: they count against the disk."""
+
+_LOOKUPS: Final = 1_000_000
+"""Most single rows to look for behind a damaged page."""
+
+_GUESSES: Final = 200_000
+"""Most single rows to look for where nobody knows how many there were."""
+
+_UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading damage can end in."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Salvage:
+    """What was saved from a damaged file."""
+
+    file: Path
+    frames: int = 0
+    rows: int = 0
+    epochs: int = 0
+
+
+def move_aside(path: Path) -> Path:
+    """Rename the file and its log to ``<name>.bad-<n>``; return the new name."""
+    taken = _bad_files(path)
+    n = 1 + max((int(item.name.rpartition("-")[2]) for item in taken), default=0)
+    bad = path.with_name(f"{path.name}.bad-{n}")
+    path.rename(bad)
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists():
+        wal.rename(bad.with_name(f"{bad.name}-wal"))
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    for old in taken[: max(0, len(taken) + 1 - KEEP_BAD)]:
+        for name in (old.name, f"{old.name}-wal", f"{old.name}-shm"):
+            old.with_name(name).unlink(missing_ok=True)
+    return bad
+
+
+def _bad_files(path: Path) -> list[Path]:
+    found = [
+        item
+        for item in path.parent.glob(f"{path.name}.bad-*")
+        if item.name.rpartition("-")[2].isdigit()
+    ]
+    return sorted(found, key=lambda item: int(item.name.rpartition("-")[2]))
+
+
+def salvage(bad: Path, new: sqlite3.Connection) -> Salvage:
+    """Copy every row of `bad` that can be read and proves itself into the new file."""
+    report = Salvage(bad)
+    with contextlib.suppress(sqlite3.Error, OSError):
+        if not _schema_is_whole(bad):
+            _lend_first_page(bad)
+    old = lenient(sqlite3.connect(bad, isolation_level=None))
+    new.execute("BEGIN IMMEDIATE")
+    try:
+        _copy(old, new, report)
+    except BaseException:
+        new.execute("ROLLBACK")
+        raise
+    finally:
+        old.close()
+    new.execute("COMMIT")
+    return report
+
+
+def _copy(old: sqlite3.Connection, new: sqlite3.Connection, report: Salvage) -> None:
+    names: dict[int, str] = {}
+    for id_, ep, boot, crc in _by_id(old, "epoch", "id, ep, boot, crc"):
+        if crc == crc_of(id_, ep, boot):
+            names[id_] = ep
+            new.execute("INSERT OR IGNORE INTO epoch VALUES (?, ?, ?, ?)", (id_, ep, boot, crc))
+    for row in _by_id(
+        old, "frame", "id, epoch, stream, s0, n, kind, cause, dv, accepted_us, crc, blob"
+    ):
+        _, epoch, stream, _, n, kind, _, _, _, crc, blob = row
+        if crc != frame_crc(stream, row[3:8], blob):
+            continue
+        if epoch not in names and not _name_epoch(new, names, epoch, blob):
+            continue
+        new.execute(f"INSERT OR IGNORE INTO frame VALUES ({','.join('?' * 11)})", row)  # noqa: S608 -- marks only
+        report.frames += 1
+        report.rows += n if kind == "data" else 0
+    report.epochs = len(names)
+    for epoch in names:
+        _copy_small(old, new, epoch)
+    with contextlib.suppress(*_UNREADABLE):
+        rows = old.execute("SELECT name, value FROM counter").fetchall()
+        new.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?)", rows)
+
+
+def _name_epoch(new: sqlite3.Connection, names: dict[int, str], epoch: int, blob: bytes) -> bool:
+    """Learn the name of an epoch whose own row is lost from a message that carries it."""
+    try:
+        ep = str(unpack(blob)["ep"])
+    except (Rejected, KeyError):
+        return False
+    if ep in names.values():
+        return False
+    names[epoch] = ep
+    new.execute(
+        "INSERT OR IGNORE INTO epoch VALUES (?, ?, 0, ?)", (epoch, ep, crc_of(epoch, ep, 0))
+    )
+    return True
+
+
+def _copy_small(old: sqlite3.Connection, new: sqlite3.Connection, epoch: int) -> None:
+    """Copy an epoch's positions and dictionary; each row has to prove itself."""
+    for stream in ("tel", "evt"):
+        with contextlib.suppress(*_UNREADABLE):
+            sql = (
+                "SELECT epoch, stream, accepted, done, crc FROM position WHERE epoch=? AND stream=?"
+            )
+            row = old.execute(sql, (epoch, stream)).fetchone()
+            if row and row[4] == crc_of(*row[:4]):
+                new.execute("INSERT OR IGNORE INTO position VALUES (?, ?, ?, ?, ?)", row)
+    for alias in range(_dictionary_size(old, new, epoch)):
+        with contextlib.suppress(*_UNREADABLE):
+            sql = "SELECT epoch, alias, crc, doc FROM point WHERE epoch=? AND alias=?"
+            row = old.execute(sql, (epoch, alias)).fetchone()
+            if row and row[2] == crc_of(epoch, alias, blob=row[3]):
+                new.execute("INSERT OR IGNORE INTO point VALUES (?, ?, ?, ?)", row)
+    with contextlib.suppress(*_UNREADABLE):
+        sql = "SELECT epoch, key, crc, doc FROM device WHERE epoch=?"
+        for row in old.execute(sql, (epoch,)):
+            if row[2] == crc_of(epoch, row[1], blob=row[3]):
+                new.execute("INSERT OR IGNORE INTO device VALUES (?, ?, ?, ?)", row)
+
+
+def _dictionary_size(old: sqlite3.Connection, new: sqlite3.Connection, epoch: int) -> int:
+    size = new.execute("SELECT coalesce(max(dv), 0) FROM frame WHERE epoch=?", (epoch,)).fetchone()
+    with contextlib.suppress(*_UNREADABLE):
+        most = old.execute("SELECT max(alias) + 1 FROM point WHERE epoch=?", (epoch,)).fetchone()
+        return max(int(size[0]), min(most[0] or 0, _LOOKUPS))
+    return min(int(size[0]), _LOOKUPS)
+
+
+def _by_id(db: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
+    """Yield every readable row of `table`: in one scan, and past damage one by one."""
+    seen = 0
+    select = f"SELECT {columns} FROM {table}"  # noqa: S608 -- our own names
+    try:
+        for row in db.execute(f"{select} ORDER BY id"):
+            seen = row[0]
+            yield row
+    except _UNREADABLE:
+        pass
+    else:
+        return
+    for id_ in range(seen + 1, min(_last_id(db, table, seen), seen + _LOOKUPS) + 1):
+        with contextlib.suppress(*_UNREADABLE):
+            row = db.execute(f"{select} WHERE id=?", (id_,)).fetchone()
+            if row:
+                yield row
+
+
+def _last_id(db: sqlite3.Connection, table: str, seen: int) -> int:
+    """Return the highest id the table can hold, by whichever way is still readable."""
+    ways: tuple[Callable[[], Any], ...] = (
+        lambda: db.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (table,)).fetchone()[0],
+        lambda: db.execute(f"SELECT max(id) FROM {table}").fetchone()[0],  # noqa: S608 -- ours
+        lambda: seen + min(8 * db.execute("PRAGMA page_count").fetchone()[0], _GUESSES),
+    )
+    for way in ways:
+        with contextlib.suppress(*_UNREADABLE, TypeError):
+            if isinstance(last := way(), int) and last >= seen:
+                return last
+    return seen
+
+
+def _schema_is_whole(bad: Path) -> bool:
+    with contextlib.closing(lenient(sqlite3.connect(bad, isolation_level=None))) as db:
+        try:
+            return has_our_schema(db)
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            return False
+
+
+def _lend_first_page(bad: Path) -> None:
+    """Give a file with a broken first page that of a new one.
+
+    The schema is always created by the same steps, so its tables begin on the same pages in every
+    file; only the size of the file differs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        donor = Path(folder) / "donor.db"
+        db = connect(donor)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        page = bytearray(donor.read_bytes()[:PAGE])
+    pages = bad.stat().st_size // PAGE
+    page[28:32] = pages.to_bytes(4, "big")
+    page[32:40] = bytes(8)  # no free list: nobody will write to this file
+    with bad.open("r+b") as file:
+        file.write(page)

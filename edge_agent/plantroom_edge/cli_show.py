@@ -1,0 +1,113 @@
+"""What the commands print: tables for people, documents for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from plantroom_edge.drivers import Inventory
+
+
+def discovery_document(found: Mapping[str, Inventory], mapped: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was found on the buses as plain values."""
+    return {
+        "buses": {
+            name: {
+                "devices": [device.model_dump() for device in inventory.devices],
+                "points": [
+                    point.model_dump() | _mapping(mapped.get(point.key))
+                    for point in inventory.points
+                ],
+                "missing": list(inventory.missing),
+            }
+            for name, inventory in found.items()
+        },
+        "devices": sum(len(inventory.devices) for inventory in found.values()),
+        "points": sum(len(inventory.points) for inventory in found.values()),
+    }
+
+
+def _mapping(entry: Any) -> dict[str, Any]:
+    if entry is None:
+        return {}
+    keys = ("equipment", "equip_class", "point_class", "model_id", "model_point", "confidence")
+    return {"mapping": {key: getattr(entry, key) for key in keys}}
+
+
+def print_discovery(
+    console: Console, found: Mapping[str, Inventory], mapped: Mapping[str, Any]
+) -> None:
+    """Print a table of devices and one of points for each bus."""
+    for name, inventory in found.items():
+        devices = Table(title=f"{name}: {len(inventory.devices)} devices", title_justify="left")
+        for heading in ("device", "name", "vendor", "model", "address", "points"):
+            devices.add_column(heading)
+        for device in inventory.devices:
+            count = sum(point.device == device.key for point in inventory.points)
+            row = (device.key, device.name, device.vendor, device.model, device.address, str(count))
+            devices.add_row(*map(escape, row))
+        console.print(devices)
+        _print_points(console, inventory, mapped)
+        for target in inventory.missing:
+            console.print(f"[yellow]no answer:[/] {escape(target)}")
+    if not found:
+        console.print("no buses are configured: add one under `buses:`")
+
+
+def _print_points(console: Console, inventory: Inventory, mapped: Mapping[str, Any]) -> None:
+    points = Table(title=f"{len(inventory.points)} points", title_justify="left")
+    headings = ["point", "name", "unit", "type"]
+    if mapped:
+        headings += ["equipment", "class", "point class", "EnOS point", "confidence"]
+    for heading in headings:
+        points.add_column(heading, overflow="fold")
+    for point in inventory.points:
+        row = [point.key, point.name, point.unit, point.object_type]
+        entry = mapped.get(point.key)
+        if entry is not None:
+            enos = f"{entry.model_id}/{entry.model_point}" if entry.model_point else ""
+            row += [str(entry.equipment or ""), str(entry.equip_class or "")]
+            row += [str(entry.point_class or ""), enos, f"{entry.confidence or 0:.2f}"]
+        points.add_row(*map(escape, row))
+    console.print(points)
+
+
+def print_status(console: Console, report: Mapping[str, Any]) -> None:
+    """Print an agent's status as tables."""
+    said: Mapping[str, Any] = report.get("agent") or {}
+    running = "[green]running[/]" if report["running"] else "[yellow]not running[/]"
+    console.print(f"[bold]{escape(report['gateway'])}[/] at {escape(report['site'])}: {running}")
+    if report.get("problem"):
+        console.print(f"[yellow]{escape(report['problem'])}[/]")
+    rows = Table("rows", "accepted", "on edge", title="buffer", title_justify="left")
+    rows.add_row("samples", f"{report['accepted']:,}", f"{report['on_edge']:,}")
+    rows.add_row("findings", f"{report['findings_accepted']:,}", f"{report['findings_on_edge']:,}")
+    console.print(rows)
+    for cause, count in (report.get("lost") or {}).items():
+        console.print(f"[yellow]declared lost ({escape(str(cause))}):[/] {count:,}")
+    if not report["running"]:
+        return
+    sync = said.get("sync") or {}
+    link = "connected" if said.get("connected") else "not connected"
+    console.print(
+        f"{link}, MQTT {escape(str(sync.get('protocol') or '-'))},"
+        f" last ack {sync.get('last_ack_age')} s ago, {said.get('samples_per_second')} samples/s,"
+        f" room for {said.get('autonomy_hours')} h without the cloud"
+    )
+    _print_devices(console, said)
+
+
+def _print_devices(console: Console, said: Mapping[str, Any]) -> None:
+    table = Table(
+        "device", "bus", "answers", "points", "polls", title="devices", title_justify="left"
+    )
+    for bus, state in (said.get("buses") or {}).items():
+        for key, device in state.get("devices", {}).items():
+            alive = "yes" if device["alive"] else f"[red]no[/] ({device['failures']} times)"
+            counts = (str(device["points"]), str(device["polls"]))
+            table.add_row(escape(key), escape(bus), alive, *counts)
+    console.print(table)

@@ -1,0 +1,46 @@
+"""The configuration that ``plantroom-edge init`` writes: complete, commented, ready to edit."""
+
+STARTER = """\
+# Plantroom edge agent. Check this file at any time with: plantroom-edge discover {name}
+# Paths are relative to this file.
+
+# This gateway's id: the CN of its certificate. 8 to 40 lower-case letters, digits and dashes.
+gateway: {gateway}
+# The building or plant it stands in.
+site: my-site
+# Folder for the buffer, the status file and what detectors learn.
+data: ./data
+
+# Where the cloud's broker is. Without this section the agent reads and buffers, and sends nothing.
+#cloud:
+#  host: broker.example.com   # as it stands in the broker's certificate
+#  port: 8883
+#  ca: certs/ca.pem           # who signed the broker's certificate
+#  cert: certs/gateway.pem    # this gateway's certificate ...
+#  key: certs/gateway.key     # ... and its private key
+#  mqtt: auto                 # auto, 5 or 3.1.1
+
+buffer:
+  limit_mb: 512    # beyond this the oldest samples become a declared gap
+  commit_ms: 250   # a power cut costs at most what was read in this time
+
+# One entry for each field bus.
+buses:
+#  - name: plant-bacnet
+#    driver: bacnet
+#    bind: 0.0.0.0:47808
+#    interval: 5               # seconds between two reads
+#  - name: main-meter
+#    driver: modbus
+#    host: 192.0.2.20
+#    devices:
+#      - name: meter-1
+#        unit: 1
+#        profile: meter/generic-3phase   # a file of firmware_profiles/, without .yaml
+
+# What watches the points, with or without a line to the cloud.
+detectors:
+#  - name: plant-watch
+#    detector: pca
+#    points: ["bacnet:1001:analog-input:*"]
+"""

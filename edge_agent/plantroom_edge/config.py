@@ -1,0 +1,217 @@
+"""The agent's configuration: one YAML file, validated whole before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+
+from plantroom_edge.config_explain import complaint, explain, repeated
+from plantroom_edge.config_yaml import Document, Loc, read
+from plantroom_edge.detectors import DetectorConfig, detectors
+from plantroom_edge.drivers import BusConfig, drivers
+from plantroom_shared.errors import ConfigError
+from plantroom_shared.topics import GATEWAY_ID
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CloudConfig(_Strict):
+    """Where the cloud's broker is and with which certificate to go there."""
+
+    host: str = Field(min_length=1, max_length=255)
+    """Name or address of the broker; it must stand in the broker's certificate."""
+    port: int = Field(default=8883, ge=1, le=65535)
+    ca: Path
+    """PEM file of the authority that signed the broker's certificate."""
+    cert: Path
+    """PEM file of this gateway's certificate: its CN is the gateway id."""
+    key: Path
+    """PEM file of the certificate's private key."""
+    mqtt: Literal["auto", "5", "3.1.1"] = "auto"
+    """``auto`` speaks MQTT 5 where the broker does."""
+
+    @field_validator("mqtt", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return str(value) if value == 5 else value  # YAML reads a bare 5 as a number
+
+
+class BufferConfig(_Strict):
+    """How much the gateway keeps while the cloud is away."""
+
+    limit_mb: int = Field(default=512, ge=1, le=1_000_000)
+    """Megabytes on the disk; beyond it the oldest samples become a declared gap."""
+    commit_ms: int = Field(default=250, ge=1, le=10_000)
+    """Milliseconds that rows may wait for others to share a disk sync."""
+
+
+class AgentConfig(_Strict):
+    """Everything the agent is told."""
+
+    gateway: str
+    """Id of this gateway: lower-case letters, digits and dashes, 8 to 40 of them."""
+    site: str = Field(min_length=1, max_length=200)
+    """The building or plant it stands in."""
+    data: Path = Path("data")
+    """Folder for the buffer, the status file and what detectors learn; relative to this file."""
+    cloud: CloudConfig | None = None
+    """Absent: the agent reads and buffers, and sends nothing."""
+    buffer: BufferConfig = BufferConfig()
+    buses: tuple[SerializeAsAny[BusConfig], ...] = ()
+    detectors: tuple[SerializeAsAny[DetectorConfig], ...] = ()
+
+    @field_validator("gateway")
+    @classmethod
+    def _gateway_id(cls, value: str) -> str:
+        if not GATEWAY_ID.match(value):
+            msg = "must be 8 to 40 lower-case letters, digits and dashes, such as gw-tower-0001"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def buffer_file(self) -> Path:
+        """The buffer's database."""
+        return self.data / "buffer.db"
+
+    @property
+    def status_file(self) -> Path:
+        """What the running agent says of itself."""
+        return self.data / "status.json"
+
+
+class ConfigErrors(ConfigError):
+    """All that is wrong with a file, at once: a line for each."""
+
+    def __init__(self, errors: Iterable[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        super().__init__(first.what, file=first.file, key=first.key, fix=first.fix)
+        self.args = ("\n".join(str(error) for error in self.errors),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """A list of plug-ins in the file: each entry is validated by the model of its plug-in."""
+
+    key: str
+    """The list: ``buses``."""
+    selector: str
+    """The key of an entry that names its plug-in: ``driver``."""
+    registry: Any
+
+
+_FAMILIES: Final = (
+    _Family("buses", "driver", drivers),
+    _Family("detectors", "detector", detectors),
+)
+
+
+def load(file: Path) -> AgentConfig:
+    """Read and check the file as a whole.
+
+    Raises:
+        ConfigErrors: with everything that is wrong; each error names file, line, key and fix.
+    """
+    document = read(file)
+    errors = [repeated(document, loc) for loc in document.repeated]
+    plugged: dict[str, list[BaseModel]] = {}
+    for family in _FAMILIES:
+        plugged[family.key], wrong = _entries(document, family)
+        errors += wrong
+    rest = {key: value for key, value in document.content.items() if key not in plugged}
+    try:
+        config = AgentConfig.model_validate(rest | plugged)
+    except ValidationError as error:
+        errors += [explain(document, detail, AgentConfig) for detail in error.errors()]
+        raise ConfigErrors(errors) from error
+    config = _resolve(config, file.absolute().parent)
+    errors += _missing_files(document, config)
+    if errors:
+        raise ConfigErrors(errors)
+    return config
+
+
+def _entries(document: Document, family: _Family) -> tuple[list[BaseModel], list[ConfigError]]:
+    entries = document.content.get(family.key)
+    if entries is None:
+        return [], []
+    if not isinstance(entries, list):
+        what, fix = "must be a list", f"begin each entry with `- name:` under `{family.key}:`"
+        return [], [complaint(document, (family.key,), what, fix)]
+    good: list[BaseModel] = []
+    errors: list[ConfigError] = []
+    for index, entry in enumerate(entries):
+        try:
+            good.append(_entry(document, family, index, entry))
+        except ConfigErrors as error:
+            errors += error.errors
+    errors += _same_names(document, family, entries)
+    return good, errors
+
+
+def _entry(document: Document, family: _Family, index: int, entry: Any) -> BaseModel:
+    loc: Loc = (family.key, index)
+    if not isinstance(entry, dict):
+        fix = f"write `name:` and `{family.selector}:` under a dash"
+        raise ConfigErrors([complaint(document, loc, "must be a mapping", fix)])
+    name = entry.get(family.selector)
+    if not isinstance(name, str):
+        known = ", ".join(key for key, _ in family.registry)
+        fix = f"add `{family.selector}:`, one of: {known}"
+        raise ConfigErrors([complaint(document, loc, f"names no {family.selector}", fix)])
+    try:
+        spec = family.registry.get(name)
+    except ConfigError as error:
+        where = (*loc, family.selector)
+        raise ConfigErrors([complaint(document, where, error.what, error.fix)]) from error
+    model: type[BaseModel] = spec.config
+    try:
+        # The file's folder, for models that name files of their own.
+        return model.model_validate(entry, context={"folder": document.file.absolute().parent})
+    except ValidationError as error:
+        raise ConfigErrors(
+            explain(document, detail, model, loc) for detail in error.errors()
+        ) from error
+
+
+def _same_names(document: Document, family: _Family, entries: list[Any]) -> list[ConfigError]:
+    seen: set[str] = set()
+    errors = []
+    for index, entry in enumerate(entries):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name in seen:
+            what = f"another entry of {family.key} is called {name!r}"
+            errors.append(complaint(document, (family.key, index, "name"), what, "rename one"))
+        seen.add(str(name))
+    return errors
+
+
+def _resolve(config: AgentConfig, folder: Path) -> AgentConfig:
+    """Return `config` with its paths taken from the folder of its file."""
+    changes: dict[str, Any] = {"data": folder / config.data}
+    if config.cloud:
+        paths = {key: folder / getattr(config.cloud, key) for key in ("ca", "cert", "key")}
+        changes["cloud"] = config.cloud.model_copy(update=paths)
+    return config.model_copy(update=changes)
+
+
+def _missing_files(document: Document, config: AgentConfig) -> Iterator[ConfigError]:
+    if config.cloud is None:
+        return
+    for key in ("ca", "cert", "key"):
+        path: Path = getattr(config.cloud, key)
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            what = f"{path} cannot be read: {error.strerror or error}"
+            fix = "put the file there, or correct the path (relative to this file)"
+            yield complaint(document, ("cloud", key), what, fix)
+
+
+__all__ = ["AgentConfig", "BufferConfig", "CloudConfig", "ConfigErrors", "load"]

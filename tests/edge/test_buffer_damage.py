@@ -1,0 +1,493 @@
+"""The buffer in bad times: killed, full disk, failing disk, damaged file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from plantroom_edge import buffer_account as account
+from plantroom_edge import buffer_db
+from plantroom_edge.buffer import Buffer
+from plantroom_edge.buffer_db import PAGE, why_untrusted
+from plantroom_edge.buffer_store import DamagedError, Store
+from plantroom_shared import ranges
+from plantroom_shared.errors import Unavailable
+from plantroom_shared.wire import Gap, Samples, Stream, decode_rows
+from support import edge_appender
+from support.edge_rows import METER, counting, finding, points
+from support.edge_time import VirtualTime
+
+Row = tuple[str, int]
+
+
+def store_at(path: Path, *, ep: str = "e" * 16, limit: int = 1 << 30) -> Store:
+    store = Store(path, limit, ep, VirtualTime())
+    store.run(lambda: store.add_points(points(1), [METER]))
+    return store
+
+
+def contents(store: Store, stream: Stream = "tel") -> tuple[dict[Row, object], set[Row]]:
+    """Return what the store would send: rows and their values, and declared gaps."""
+    rows: dict[Row, object] = {}
+    gaps: set[Row] = set()
+    after = (0, 0)
+    while frames := store.run(lambda: store.next(stream, after, 50)):  # noqa: B023 -- run at once
+        after = (frames[-1].order, frames[-1].last)
+        for frame in frames:
+            message = decode_rows(frame.blob)
+            if isinstance(message, Samples):
+                numbered = enumerate(message.batch.values, message.s0)
+                rows |= {(frame.ep, seq): value for seq, value in numbered}
+            elif isinstance(message, Gap):
+                gaps |= {(frame.ep, seq) for seq in range(message.s0, message.s0 + message.n)}
+    return rows, gaps
+
+
+def drain(store: Store) -> None:
+    """Confirm everything, as often as repairs on the way bring something up again."""
+    for _ in range(5):
+        for holding in store.run(store.holdings):
+            for stream, held in holding.held.items():
+                store.run(lambda: store.confirm(holding.ep, stream, held))  # noqa: B023 -- run at once
+    assert all(not holding.held for holding in store.run(store.holdings))
+
+
+def fill(path: Path, *, epochs: Iterable[str] = ("1" * 16, "2" * 16), frames: int = 40) -> int:
+    """Write some epochs of `frames` messages of 50 rows and close; return how many rows."""
+    serial = 0
+    for ep in epochs:
+        store = store_at(path, ep=ep)
+        for _ in range(frames):
+            store.run(lambda: store.append([counting(serial, 50)], []))  # noqa: B023 -- run at once
+            serial += 50
+        store.run(lambda: store.append([], [finding("f")]))  # noqa: B023 -- run at once
+        store.close()
+    return serial
+
+
+# ---------------------------------------------------------------- killed
+
+
+def test_a_killed_agent_loses_no_accepted_row(tmp_path: Path) -> None:
+    """After SIGKILL at random moments every row that was reported accepted is there, once."""
+    dice = random.Random(7)
+    accepted: dict[str, int] = {}
+    for _ in range(12):
+        child = subprocess.Popen(
+            [sys.executable, edge_appender.__file__, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        lines = [child.stdout.readline()]  # it has begun
+        time.sleep(dice.uniform(0.0, 0.15))
+        child.send_signal(signal.SIGKILL)
+        rest, _ = child.communicate()
+        for line in [*lines, *rest.splitlines(keepends=True)]:
+            if line.endswith(b"\n"):
+                ep, _, reached = line.decode().split()
+                accepted[ep] = int(reached)
+    store = store_at(tmp_path / "buffer.db")
+    rows, gaps = contents(store)
+    assert not gaps
+    assert len(accepted) == 12
+    positions = {h.ep: h for h in store.run(store.holdings)}
+    for ep, last in accepted.items():
+        held = positions[ep].held.get("tel", [])
+        claimed = positions[ep].accepted["tel"]
+        assert claimed >= last, "accepted rows are missing"
+        (_, done) = account.position(store._db, _order(store, ep), "tel")
+        assert ranges.merge([*held, *done]) == [(1, claimed)], "a row is in no place"
+        assert ranges.intersect(held, done) == [], "a row is in two places"
+        assert all(rows[ep, seq] == float(seq) for lo, hi in held for seq in range(lo, hi + 1))
+    assert account.problems(store._db) == []
+    store.close()
+
+
+def _order(store: Store, ep: str) -> int:
+    row = store._db.execute("SELECT id FROM epoch WHERE ep=?", (ep,)).fetchone()
+    return int(row[0])
+
+
+# ---------------------------------------------------------------- full and failing disks
+
+
+async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    """While the disk is full nothing is claimed accepted; with space everything goes on."""
+    buffer = await Buffer.open(tmp_path / "buffer.db", commit_s=0.001)
+    await buffer.add_points(points(1), [])
+    await buffer.append(counting(0, 100))
+    full = "PRAGMA max_page_count = 1"  # SQLite raises it to the present size: not a page more
+    await buffer._run(lambda: buffer._store._db.execute(full).fetchall())
+    refused = 0
+    said: set[str] = set()
+    for i in range(20):
+        try:
+            await buffer.append(counting(100 + i * 2000, 2000))
+        except Unavailable as error:
+            said.add(str(error).rpartition(": ")[2])
+            refused += 2000
+    assert said == {"database or disk is full"}
+    assert buffer.refused == refused
+    assert (await buffer.stats()).accepted["tel"] == buffer.accepted == 100 + 40_000 - refused
+    assert await buffer.confirm(buffer.epoch, "tel", [(1, 100)]) == 100
+    room = "PRAGMA max_page_count = 1000000"
+    await buffer._run(lambda: buffer._store._db.execute(room).fetchall())
+    await buffer.append(counting(0, 2000))
+    await buffer.close()
+
+
+async def test_a_failing_disk_is_left_alone_and_then_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After an I/O error the file is closed, left alone with growing pauses, and opened anew."""
+    time_ = VirtualTime()
+    buffer = await Buffer.open(tmp_path / "buffer.db", commit_s=0.001, clock=time_)
+    await buffer.add_points(points(2), [METER])
+    await buffer.append(counting(0, 10))
+    broken = Breaking(buffer._store._db)
+    monkeypatch.setattr(buffer._store, "_conn", broken)
+    with pytest.raises(Unavailable, match="disk I/O error"):
+        await buffer.append(counting(10, 10))
+    assert broken.closed
+    with pytest.raises(Unavailable, match="waiting"):
+        await buffer.append(counting(10, 10))
+    time_.seconds += 60
+    await buffer.append(counting(10, 10))
+    (frame, other) = await buffer.next("tel", (0, 0), 10)
+    assert (frame.s0, frame.n, other.s0, other.n) == (1, 10, 11, 10)
+    assert buffer.dictionary_size == 2
+    assert (await buffer.stats()).epochs == 1
+    await buffer.close()
+
+
+class Breaking:
+    """A connection whose disk has just died."""
+
+    def __init__(self, real: sqlite3.Connection) -> None:
+        self.real, self.closed = real, False
+
+    def execute(self, _sql: str, *_args: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    def close(self) -> None:
+        self.closed = True
+        self.real.close()
+
+
+async def test_an_unusable_folder_does_not_keep_the_agent_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A buffer that cannot be opened refuses rows, says so, and works once it can be."""
+    time_ = VirtualTime()
+    folder = tmp_path / "away"
+    with caplog.at_level(logging.ERROR):
+        buffer = await Buffer.open(folder / "buffer.db", commit_s=0.001, clock=time_)
+    assert "cannot be used yet" in caplog.text
+    with pytest.raises(Unavailable):
+        await buffer.append(counting(0, 1))
+    folder.mkdir()
+    time_.seconds += 60
+    await buffer.add_points(points(1), [])
+    await buffer.append(counting(0, 1))
+    assert (await buffer.stats()).accepted["tel"] == 1
+    await buffer.close()
+
+
+# ---------------------------------------------------------------- damaged files
+
+
+def _zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _no_sqlite(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 1000)
+
+
+def _cut(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(size * 2 // 3 // PAGE * PAGE + 1000)
+
+
+def _break_first_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 900)
+
+
+@pytest.mark.parametrize("damage", [_zero, _no_sqlite, _cut, _break_first_page])
+def test_a_damaged_file_is_moved_aside_and_saved_from(
+    damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever happened to the file: the agent starts, keeps what proves itself, names the file."""
+    path = tmp_path / "buffer.db"
+    fill(path)
+    damage(path)
+    with caplog.at_level(logging.ERROR):
+        store = store_at(path)
+    rows, _ = contents(store)
+    assert all(value == _value(row) for row, value in rows.items())
+    assert caplog.records[0].__dict__["file"] == str(path)
+    assert (tmp_path / "buffer.db.bad-1").exists()
+    assert account.problems(store._db) == []
+    store.run(lambda: store.append([counting(0, 5)], []))
+    store.close()
+
+
+def _value(row: Row) -> float:
+    ep, seq = row
+    return {"1" * 16: 0, "2" * 16: 2000}[ep] + seq - 1.0
+
+
+def test_a_broken_first_page_costs_nothing(tmp_path: Path) -> None:
+    """The page that describes the tables is the same in every file and is put back."""
+    path = tmp_path / "buffer.db"
+    total = fill(path)
+    _break_first_page(path)
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert len(rows) == total
+    assert not gaps
+    assert store.run(store.stats).salvaged == total + 2
+    assert store.run(store.stats).accepted == {"tel": total, "evt": 2}
+
+
+def test_flipped_bytes_never_crash_lie_or_lose_silently(tmp_path: Path) -> None:
+    """Random damage: every accepted row of a known epoch is there unchanged or declared lost."""
+    good = tmp_path / "good.db"
+    total = fill(good)
+    size = good.stat().st_size
+    original = good.read_bytes()
+    saved = touched = 0
+    for case in range(60):
+        dice = random.Random(case)
+        path = tmp_path / f"case{case}" / "buffer.db"
+        path.parent.mkdir()
+        shutil.copy(good, path)
+        with path.open("r+b") as file:
+            for _ in range(dice.randint(1, 4)):
+                at = dice.randrange(size)
+                file.seek(at)
+                file.write(bytes([original[at] ^ dice.randint(1, 255)]))
+                touched += 1
+        store = store_at(path)
+        rows, gaps = contents(store)
+        assert all(value == _value(row) for row, value in rows.items())
+        assert not rows.keys() & gaps
+        for holding in store.run(store.holdings):
+            whole = [(1, holding.accepted["tel"])] if holding.accepted["tel"] else []
+            assert holding.held.get("tel", []) == whole
+        assert len(rows) + len(gaps) == total
+        saved += len(rows)
+        contents(store, "evt")
+        drain(store)
+        assert account.problems(store._db) == []
+        store.run(lambda: store.append([counting(0, 5)], []))  # noqa: B023 -- run at once
+        store.close()
+        shutil.rmtree(path.parent)
+    # A flipped byte costs its own page or message, not its neighbours.
+    assert 60 * total - saved <= touched * 50 * 8
+
+
+def test_a_damaged_message_becomes_a_gap_while_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message that fails its CRC is declared lost; those around it are sent."""
+    path = tmp_path / "buffer.db"
+    store = store_at(path)
+    for i in range(5):
+        store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
+    sql = "UPDATE frame SET blob = zeroblob(length(blob)) WHERE s0 = 101"
+    store._db.execute(sql)
+    assert any("CRC" in problem for problem in account.problems(store._db))
+    with caplog.at_level(logging.ERROR):
+        rows, gaps = contents(store)
+    assert gaps == {(store.ep, seq) for seq in range(101, 151)}
+    assert len(rows) == 200
+    stats = store.run(store.stats)
+    assert (stats.frames_corrupt, stats.lost) == (1, {"corrupt_tel": 50})
+    assert "declared lost" in caplog.text
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE frame SET s0 = s0 + 1000000000 WHERE s0 = 101",
+        "UPDATE frame SET n = 1000000000 WHERE s0 = 101",
+        "UPDATE frame SET n = 0 WHERE s0 = 101",
+        "DELETE FROM frame WHERE s0 = 101",
+    ],
+)
+def test_false_headers_do_not_make_false_gaps(sql: str, tmp_path: Path) -> None:
+    """A flipped bit in an order number costs that message and nothing else."""
+    path = tmp_path / "buffer.db"
+    store = store_at(path, ep="1" * 16)
+    for i in range(5):
+        store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
+    store._db.execute(sql)
+    store.close()
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert gaps == {("1" * 16, seq) for seq in range(101, 151)}
+    assert len(rows) == 200
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE position SET accepted = 1000000000000 WHERE stream = 'tel'",
+        "UPDATE position SET done = '[[1,100]]'",
+        "DELETE FROM position",
+        "UPDATE epoch SET ep = 'ffffffffffffffff' WHERE ep = '1111111111111111'",
+        "DELETE FROM epoch",
+    ],
+)
+def test_books_that_fail_their_crc_are_rebuilt_from_the_messages(sql: str, tmp_path: Path) -> None:
+    """Positions and epochs are believed only if they prove themselves; messages say the rest."""
+    path = tmp_path / "buffer.db"
+    total = fill(path)
+    db = sqlite3.connect(path)
+    db.execute(sql)
+    db.commit()
+    db.close()
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert len(rows) == total
+    assert not gaps
+    assert {h.ep for h in store.run(store.holdings)} == {"1" * 16, "2" * 16, "e" * 16}
+    assert account.problems(store._db) == []
+    store.close()
+
+
+def test_a_lost_alias_keeps_its_place(tmp_path: Path) -> None:
+    """Rows of the other points keep their meaning when a dictionary entry is damaged."""
+    path = tmp_path / "buffer.db"
+    store = Store(path, 1 << 30, "1" * 16, VirtualTime())
+    store.run(lambda: store.add_points(points(4), [METER]))
+    rows = counting(0, 4)
+    rows.points = [0, 1, 2, 3]
+    store.run(lambda: store.append([rows], []))
+    store._db.execute("UPDATE point SET doc = CAST('{}' AS BLOB) WHERE alias = 1")
+    store._db.execute("DELETE FROM point WHERE alias = 3")
+    store._db.execute("UPDATE device SET crc = crc + 1")
+    assert any("alias 1" in problem for problem in account.problems(store._db))
+    store.close()
+    store = store_at(path)
+    saved, devices = account.dictionary(store._db, "1" * 16)
+    assert [point.name for point in saved] == ["p0", "lost", "p2", "lost"]
+    assert devices == {}
+    store.close()
+
+
+def test_damage_found_while_running_is_repaired_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The running agent salvages its own file and goes on numbering in the same epoch."""
+    path = tmp_path / "buffer.db"
+    store = store_at(path)
+    store.run(lambda: store.append([counting(0, 50)], []))
+    calls: list[int] = []
+
+    def breaks_once() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            raise DamagedError
+        return "done"
+
+    assert store.run(breaks_once) == "done"
+    assert (tmp_path / "buffer.db.bad-1").exists()
+    store.run(lambda: store.append([counting(50, 50)], []))
+    rows, gaps = contents(store)
+    assert rows == {(store.ep, seq): seq - 1.0 for seq in range(1, 101)}
+    assert not gaps
+    store.close()
+
+
+def test_messages_that_cannot_be_deleted_end_in_a_repair(tmp_path: Path) -> None:
+    """A damaged message that will not go away does not keep the store in a loop."""
+    store = store_at(tmp_path / "buffer.db")
+    store.run(lambda: store.append([counting(0, 50)], []))
+    store.run(lambda: store.append([counting(50, 50)], []))
+    store._db.execute("UPDATE frame SET crc = 0 WHERE s0 = 1")
+    store._db.execute("CREATE TRIGGER no BEFORE DELETE ON frame BEGIN SELECT RAISE(IGNORE); END")
+    rows, gaps = contents(store)
+    assert len(rows) == 50
+    assert len(gaps) == 50
+    store.close()
+
+
+def test_only_two_damaged_files_are_kept(tmp_path: Path) -> None:
+    """Damaged files are evidence, and count against the disk: the oldest goes."""
+    path = tmp_path / "buffer.db"
+    for _ in range(4):
+        store_at(path).close()
+        _no_sqlite(path)
+    store_at(path).close()
+    assert sorted(item.name for item in tmp_path.glob("*.bad-*")) == [
+        "buffer.db.bad-3",
+        "buffer.db.bad-4",
+    ]
+
+
+def test_a_foreign_database_is_not_taken_for_a_buffer(tmp_path: Path) -> None:
+    """Somebody else's SQLite file is moved aside, not written into."""
+    path = tmp_path / "buffer.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE other (x)")
+    db.commit()
+    db.close()
+    assert why_untrusted(path) == "its tables are not those of a buffer"
+    store_at(path).close()
+    assert (tmp_path / "buffer.db.bad-1").exists()
+
+
+def test_checking_a_huge_file_ends_in_time(tmp_path: Path) -> None:
+    """A check that would take longer than its budget is cut short and finds nothing wrong."""
+    path = tmp_path / "buffer.db"
+    fill(path, frames=5)
+    assert why_untrusted(path, budget=-1.0) == ""
+
+
+def test_locked_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that somebody else holds locked is unavailable, and is left where it is."""
+    path = tmp_path / "buffer.db"
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, **(k | {"timeout": 0.01})))
+    store = store_at(path)
+    other = real(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="locked"):
+        store.run(lambda: store.append([counting(0, 1)], []))
+    other.execute("ROLLBACK")
+    store.run(lambda: store.append([counting(0, 1)], []))
+    assert not list(tmp_path.glob("*.bad-*"))
+    store.close()
+
+
+async def test_a_failed_migration_closes_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that cannot be applied is undone as a whole and leaves the version as it was."""
+    good = buffer_db.migrations()
+    broken = [*good, (len(good) + 1, "CREATE TABLE a (x); CREATE TABLE a (x);")]
+    monkeypatch.setattr(buffer_db, "migrations", lambda: broken)
+    with pytest.raises(sqlite3.OperationalError):
+        await asyncio.to_thread(buffer_db.connect, tmp_path / "b.db")
+    db = sqlite3.connect(tmp_path / "b.db")
+    assert db.execute("PRAGMA user_version").fetchone() == (len(good),)
+    assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name='a'").fetchone() == (0,)

@@ -1,0 +1,109 @@
+"""A field bus that does what a test tells it, registered as the driver ``scripted``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from plantroom_edge.drivers import BusConfig, DriverSpec, Inventory, Poll, PollGroup, drivers
+from plantroom_shared.clock import Clock
+from plantroom_shared.model import Device, Point
+
+
+class ScriptedBus(BusConfig):
+    devices: int = Field(default=2, ge=1)
+    points: int = Field(default=5, ge=1)
+    interval: float = Field(default=0.05, gt=0)
+
+
+@dataclass
+class Script:
+    """What the bus does, and what was asked of it."""
+
+    dead: set[str] = field(default_factory=set)
+    hung: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+    reads: Counter[str] = field(default_factory=Counter)
+    at: list[tuple[str, float]] = field(default_factory=list)
+    flying: Counter[str] = field(default_factory=Counter)
+    most_flying: int = 0
+    discoveries: int = 0
+    closed: int = 0
+    fail_discovery: int = 0
+    values: dict[str, list[object]] = field(default_factory=dict)
+    take: float = 0.0
+
+
+class ScriptedDriver:
+    """Devices ``scripted:0`` ... with their points in `groups` groups each."""
+
+    def __init__(self, config: ScriptedBus, clock: Clock, script: Script | None = None) -> None:
+        self.config, self.clock, self.script = config, clock, script or Script()
+        self.groups = 1
+        self.sleep = asyncio.sleep
+
+    async def discover(self) -> Inventory:
+        script = self.script
+        script.discoveries += 1
+        if script.fail_discovery:
+            script.fail_discovery -= 1
+            msg = "the bus is not there"
+            raise OSError(msg)
+        names = [f"scripted:{i}" for i in range(self.config.devices)]
+        here = [name for name in names if name not in script.missing]
+        points = [
+            Point(key=f"{name}:p{j}", device=name, name=f"p{j}")
+            for name in here
+            for j in range(self.config.points)
+        ]
+        size = -(-self.config.points // self.groups)
+        groups = [
+            PollGroup(name, self.config.interval, tuple(f"{name}:p{j}" for j in part))
+            for name in here
+            for start in range(0, self.config.points, size)
+            if (part := range(start, min(start + size, self.config.points)))
+        ]
+        devices = [Device(key=name, name=name, protocol="scripted") for name in here]
+        return Inventory(
+            tuple(devices), tuple(points), tuple(groups), tuple(sorted(script.missing))
+        )
+
+    async def read(self, group: PollGroup) -> Poll:
+        script, name = self.script, group.device
+        script.reads[name] += 1
+        script.at.append((name, self.clock.monotonic()))
+        script.flying[name] += 1
+        script.most_flying = max(script.most_flying, script.flying[name])
+        try:
+            if name in script.hung:
+                await asyncio.Event().wait()
+            if script.take:
+                await self.sleep(script.take)
+            if name in script.broken:
+                msg = "a defect of the driver"
+                raise KeyError(msg)
+        finally:
+            script.flying[name] -= 1
+        now = self.clock.now_us()
+        if name in script.dead:
+            return Poll.dead(now, len(group.points), "timeout")
+        values = script.values.get(name)
+        if values is None:
+            values = [float(script.reads[name]) for _ in group.points]
+        return Poll(now, list(values))  # type: ignore[arg-type] # tests hand in rubbish too
+
+    async def close(self) -> None:
+        self.script.closed += 1
+
+
+def register() -> None:
+    """Make the driver known under ``scripted``; once per process."""
+    if "scripted" not in drivers._items:
+        drivers.register("scripted")(DriverSpec(ScriptedBus, ScriptedDriver))
+
+
+register()
