@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from pydantic import ValidationError
 
 from plantroom_edge.buffer_db import PAGE, crc_of, frame_crc, lenient
 from plantroom_shared import ranges
@@ -188,7 +189,8 @@ def stats(db: sqlite3.Connection, *, limit: int = 0, salvaged: int = 0) -> Stats
     )
 
 
-def open_read_only(path: Path) -> sqlite3.Connection:
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a buffer for reading, whether its agent runs or not.
 
     Raises:
@@ -199,12 +201,12 @@ def open_read_only(path: Path) -> sqlite3.Connection:
         raise Unavailable(msg)
     try:
         uri = f"{path.absolute().as_uri()}?mode=ro"
-        db = lenient(sqlite3.connect(uri, uri=True, timeout=5.0))
-        db.execute("SELECT 1 FROM epoch LIMIT 1").fetchone()
-    except sqlite3.Error as error:
+        with contextlib.closing(lenient(sqlite3.connect(uri, uri=True, timeout=5.0))) as db:
+            db.execute("SELECT 1 FROM epoch LIMIT 1").fetchone()
+            yield db
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         msg = f"buffer {path} cannot be read ({error}); the agent repairs it when it starts"
         raise Unavailable(msg) from error
-    return db
 
 
 def problems(db: sqlite3.Connection) -> list[str]:
@@ -220,21 +222,13 @@ def problems(db: sqlite3.Connection) -> list[str]:
     out += [f"frame {row[0]}: fails its CRC" for row in db.execute(sql) if row[7] != _crc(row)]
     sql = "SELECT epoch, alias, crc, doc FROM point"
     for epoch, alias, crc, doc in db.execute(sql):
-        if crc != crc_of(epoch, alias, blob=doc) or not _parses(doc):
+        if crc != crc_of(epoch, alias, blob=doc):
             out.append(f"dictionary: alias {alias} of epoch number {epoch} fails its CRC")
     return out
 
 
 def _crc(row: tuple[Any, ...]) -> int:
     return frame_crc(row[1], row[2:7], row[8])
-
-
-def _parses(doc: bytes) -> bool:
-    try:
-        Point.model_validate_json(doc)
-    except ValidationError:
-        return False
-    return True
 
 
 def _stream_problems(db: sqlite3.Connection, epoch: int, ep: str, stream: str) -> list[str]:

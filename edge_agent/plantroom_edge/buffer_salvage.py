@@ -1,4 +1,4 @@
-"""What to do with a buffer file that cannot be trusted: move it aside and save what can be read.
+"""What to do with a buffer file that cannot be trusted: save what can be read, move it aside.
 
 Every frame proves itself by its CRC, so whatever can be read from a damaged file may be used; what
 cannot be read becomes a declared gap (`Store` sees to that, as it knows which rows ought to be
@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from plantroom_edge.buffer_db import PAGE, connect, crc_of, frame_crc, has_our_schema, lenient
+from plantroom_edge.buffer_db import (
+    PAGE,
+    connect,
+    crc_of,
+    frame_crc,
+    fsync_folder,
+    has_our_schema,
+    lenient,
+)
 from plantroom_shared.errors import Rejected
 from plantroom_shared.wire import unpack
 
@@ -44,19 +52,56 @@ class Salvage:
     epochs: int = 0
 
 
-def move_aside(path: Path) -> Path:
+def repair(path: Path) -> Salvage:
+    """Replace a damaged file by a new one with all that could be read of it.
+
+    The damaged file keeps its place until the new one is complete: a power cut or a full disk in
+    between costs nothing, `finish` or the next repair goes on from there.
+
+    Raises:
+        OSError, sqlite3.Error: it could not be done now.
+    """
+    draft = _draft(path)
+    _delete(draft)
+    new = connect(draft)
+    try:
+        report = _salvage(path, new)
+    finally:
+        new.close()
+    report.file = _move_aside(path)
+    finish(path)
+    return report
+
+
+def finish(path: Path) -> None:
+    """Put a repaired file in its place, where a repair was cut short just before that."""
+    draft = _draft(path)
+    if not path.exists() and draft.exists():
+        draft.rename(path)
+        fsync_folder(path.parent)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.saving")
+
+
+def _delete(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        file.with_name(f"{file.name}{suffix}").unlink(missing_ok=True)
+
+
+def _move_aside(path: Path) -> Path:
     """Rename the file and its log to ``<name>.bad-<n>``; return the new name."""
     taken = _bad_files(path)
     n = 1 + max((int(item.name.rpartition("-")[2]) for item in taken), default=0)
     bad = path.with_name(f"{path.name}.bad-{n}")
-    path.rename(bad)
     wal = path.with_name(f"{path.name}-wal")
     if wal.exists():
         wal.rename(bad.with_name(f"{bad.name}-wal"))
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    path.rename(bad)
     for old in taken[: max(0, len(taken) + 1 - KEEP_BAD)]:
-        for name in (old.name, f"{old.name}-wal", f"{old.name}-shm"):
-            old.with_name(name).unlink(missing_ok=True)
+        _delete(old)
     return bad
 
 
@@ -69,7 +114,7 @@ def _bad_files(path: Path) -> list[Path]:
     return sorted(found, key=lambda item: int(item.name.rpartition("-")[2]))
 
 
-def salvage(bad: Path, new: sqlite3.Connection) -> Salvage:
+def _salvage(bad: Path, new: sqlite3.Connection) -> Salvage:
     """Copy every row of `bad` that can be read and proves itself into the new file."""
     report = Salvage(bad)
     with contextlib.suppress(sqlite3.Error, OSError):

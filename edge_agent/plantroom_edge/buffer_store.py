@@ -13,7 +13,7 @@ from plantroom_edge import buffer_account as account
 from plantroom_edge.buffer_db import Frame, connect, crc_of, is_corrupt, why_untrusted
 from plantroom_edge.buffer_ledger import STREAMS, Ledger, is_proven
 from plantroom_edge.buffer_rows import encode_dictionary, encode_findings, encode_rows, join
-from plantroom_edge.buffer_salvage import move_aside, salvage
+from plantroom_edge.buffer_salvage import finish, repair
 from plantroom_shared import ranges
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
@@ -113,6 +113,7 @@ class Store:
         if self.clock.monotonic() < self._not_before:
             msg = "the disk failed a moment ago; waiting before the next attempt"
             raise OSError(msg)
+        finish(self.path)
         if reason := why_untrusted(self.path):
             self._repair(reason)
         self._conn = connect(self.path)
@@ -136,12 +137,7 @@ class Store:
         self._close()
 
     def _repair(self, reason: str) -> None:
-        bad = move_aside(self.path)
-        new = connect(self.path)
-        try:
-            saved = salvage(bad, new)
-        finally:
-            new.close()
+        saved = repair(self.path)
         self._salvaged += saved.rows
         log.error(
             "the buffer file was damaged: what could be read was saved,"
@@ -149,7 +145,7 @@ class Store:
             extra={
                 "file": str(self.path),
                 "damage": reason,
-                "moved_to": str(bad),
+                "moved_to": str(saved.file),
                 "rows_saved": saved.rows,
                 "epochs": saved.epochs,
             },

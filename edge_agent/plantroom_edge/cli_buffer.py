@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +59,7 @@ def list_frames(
     # Imported here: it brings its own command line and is needed by nobody else.
     import sqlite_utils  # noqa: PLC0415
 
-    with contextlib.closing(account.open_read_only(load(config).buffer_file)) as db:
+    with account.reading(load(config).buffer_file) as db:
         sql = (
             "SELECT e.ep AS epoch, f.stream, f.s0, f.n, f.kind, f.cause, f.accepted_us,"
             " length(f.blob) AS bytes FROM frame f JOIN epoch e ON e.id = f.epoch"
@@ -84,7 +83,7 @@ def check(config: Config, *, as_json: AsJson = False) -> None:
 
     Ends with code 1 if something is wrong; the agent repairs it when it starts.
     """
-    with contextlib.closing(account.open_read_only(load(config).buffer_file)) as db:
+    with account.reading(load(config).buffer_file) as db:
         problems = account.problems(db)
     if as_json:
         _print_json({"ok": not problems, "problems": problems})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ def books(file: Path) -> dict[str, Any]:
     Raises:
         Unavailable: there is no buffer, or it cannot be read.
     """
-    with contextlib.closing(account.open_read_only(file)) as db:
+    with account.reading(file) as db:
         db.execute("BEGIN")  # one moment for all that follows
         stats = account.stats(db)
         epochs = [

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,12 @@ from support.edge_broker import cloud_behind, running
 from support.edge_rows import counting, finding, points
 from support.edge_time import VirtualTime, eventually
 
-edge_driver.register()
+
+@pytest.fixture(autouse=True, scope="module")
+def scripted() -> Iterator[None]:
+    """The scripted driver is there for the tests of this file."""
+    with edge_driver.registered():
+        yield
 
 
 class EagerConfig(DetectorConfig):
@@ -269,7 +274,7 @@ def test_a_status_of_nobody(tmp_path: Path) -> None:
     assert status.read(config.status_file) == {}
 
 
-def test_who_runs_is_known_by_its_process() -> None:
+def test_who_runs_is_known_by_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A status file counts as running only while its process lives and has not said goodbye."""
     assert status.is_running({"pid": os.getpid()})
     assert status.is_running({"pid": 1})
@@ -277,3 +282,9 @@ def test_who_runs_is_known_by_its_process() -> None:
     assert not status.is_running({"pid": 2**22 + 7})
     assert not status.is_running({"pid": "x"})
     assert not status.is_running({})
+
+    def anothers(_pid: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", anothers)
+    assert status.is_running({"pid": 5})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import shutil
 import signal
@@ -17,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from plantroom_edge import buffer_account as account
-from plantroom_edge import buffer_db
+from plantroom_edge import buffer_db, buffer_salvage
 from plantroom_edge.buffer import Buffer
-from plantroom_edge.buffer_db import PAGE, why_untrusted
+from plantroom_edge.buffer_db import PAGE, frame_crc, why_untrusted
 from plantroom_edge.buffer_store import DamagedError, Store
 from plantroom_shared import ranges
 from plantroom_shared.errors import Unavailable
@@ -456,11 +457,19 @@ def test_a_foreign_database_is_not_taken_for_a_buffer(tmp_path: Path) -> None:
     assert (tmp_path / "buffer.db.bad-1").exists()
 
 
-def test_checking_a_huge_file_ends_in_time(tmp_path: Path) -> None:
-    """A check that would take longer than its budget is cut short and finds nothing wrong."""
-    path = tmp_path / "buffer.db"
-    fill(path, frames=5)
-    assert why_untrusted(path, budget=-1.0) == ""
+def test_checking_a_huge_file_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that would take longer than its budget is left out or cut short."""
+    path, good = tmp_path / "buffer.db", tmp_path / "good.db"
+    fill(path)
+    shutil.copy(path, good)
+    with path.open("r+b") as file:  # damage that a full check finds
+        file.seek(path.stat().st_size - PAGE)
+        file.write(b"\xff" * 100)
+    assert why_untrusted(path) != ""
+    assert why_untrusted(path, budget=0.0) == ""
+    monkeypatch.setattr(buffer_db, "_CHECK_RATE", math.inf)
+    shutil.copy(good, path)
+    assert why_untrusted(path, budget=1e-9) == ""
 
 
 def test_locked_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,6 +486,129 @@ def test_locked_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     store.run(lambda: store.append([counting(0, 1)], []))
     assert not list(tmp_path.glob("*.bad-*"))
     store.close()
+
+
+def test_rows_that_only_the_log_holds_are_saved_too(tmp_path: Path) -> None:
+    """What was committed but not yet written into the main file survives damage to that file."""
+    store = store_at(tmp_path / "buffer.db", ep="1" * 16)
+    for i in range(5):
+        store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for name in ("buffer.db", "buffer.db-wal"):  # as a power cut would leave them
+        shutil.copy(tmp_path / name, crashed / name)
+    store.close()
+    with (crashed / "buffer.db").open("r+b") as file:
+        file.write(b"no longer a database")
+    again = store_at(crashed / "buffer.db")
+    rows, gaps = contents(again)
+    assert len(rows) == 250
+    assert not gaps
+    again.close()
+    assert (crashed / "buffer.db.bad-1").exists()
+
+
+def test_a_repair_that_fails_is_done_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full during a repair costs nothing: the damaged file stays until it works."""
+    path = tmp_path / "buffer.db"
+    total = fill(path)
+    _break_first_page(path)
+    real = buffer_salvage._copy
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")  # noqa: EM101, TRY003 -- SQLite's words
+
+    monkeypatch.setattr(buffer_salvage, "_copy", full)
+    clock = VirtualTime()
+    store = Store(path, 1 << 30, "e" * 16, clock)
+    with pytest.raises(Unavailable, match="full"):
+        store.run(lambda: None)
+    assert not list(tmp_path.glob("*.bad-*"))
+    monkeypatch.setattr(buffer_salvage, "_copy", real)
+    clock.seconds += 60
+    rows, gaps = contents(store)
+    assert len(rows) == total
+    assert not gaps
+    store.close()
+
+
+def test_a_repair_cut_short_at_its_last_step_is_finished(tmp_path: Path) -> None:
+    """Between moving the old file away and the new one in, a crash leaves nothing behind."""
+    path = tmp_path / "buffer.db"
+    total = fill(path)
+    path.rename(tmp_path / "buffer.db.saving")
+    store = store_at(path)
+    assert len(contents(store)[0]) == total
+    store.close()
+
+
+def test_messages_of_nobody_are_not_saved(tmp_path: Path) -> None:
+    """Of messages without an epoch's row only those are kept that name an epoch of their own."""
+    path = tmp_path / "buffer.db"
+    fill(path, frames=2)
+    db = sqlite3.connect(path)
+    (blob,) = db.execute("SELECT blob FROM frame WHERE epoch=1 AND stream='tel'").fetchone()
+    for epoch, content in ((98, blob), (99, b"no message")):
+        crc = frame_crc("tel", (901, 50, "data", "", 1), content)
+        sql = "INSERT INTO frame VALUES (NULL, ?, 'tel', 901, 50, 'data', '', 1, 0, ?, ?)"
+        db.execute(sql, (epoch, crc, content))
+    db.commit()
+    db.close()
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert {ep for ep, _ in rows} == {"1" * 16, "2" * 16}
+    assert len(rows) == 200
+    assert not gaps
+    store.close()
+
+
+def test_a_file_of_a_later_version_is_saved_from(tmp_path: Path) -> None:
+    """After a downgrade the rows of the newer file are taken over, the file is kept."""
+    path = tmp_path / "buffer.db"
+    total = fill(path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    store = store_at(path)
+    assert len(contents(store)[0]) == total
+    assert (tmp_path / "buffer.db.bad-1").exists()
+    store.close()
+
+
+def test_columns_of_a_wrong_type_are_damage(tmp_path: Path) -> None:
+    """A flipped bit can turn a blob into text, or hide a message from every query."""
+    store = store_at(tmp_path / "buffer.db", ep="1" * 16)
+    for i in range(4):
+        store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
+    store._db.execute("UPDATE frame SET blob = CAST(blob AS TEXT) WHERE s0 = 1")
+    store._db.execute("UPDATE frame SET stream = 'uel' WHERE s0 = 51")
+    store._db.execute("UPDATE point SET doc = CAST('{}' AS BLOB)")
+    store.close()
+    store = store_at(tmp_path / "buffer.db")
+    rows, gaps = contents(store)
+    assert gaps == {("1" * 16, seq) for seq in range(1, 101)}
+    assert len(rows) == 100
+    store.close()
+    with pytest.raises(OSError, match="closed"):
+        store.holdings()
+
+
+def test_check_names_damage_of_the_structure(tmp_path: Path) -> None:
+    """An index that contradicts its table is found by the check of a buffer at rest."""
+    path = tmp_path / "buffer.db"
+    fill(path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute("DELETE FROM sqlite_schema WHERE name = 'frame_order'")
+    db.commit()
+    db.close()
+    with account.reading(path) as db:
+        (said,) = account.problems(db)
+    assert said.startswith("structure:")
+    with pytest.raises(Unavailable, match="repairs it"), account.reading(path) as db:
+        account.holdings(db)
 
 
 async def test_a_failed_migration_closes_the_file(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from plantroom_edge.config import ConfigErrors, load
 from plantroom_edge.config_explain import explain
 from plantroom_edge.config_yaml import Document, dotted
 from plantroom_shared.errors import ConfigError
+from support import edge_driver
 from support.edge_driver import ScriptedBus
 
 GOOD = """\
@@ -29,6 +31,13 @@ buses:
   - name: two
     driver: scripted
 """
+
+
+@pytest.fixture(autouse=True, scope="module")
+def scripted() -> Iterator[None]:
+    """The scripted driver is there for the tests of this file."""
+    with edge_driver.registered():
+        yield
 
 
 def write(folder: Path, text: str) -> Path:

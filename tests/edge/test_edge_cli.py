@@ -20,7 +20,12 @@ from support.edge_driver import ScriptedDriver
 from support.edge_rows import METER, counting, finding, points
 from support.edge_time import VirtualTime
 
-edge_driver.register()
+
+@pytest.fixture(autouse=True, scope="module")
+def scripted() -> Iterator[None]:
+    """The scripted driver is there for the tests of this file."""
+    with edge_driver.registered():
+        yield
 
 
 @pytest.fixture(autouse=True)

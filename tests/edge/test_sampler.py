@@ -308,6 +308,20 @@ async def test_a_bus_that_is_not_there_is_tried_again() -> None:
     assert site.script.closed == 3
 
 
+async def test_a_bus_that_fails_later_begins_anew() -> None:
+    """When looking for what is missing fails, the bus is opened again and all is polled again."""
+    site = Site(devices=2)
+    site.script.missing.add("scripted:1")
+    async with polling(site):
+        await site.time.advance(5.0)
+        site.script.fail_discovery = 1
+        site.script.missing.clear()
+        await site.time.advance(60.0)
+        assert site.script.closed == 1
+        assert site.script.reads["scripted:1"] > 20
+        assert len(site.sampler.devices["scripted:0"].groups) == 1
+
+
 async def test_refused_rows_are_counted_and_polling_goes_on() -> None:
     """While the buffer refuses, polling goes on and every refused row is counted."""
     site = Site(devices=1, points=5)

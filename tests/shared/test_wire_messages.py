@@ -102,6 +102,14 @@ def test_the_digest_tells_rows_apart(one: Batch, other: Batch) -> None:
     assert first.digest == unpack(encode_samples(EP, 1, one))["h"]
 
 
+def test_a_batch_grows_by_rows() -> None:
+    """Rows appended one by one stand in all columns; only those that are not good have an entry."""
+    batch = Batch()
+    batch.append(3, T0, 1.5)
+    batch.append(4, T0 + 1, None, Quality.BAD, "timeout")
+    assert batch == Batch([3, 4], [T0, T0 + 1], [1.5, None], {1: (2, "timeout")})
+
+
 def test_numbers_that_are_none_travel_as_nothing() -> None:
     """NaN and infinities become null: the sender says why by quality."""
     batch = Batch([0, 0], [T0, T0], [math.nan, -math.inf], {0: (2, "nan"), 1: (2, "nan")})

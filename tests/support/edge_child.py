@@ -11,5 +11,5 @@ from plantroom_edge.cli import main
 from support import edge_driver
 
 if __name__ == "__main__":
-    edge_driver.register()
-    sys.exit(main())
+    with edge_driver.registered():
+        sys.exit(main())

@@ -1,9 +1,11 @@
-"""A field bus that does what a test tells it, registered as the driver ``scripted``."""
+"""A field bus that does what a test tells it: the driver ``scripted``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -100,10 +102,14 @@ class ScriptedDriver:
         self.script.closed += 1
 
 
-def register() -> None:
-    """Make the driver known under ``scripted``; once per process."""
-    if "scripted" not in drivers._items:
-        drivers.register("scripted")(DriverSpec(ScriptedBus, ScriptedDriver))
+SPEC = DriverSpec(ScriptedBus, ScriptedDriver)
 
 
-register()
+@contextmanager
+def registered() -> Iterator[None]:
+    """Make the driver known under ``scripted`` for a while: the suites over all drivers never see it."""
+    drivers.register("scripted")(SPEC)
+    try:
+        yield
+    finally:
+        del drivers._items["scripted"]
