@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -89,7 +90,7 @@ def serve(
     command = ()
     if with_broker:
         config = ("--config", str(context.obj)) if context.obj else ()
-        options = ("broker", "--engine", engine, "--with-parent")
+        options = ("broker", "--engine", engine, "--parent", str(os.getpid()))
         command = (sys.executable, "-m", "plantroom_cloud", *config, *options)
     _serve(context, ("api", "ingest", "worker"), ready_file, command)
 
@@ -135,7 +136,7 @@ def broker(
     port: Annotated[int, typer.Option(help="Port; 0 means that of the settings.")] = 0,
     ready_file: ReadyFile = None,
     *,
-    with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
+    parent: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run the MQTT broker: Mosquitto where it is installed, else an embedded one."""
     from plantroom_cloud.broker.run import run  # noqa: PLC0415 - the broker only where it runs
@@ -146,7 +147,7 @@ def broker(
         bind=bind,
         port=port,
         ready_file=ready_file,
-        with_parent=with_parent,
+        parent=parent,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import aiomqtt
 import pytest
+from amqtt.contexts import Action
+from amqtt.session import Session
 
 from plantroom_cloud.broker import embedded, mosquitto, run
 from plantroom_cloud.broker.rules import identity, may_connect, may_publish, may_read
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import eventually, free_port
+from support.cloud_broker import eventually, free_port, wait_until
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
 
@@ -121,6 +124,34 @@ def test_mosquittos_files(authority: Authority, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "b" / "server.key").stat().st_mode) == 0o600
     assert not (tmp_path / "b" / "ca.key").exists()
     assert plan.command == ["/bin/m", "-c", str(plan.config)]
+
+
+def test_mosquittos_files_belong_to_its_user(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it runs as another user than ours, that user gets them, and nobody else."""
+    import pwd
+
+    me = pwd.getpwuid(os.getuid())
+    given: dict[str, tuple[int, int]] = {}
+    monkeypatch.setattr(mosquitto, "_user_for", lambda _: me.pw_name)
+    monkeypatch.setattr(os, "chown", lambda path, *ids: given.update({path.name: ids}))
+    plan = mosquitto.prepare(Path("/bin/m"), tmp_path / "b", authority, "127.0.0.1", 1)
+    assert plan.user == me.pw_name
+    assert given == dict.fromkeys(
+        ("b", "acl", "ca.pem", "server.pem", "server.key", "mosquitto.conf"),
+        (me.pw_uid, me.pw_gid),
+    )
+
+
+async def test_rules_of_the_embedded_broker_know_no_anonymous_client(authority: Authority) -> None:
+    """A session without a name may do nothing at all."""
+    broker = await embedded.start(authority, "127.0.0.1", free_port())
+    rules = broker.plugins_manager.get_plugin("TopicRules")
+    for session in (None, Session()):
+        for action in Action:
+            assert not await rules.topic_filtering(session=session, topic="sv1/x", action=action)
+    await broker.shutdown()
 
 
 def test_hostile_folder_cannot_write_configuration(authority: Authority, tmp_path: Path) -> None:
@@ -266,10 +297,9 @@ def test_the_process_that_becomes_mosquitto(
     child: bool, mosquitto: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It leaves a child behind that announces; the child becomes nothing."""
-    import json
     import signal
 
-    became: list[object] = []
+    became: list[Any] = []
     monkeypatch.setattr("plantroom_cloud.broker.mosquitto.become", lambda *a: became.append(a))
     monkeypatch.setattr(os, "fork", lambda: 0 if child else 123)
     monkeypatch.setattr(os, "getppid", os.getpid)
@@ -288,9 +318,43 @@ def test_the_process_that_becomes_mosquitto(
             assert json.loads(file.read_text())["pid"] == os.getpid()
             assert became == []
         else:
-            run.run(settings, engine="mosquitto", port=free_port(), with_parent=True)
-            ((plan, last),) = became  # type: ignore[misc]
+            run.run(settings, engine="mosquitto", port=free_port(), parent=os.getpid())
+            ((plan, last),) = became
             assert plan.binary == mosquitto
             assert last is not None
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+def test_broker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    """Also where that process was gone before the broker could ask to be told."""
+    import subprocess
+    import sys
+
+    config = tmp_path / "cloud.yaml"
+    config.write_text(f"data: {tmp_path / 'data'}\nmqtt: {{port: {free_port()}}}\n")
+    broker = ["broker", "--engine", "embedded", "--ready-file", str(tmp_path / "ready")]
+    command = [sys.executable, "-m", "plantroom_cloud", "--config", str(config), *broker]
+    late = subprocess.run([*command, "--parent", "1"], timeout=20, check=False)
+    assert late.returncode == 0
+    assert not (tmp_path / "ready").exists()
+    if sys.platform != "linux":
+        return
+    starter = (
+        "import os, subprocess, sys, time\n"
+        "subprocess.Popen([*sys.argv[1:], '--parent', str(os.getpid())])\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter, *command]) as parent:
+        wait_until((tmp_path / "ready").exists, "the broker's start")
+        pid = json.loads((tmp_path / "ready").read_text())["pid"]
+        parent.kill()
+    wait_until(lambda: not _runs(pid), "the broker's end")
+
+
+def _runs(pid: int) -> bool:
+    """Say whether a process is alive; one that only waits to be collected is not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False

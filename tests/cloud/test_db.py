@@ -129,7 +129,7 @@ def test_new_file_is_switched_to_wal_with_patience(
 
     from plantroom_cloud import db
 
-    monkeypatch.setattr(db.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
     class Cursor:
         left, mode = busy, "delete"

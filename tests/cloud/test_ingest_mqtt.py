@@ -307,11 +307,16 @@ async def test_a_bug_in_storing_ends_the_ingest_with_its_error(
         async def store(self, items: Sequence[Item]) -> Answers:
             raise ZeroDivisionError
 
+    async def live() -> None:
+        async with (
+            running(broker, Broken(sqlite_database)) as ingest,
+            linked(broker, GATEWAY) as it,
+        ):
+            await it.send("tel", site.samples(1, 1))
+            await eventually(lambda: not ingest.ready.is_set(), "the end of the ingest")
+
     with pytest.raises(ZeroDivisionError):
-        async with running(broker, Broken(sqlite_database)) as ingest:
-            async with linked(broker, GATEWAY) as link:
-                await link.send("tel", site.samples(1, 1))
-                await eventually(lambda: not ingest.ready.is_set(), "the end of the ingest")
+        await live()
 
 
 async def test_missing_certificate_is_a_configuration_error(

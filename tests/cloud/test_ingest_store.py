@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import delete, func, select, text, update
 
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.gateways.account import LossAccount, account
-from plantroom_cloud.ingest.batch import Answers
+from plantroom_cloud.ingest.batch import Answers, Dictionaries, Patience
 from plantroom_cloud.ingest.rows import AHEAD_US, MAX_ALIAS
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_cloud.tables import (
@@ -597,6 +598,23 @@ class TestGapsAndFindings:
         ]
         assert orjson.loads(refused[0].payload) == {"id": "no more than this"}
 
+    async def test_findings_that_cannot_even_be_shown(
+        self, database: Database, store: Store, home: Home
+    ) -> None:
+        """A score that is no number, or nesting beyond what can be written again, harms nobody."""
+        payload = site.findings(1, [site.finding(f"f{n}") for n in range(3)])
+        rows = wire.unpack(payload)["ev"]
+        rows[0]["score"] = "inf"
+        text = orjson.dumps(wire.unpack(payload) | {"ev": rows})
+        depth = b'{"d":' * 400 + b"0" + b"}" * 400
+        last = text.rindex(b'"evidence":') + len(b'"evidence":')
+        text = text[:last] + depth + text[text.index(b"}", last) + 1 :]
+        await taken(store, incoming("evt", gzip.compress(text)))
+        assert [row.id for row in await rows_of(database, FindingRow)] == ["f1"]
+        refused = sorted(await rows_of(database, QuarantinedRow), key=lambda row: row.seq)
+        assert [(row.seq, row.reason) for row in refused] == [(1, "value"), (3, "nesting")]
+        assert refused[1].payload == b'"cannot be shown"'
+
 
 class TestHelloAndState:
     """What a gateway says of itself."""
@@ -758,6 +776,47 @@ class TestTrouble:
         await taken(store, tel(1, 5))
         assert await values(database) == [1, 2, 3, 4, 5]
         assert (await books(database, home)).duplicates == 0
+
+    async def test_database_that_goes_away_while_messages_are_tried_singly(
+        self, store: Store, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then nothing is given up: the caller is told to try all of it again."""
+        real, calls = store._attempt, 0
+
+        def going_away_at(when: int) -> None:
+            async def attempt(items: Sequence[Item]) -> Answers:
+                nonlocal calls
+                calls += 1
+                if calls == when:
+                    msg = "away"
+                    raise Unavailable(msg)
+                raise OverflowError
+
+            monkeypatch.setattr(store, "_attempt", attempt)
+
+        for when in (2, 3):
+            calls = 0
+            going_away_at(when)
+            with pytest.raises(Unavailable):
+                await taken(store, tel(1, 1))
+        monkeypatch.setattr(store, "_attempt", real)
+        assert len((await taken(store, inv(site.dictionary(1)))).acks) == 1
+
+    async def test_memory_of_epochs_and_requests_is_bounded(
+        self, database: Database, home: Home
+    ) -> None:
+        """Old epochs are forgotten and read again where they are needed."""
+        store = Store(database, TestClock())
+        store._dictionaries = Dictionaries(most=1)
+        store._patience = Patience(most=1)
+        await taken(store, inv(site.dictionary(1)), inv(site.dictionary(1, epoch=OTHER)))
+        for seq in range(1, 4):
+            await taken(store, tel(seq, 1), tel(seq, 1, epoch=OTHER))
+        assert len(store._dictionaries._known) == 1
+        assert await values(database) == [1, 1, 2, 2, 3, 3]
+        for seq in (11, 12):
+            await taken(store, tel(seq, 9, points=9))
+        assert len(store._patience._asked) == 1
 
     async def test_parallel_writers_of_one_stream(self, database: Database, home: Home) -> None:
         """Several ingest processes given the same messages store each row once."""

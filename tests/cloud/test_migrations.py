@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.migrations import history, migrate
 from plantroom_cloud.tables import Base
 from plantroom_shared.errors import ConfigError
+from support.cloud_broker import eventually
 from support.servers import opened
 
 
@@ -95,6 +97,9 @@ def test_history_is_one_line() -> None:
 
 async def test_unreachable_database_is_a_configuration_error(tmp_path: Path) -> None:
     """A folder that does not exist is named with what to do about it."""
+    threads = threading.active_count()
     async with opened(f"sqlite+aiosqlite:///{tmp_path / 'none' / 'x.db'}") as database:
         with pytest.raises(ConfigError, match="PLANTROOM_DATABASE"):
             await migrate(database)
+    # aiosqlite's thread says goodbye to this loop by itself; it must still be there to hear it.
+    await eventually(lambda: threading.active_count() <= threads, "the end of the thread")

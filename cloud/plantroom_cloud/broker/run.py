@@ -11,6 +11,7 @@ import ssl
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from plantroom_cloud import ready
@@ -48,7 +49,7 @@ def run(
     bind: str = "",
     port: int = 0,
     ready_file: Path | None = None,
-    with_parent: bool = False,
+    parent: int = 0,
 ) -> None:
     """Run the broker; Mosquitto replaces this process, the embedded one ends with SIGTERM.
 
@@ -58,7 +59,7 @@ def run(
         bind: address to listen on.
         port: 0 means that of the settings.
         ready_file: written once connections are taken.
-        with_parent: end when the process that started this one does (Linux).
+        parent: process id; end when that process, which started this one, does (Linux).
     """
     binary = choose(engine)
     ready.forget(ready_file)
@@ -66,14 +67,14 @@ def run(
     authority = Authority(settings.data / "pki")
     authority.prepare((settings.mqtt.host, host))
     if binary is None:
-        if with_parent:
-            _end_with_parent()
+        if parent:
+            _end_with(parent)
         asyncio.run(_run_embedded(authority, host, port, ready_file))
         return
     plan = mosquitto.prepare(binary, settings.data / "broker", authority, host, port)
     _check_free(host, port)
     _announce_later(authority, host, port, ready_file)
-    mosquitto.become(plan, _end_with_parent if with_parent else None)
+    mosquitto.become(plan, partial(_end_with, parent) if parent else None)
 
 
 async def _run_embedded(
@@ -128,7 +129,9 @@ def listens(context: ssl.SSLContext, host: str, port: int) -> bool:
     return False
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Ask Linux to end this process when its parent ends; elsewhere nothing happens."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before we could ask
+        sys.exit(0)

@@ -16,7 +16,7 @@ from plantroom_shared.model import Value
 from plantroom_shared.ranges import Range
 
 EARLIEST_US = 1_577_836_800_000_000
-"""2020-01-01: before that no gateway's clock is believed."""
+"""2020-01-01: before that no gateway's clock is believed; `wire` sees to it for samples."""
 AHEAD_US = 300_000_000
 """Five minutes: a timestamp further ahead of our clock than that is none."""
 MAX_ALIAS = 100_000
@@ -154,8 +154,6 @@ def sample_rows(
 def _why_not(alias: int, ts: int, known: int, latest: int) -> str:
     if alias >= known:
         return "alias"
-    if ts < EARLIEST_US:
-        return "time"
     return "future_ts" if ts > latest else ""
 
 

@@ -50,13 +50,11 @@ class SampleRepository:
         return result.rowcount
 
     async def advance_latest(self, column: Column) -> None:
-        """Move latest values forward, never back."""
+        """Move the latest values of some rows forward, never back."""
         newest = column.newest()
         # In the order of the points: two writers that go the same way never wait for each other
         # in a circle.
         rows = [column.row(newest[point]) for point in sorted(newest)]
-        if not rows:
-            return
         statement = insert_into(self._session, Latest)
         new = statement.excluded
         later = or_(new.ts_us > Latest.ts_us, and_(new.ts_us == Latest.ts_us, new.tie > Latest.tie))
