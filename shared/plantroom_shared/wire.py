@@ -337,7 +337,7 @@ def _decode_samples(document: dict[str, Any]) -> Samples:
         bad |= dict.fromkeys(range(broken[0], head.n), "time")
         deltas[broken[0] :] = [0] * (head.n - broken[0])
     times = list(accumulate(deltas, initial=columns["t0"]))[1:]
-    if not (_EARLIEST <= min(times) and max(times) < _LATEST):
+    if not (min(times) >= _EARLIEST and max(times) < _LATEST):
         bad |= {row: "time" for row, ts in enumerate(times) if not _EARLIEST <= ts < _LATEST}
     for row, value in enumerate(values):
         if type(value) is float or value is None or (why := _bad_value(value)) == "":
