@@ -45,6 +45,10 @@ HELLO_AGAIN: Final = 5.0
 SEND_AGAIN: Final = (10.0, 120.0)
 """Seconds to wait for an ack: the first time, and at most."""
 
+OVERTAKEN_AGAIN: Final = 1.0
+"""Seconds to wait for the ack of a message when a later one has been acked: it went down with a
+process of the cloud, or another one has it and is a little slower."""
+
 DICTIONARY_AGAIN: Final = 1.0
 """Seconds within which several requests for one dictionary count as one."""
 
@@ -277,7 +281,7 @@ class Session:
             if key[:2] == (ep, stream) and ranges.covers(lane.acked, key[2], entry.frame.last)
         ]
         for key in done:
-            del self._in_flight[key]
+            self._hurry_older(self._in_flight.pop(key).frame, now)
         confirmed = tuple(lane.acked)
         partly = [
             (entry.frame.s0, entry.frame.last)
@@ -287,6 +291,14 @@ class Session:
         lane.acked = ranges.intersect(lane.acked, ranges.merge(partly))
         lane.sent = ranges.subtract(lane.sent, ranges.subtract(confirmed, lane.acked))
         return [Confirm(ep, stream, confirmed)]
+
+    def _hurry_older(self, acked: Frame, now: float) -> None:
+        """Send again soon what went out before `acked` and is still not acked."""
+        for entry in self._in_flight.values():
+            frame = entry.frame
+            older = (frame.order, frame.last) < (acked.order, acked.s0)
+            if older and frame.stream == acked.stream and entry.tries == 1:
+                entry.due = min(entry.due, now + OVERTAKEN_AGAIN)
 
     def _nack(self, nack: Nack, now: float) -> list[Action]:
         self.counters[f"nack_{nack.nack}"] += 1

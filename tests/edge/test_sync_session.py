@@ -42,7 +42,7 @@ def plain(_low: float, _high: float) -> float:
 
 
 def frame(s0: int, n: int = 10, *, stream: Stream = "tel", dv: int = 0, ep: str = EP) -> Frame:
-    return Frame(ep, 1, stream, s0, n, dv, b"blob %d" % s0)
+    return Frame(ep, 1 + (ep == EP), stream, s0, n, dv, b"blob %d" % s0)
 
 
 def hello(held: list[tuple[int, int]] | None = None) -> Hello:
@@ -121,7 +121,7 @@ def test_ack_confirms_and_makes_room() -> None:
     assert session.receive("ack", ack((1, 10)), 3.0) == [Confirm(EP, "tel", ((1, 10),))]
     want = session.want("tel")
     assert want is not None
-    assert want.after == (1, 20)
+    assert want.after == (2, 20)
     assert session.window == 1
     assert session.last_ack == 3.0
 
@@ -158,6 +158,19 @@ def test_unacked_messages_go_out_again_with_growing_pauses() -> None:
     assert session.tick(29.9) == []
     assert session.tick(30.0) == again
     assert session.due() == 70.0
+
+
+def test_overtaken_messages_go_out_again_soon() -> None:
+    """A message goes out again a second after a later one of its stream was acked, then as ever."""
+    session = live()
+    findings = frame(1, stream="evt")
+    session.offer([frame(1, ep=OLD), frame(1), frame(11), frame(21), findings], 0.0)
+    session.receive("ack", ack((11, 20)), 2.0)
+    assert session.tick(2.9) == []
+    assert session.tick(3.0) == [Publish("tel", b"blob 1"), Publish("tel", b"blob 1")]
+    assert session.due() == 10.0  # the later one and the other stream are not hurried
+    session.receive("ack", ack((21, 30)), 4.0)
+    assert session.tick(9.0) == []
 
 
 def test_dictionary_goes_before_the_rows_that_need_it() -> None:

@@ -17,6 +17,8 @@ class Victim:
     child: Child
     serves: Callable[[], bool]
     kills: int = 0
+    served: int = 0
+    """In how many of its lives it came to serve."""
     due: float | None = None
     """When the next kill comes; None while waiting for it to serve."""
     started: float = 0.0
@@ -55,6 +57,7 @@ def _step(name: str, victim: Victim, dice: random.Random, now: float, longest: f
         raise ProcessFailedError(msg)
     if victim.due is None:
         if victim.serves():
+            victim.served += 1
             victim.due = now + dice.uniform(0, longest)
         return
     if now < victim.due:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref
-from plantroom_edge.drivers.bacnet.session import MALFORMED, NO_VALUE, Session
+from plantroom_edge.drivers.bacnet.session import MALFORMED, MOST_SILENCES, NO_VALUE, Session
 from plantroom_edge.drivers.bacnet.values import Failure, ObjectId
 from plantroom_edge.drivers.bacnet.vocabulary import (
     ACTIVE_TEXT,
@@ -45,6 +45,8 @@ _PASSING = frozenset({
     "abort-application-exceeded-reply-time",
 })  # fmt: skip
 """Failures that may be gone the next time."""
+_DROPPED = Failure("timeout")
+"""For a property whose request was dropped though it was all alone in it."""
 _TEXT = 512  # characters, as `plantroom_shared.model.Text` takes
 
 
@@ -70,6 +72,9 @@ class Scan:
     """Why the last run brought none, for a person."""
     _version: tuple[int, Any] = (-1, None)
     """How many objects, and the database revision."""
+    _alone: bool = False
+    """Whether the last run learned nothing: then each property gets a request of its own."""
+    _silences: int = 0
     _late: bool = False
 
     async def run(self, deadline: float) -> None:
@@ -97,7 +102,7 @@ class Scan:
             self.found = replace(self.found, device=moved)
 
     async def _learn(self, me: int, count: int, deadline: float) -> None:
-        known, self._late = len(self.facts), False
+        known, self._silences, self._late = len(self.facts), 0, False
         complete = await self._fetch(_device_refs(me), deadline)
         listing = [(me, OBJECT_LIST, index) for index in range(1, count + 1)]
         complete &= await self._fetch(listing, deadline)
@@ -105,9 +110,9 @@ class Scan:
         complete &= await self._fetch(_object_refs(objects), deadline)
         complete &= await self._fetch(self._state_counts(objects), deadline)
         complete &= await self._fetch(self._state_refs(objects), deadline)
-        # A device that answers, but never to some requests, is taken as far as it goes.
         stuck = len(self.facts) == known and not self._late
-        if complete or (stuck and objects):
+        # A device that answers, but never to some requests, is taken as far as it goes.
+        if complete or (stuck and self._alone and objects):
             self.trouble = ""
             self.found = self._result(me, objects)
         else:
@@ -115,16 +120,23 @@ class Scan:
                 f"is not wholly scanned yet, {len(self.facts)} answers so far; "
                 "the next discovery goes on from there"
             )
+        self._alone = stuck
 
     async def _fetch(self, refs: Iterable[Ref], deadline: float) -> bool:
         """Read what of `refs` is unknown; True if nothing is left open."""
         unknown = [ref for ref in refs if ref not in self.facts]
         if not unknown:
             return True
-        reading = await self.session.read(self.session.plan(unknown), deadline=deadline, alive=True)
+        if self._silences >= MOST_SILENCES:
+            return False
+        plan = self.session.plan(unknown, alone=self._alone)
+        reading = await self.session.read(plan, deadline=deadline, alive=True)
         for ref, value in reading.values.items():
             if not (isinstance(value, Failure) and value.reason in _PASSING):
                 self.facts[ref] = value
+        if self._alone:
+            self.facts.update(dict.fromkeys(reading.dropped, _DROPPED))
+        self._silences += reading.silences
         self._late |= reading.late
         return all(ref in self.facts for ref in unknown)
 

@@ -27,7 +27,7 @@ NO_VALUE: Final = Failure("no-value")
 """The device answered, but not about this."""
 
 _NO_MULTIPLE: Final = refusal_reason("reject", UNRECOGNIZED_SERVICE)
-_SILENCES: Final = 2  # end a read of a device that answered before
+MOST_SILENCES: Final = 2  # end a read of a device that answered before
 _SPLIT_AFTER: Final = 3  # silences in a row of one request that others do not share
 
 
@@ -40,13 +40,15 @@ class Reading:
     alive: bool = False
     """Whether there was any answer."""
     silences: int = 0
+    dropped: list[Ref] = field(default_factory=list)
+    """What was asked for without an answer, of a device that answered otherwise."""
     late: bool = False
     """Whether time ran out before everything was asked."""
 
     @property
     def ended(self) -> bool:
         """Whether asking on is pointless: the device is dead, or as good as."""
-        return self.silences >= (_SILENCES if self.alive else 1)
+        return self.silences >= (MOST_SILENCES if self.alive else 1)
 
 
 class Session:
@@ -66,9 +68,9 @@ class Session:
         """The device key."""
         return f"bacnet:{self.instance}"
 
-    def plan(self, refs: list[Ref]) -> Plan:
-        """Return a plan for reading `refs`."""
-        return make_plan(refs, self.max_apdu, multiple=self.multiple)
+    def plan(self, refs: list[Ref], *, alone: bool = False) -> Plan:
+        """Return a plan for reading `refs`: many in a request, or each in one of its own."""
+        return make_plan(refs, 1 if alone else self.max_apdu, multiple=self.multiple)
 
     async def read(self, plan: Plan, *, deadline: float, alive: bool = False) -> Reading:
         """Run `plan` once, and leave in it what was learned.
@@ -111,6 +113,7 @@ class Session:
         out.silences += 1
         if out.alive:
             batch.silent += 1
+            out.dropped += batch.refs
         if batch.silent < _SPLIT_AFTER or len(batch.refs) == 1:
             return [batch]
         return halves(batch)
