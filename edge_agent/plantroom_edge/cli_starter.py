@@ -36,7 +36,7 @@ buses:
 #    devices:
 #      - name: meter-1
 #        unit: 1
-#        profile: meter/generic-3phase   # a file of firmware_profiles/, without .yaml
+#        profile: meter/schneider-pm5560   # a file of firmware_profiles/, without .yaml
 
 # What watches the points, with or without a line to the cloud.
 detectors:

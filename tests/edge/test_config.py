@@ -15,7 +15,9 @@ from plantroom_edge.cli_starter import STARTER
 from plantroom_edge.config import ConfigErrors, load
 from plantroom_edge.config_explain import explain
 from plantroom_edge.config_yaml import Document, dotted
+from plantroom_edge.drivers.modbus.config import ModbusBus
 from plantroom_shared.errors import ConfigError
+from plantroom_shared.profiles import load_profile
 from support import edge_driver
 from support.edge_driver import ScriptedBus
 
@@ -206,6 +208,8 @@ def test_the_starter_file_is_valid(tmp_path: Path) -> None:
     config = load(write(tmp_path, used))
     assert config.cloud is not None
     assert [bus.driver for bus in config.buses] == ["bacnet", "modbus"]
+    assert isinstance(config.buses[1], ModbusBus)
+    assert load_profile(config.buses[1].devices[0].profile).points
     assert [entry.detector for entry in config.detectors] == ["pca"]
 
 
