@@ -14,10 +14,23 @@ from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
 from plantroom_cloud.points.endpoints import router as points
+from plantroom_cloud.quarantine.endpoints import router as quarantine
+from plantroom_cloud.replay.endpoints import router as replay
 from plantroom_cloud.samples.endpoints import router as samples
 from plantroom_cloud.sites.endpoints import router as sites
 
-ROUTERS: Final = (sites, gateways, points, samples, findings, mapping, battery, identity)
+ROUTERS: Final = (
+    sites,
+    gateways,
+    points,
+    samples,
+    findings,
+    mapping,
+    battery,
+    identity,
+    quarantine,
+    replay,
+)
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})
 """The only paths that answer without a key."""

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.config import CloudSettings, load_settings
-from plantroom_cloud.db import Scope, open_database
-from plantroom_cloud.gateways.account import LossAccount
-from plantroom_cloud.gateways.account import account as read_account
+from plantroom_cloud.conformance.commands import conformance_app
+from plantroom_cloud.db import open_database
+from plantroom_cloud.gateways.cli import account_command
 from plantroom_cloud.gateways.pki import Authority
 from plantroom_cloud.gateways.provision import add_gateway, find_site
 from plantroom_cloud.identity.keys import NewKey
 from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_company
 from plantroom_cloud.mapping.cli import map_points_command
 from plantroom_cloud.migrations import migrate as bring_up_to_date
-from plantroom_cloud.tables import Gateway
+from plantroom_cloud.quarantine.cli import quarantine_app
+from plantroom_cloud.replay.cli import replay_command
+from plantroom_cloud.store.cli import export_command, retention_app
+from plantroom_cloud.streaming.cli import app as device_app
 from plantroom_shared import log
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, PlantroomError
@@ -49,6 +47,9 @@ for name, group in (
     ("key", key_app),
     ("site", site_app),
     ("gateway", gateway_app),
+    ("quarantine", quarantine_app),
+    ("conformance", conformance_app),
+    ("device", device_app),
 ):
     app.add_typer(group, name=name)
 
@@ -224,48 +225,11 @@ def gateway_add(
     typer.echo(f"gateway {gateway} of site {site}: certificate {serial} in {out}")
 
 
-@app.command()
-def account(
-    context: typer.Context,
-    gateway: str,
-    stream: Annotated[str, typer.Option(help="tel (samples) or evt (findings).")] = "tel",
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Show a gateway's loss account; exit code 1 if it does not balance."""
-    books = _in_database(settings_of(context), lambda session: _account(session, gateway, stream))
-    if as_json:
-        typer.echo(json.dumps(asdict(books)))
-    else:
-        Console().print(_table(books))
-    raise typer.Exit(0 if books.balanced else 1)
-
-
-async def _account(session: AsyncSession, gateway: str, stream: str) -> LossAccount:
-
-    if stream not in {"tel", "evt"}:
-        what = f"there is no stream {stream[:40]!r}"
-        raise ConfigError(what, key="--stream", fix="use tel or evt")
-    # The operator of the service may see every company's gateways.
-    owner = await session.scalar(select(Gateway.company_id).where(Gateway.id == gateway))
-    books = await read_account(session, Scope(owner or 0), gateway, stream)
-    if books is None:
-        what = f"there is no gateway {gateway[:64]!r}"
-        raise ConfigError(what, key="gateway", fix="see 'plantroom-cloud gateway add --help'")
-    return books
-
-
-def _table(books: LossAccount) -> Table:
-    names = ("accepted", "stored", "quarantined", "gaps", "on_edge", "duplicates", "balanced")
-    table = Table(*("epoch", *(name.replace("_", " ") for name in names)))
-    for epoch in books.epochs:
-        table.add_row(epoch.epoch, *(str(getattr(epoch, name)) for name in names))
-    table.add_section()
-    table.add_row("all", *(str(getattr(books, name)) for name in names))
-    return table
-
-
+app.command("account")(account_command)
 app.command("map")(map_points_command)
+app.command("export")(export_command)
+app.add_typer(retention_app, name="retention")
+app.command("replay")(replay_command)
 
 
 # ---------------------------------------------------------------- plumbing

@@ -65,6 +65,8 @@ class MqttSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=8883, ge=1, le=65535)
     version: str = Field(default="auto", pattern=r"^(auto|5|3\.1\.1)$")
+    instance: int = Field(default=0, ge=0, le=16)
+    """Number of this ingest process where several share the work; 0: it takes everything itself."""
 
 
 class CloudSettings(BaseSettings):

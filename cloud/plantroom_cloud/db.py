@@ -111,6 +111,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA cache_size=-65536")  # KiB: the newest pages of a few thousand points
     cursor.close()
 
 

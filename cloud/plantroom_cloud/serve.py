@@ -22,7 +22,8 @@ from plantroom_cloud import ready, worker
 from plantroom_cloud.app import create_app
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, open_database
-from plantroom_cloud.gateways.pki import Authority
+from plantroom_cloud.gateways.pki import Authority, cloud_files
+from plantroom_cloud.gateways.signing import Trust
 from plantroom_cloud.identity.keys import NewKey
 from plantroom_cloud.identity.setup import first_start
 from plantroom_cloud.ingest.consumer import Ingest
@@ -114,8 +115,10 @@ async def _start_ingest(
 ) -> asyncio.Task[None]:
     """Start the ingest and wait until it takes messages, or the process is told to stop."""
     authority = Authority(settings.data / "pki")
-    authority.prepare((settings.mqtt.host,))
-    ingest = Ingest(Store(database, clock), settings.mqtt, authority.files("cloud"))
+    instance = settings.mqtt.instance
+    authority.prepare((settings.mqtt.host,), instance)
+    store = Store(database, clock, Trust(authority.ca_pem))
+    ingest = Ingest(store, settings.mqtt, authority.files(cloud_files(instance)))
     task = asyncio.create_task(ingest.run(stop), name="ingest")
     events = [asyncio.create_task(event.wait()) for event in (ingest.ready, stop)]
     await asyncio.wait((task, *events), return_when=asyncio.FIRST_COMPLETED)

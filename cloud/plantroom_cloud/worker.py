@@ -16,8 +16,10 @@ Job = Callable[[Database, CloudSettings, Clock], Awaitable[None]]
 """Runs until it is cancelled."""
 
 JOBS = {
+    "delivery": "plantroom_cloud.ingest.upkeep",
     "mapping": "plantroom_cloud.mapping.jobs",
     "publishing": "plantroom_cloud.publishing.jobs",
+    "store": "plantroom_cloud.store.jobs",
 }
 """Name → module with ``run``; each is imported where it starts."""
 

@@ -15,16 +15,21 @@ import logging
 import signal
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import version
 from typing import Final
 
-from plantroom_edge import status
+from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
+from plantroom_edge.clock import EdgeClock
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector, Emit, detectors
 from plantroom_edge.drivers import BusConfig, Driver, drivers
 from plantroom_edge.sampler import Sampler
+from plantroom_edge.sinks import Sink, sinks
+from plantroom_edge.starts import Starts
 from plantroom_edge.supervise import Supervisor
 from plantroom_edge.sync import Sync
+from plantroom_edge.timekeeper import Timekeeper
 from plantroom_edge.vitals import Vitals
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.errors import ConfigError, Unavailable
@@ -47,66 +52,119 @@ async def run(
     Raises:
         ConfigError: something the file names cannot be used; nothing was started.
     """
-    clock = clock or SystemClock()
     stop = stop or asyncio.Event()
     with _sole_user(config), _signals(stop):
-        samplers_of = [_bus_opener(bus, clock) for bus in config.buses]
-        watching = _open_detectors(config, clock)
-        buffer = await Buffer.open(
-            config.buffer_file,
-            limit_bytes=config.buffer.limit_mb * 1024 * 1024,
-            commit_s=config.buffer.commit_ms / 1000,
-            clock=clock,
-        )
+        record = Starts(config.starts_file, starts.config_hash(config))
+        record.begin()
+        ours = EdgeClock(clock or SystemClock(), config.data / "clock.json")
         try:
-            vitals = Vitals(config, buffer, clock, Supervisor(), detectors=watching)
-            vitals.sync = _open_sync(config, vitals)
-            vitals.samplers = [
-                Sampler(
-                    bus.name,
-                    opener,
-                    buffer,
-                    detectors=list(watching.values()),
-                    supervisor=vitals.supervisor,
-                    clock=clock,
-                )
-                for bus, opener in zip(config.buses, samplers_of, strict=True)
-            ]
-            await _run_parts(vitals, stop)
-        finally:
-            await buffer.close()
+            while not stop.is_set():  # once more, with all its parts, when the safe mode ends
+                await _run(config, ours, record, stop)
+        except ConfigError:
+            record.ended()  # refused in order: nothing crashed
+            raise
 
 
-async def _run_parts(vitals: Vitals, stop: asyncio.Event) -> None:
+async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyncio.Event) -> None:
+    openers = [_bus_opener(bus, clock) for bus in config.buses]
+    watching = {} if record.safe else _open_detectors(config, clock)
+    outlets = {} if record.safe else _open_sinks(config, clock)
+    buffer = await _open_buffer(config, clock)
+    try:
+        _tell_start(config, buffer, record)
+        vitals = Vitals(
+            config,
+            buffer,
+            clock,
+            Supervisor(),
+            detectors=watching,
+            sinks=outlets,
+            safe_mode=record.safe,
+        )
+        keeper = Timekeeper(clock, buffer)
+        vitals.sync = _open_sync(config, vitals, keeper)
+        vitals.samplers = [
+            _sampler(bus.name, opener, vitals)
+            for bus, opener in zip(config.buses, openers, strict=True)
+        ]
+        await _run_parts(vitals, keeper, record, stop)
+    finally:
+        await buffer.close()
+
+
+def _tell_start(config: AgentConfig, buffer: Buffer, record: Starts) -> None:
+    """Enter the start into the audit, and what is unusual about it."""
+    software = version("plantroom")
+    buffer.audit("agent.start", boot=buffer.boot, version=software, config=record.config)
+    if record.earlier_config not in ("", record.config):
+        buffer.audit("config.changed", before=record.earlier_config, now=record.config)
+    log.info("agent started", extra={"gateway": config.gateway, "epoch": buffer.epoch})
+    if record.safe:
+        buffer.audit("agent.safe_mode", failed_starts=record.failed)
+        log.error(
+            "safe mode after failed starts: polls, stores and reports, and does nothing else;"
+            " it ends after an hour without a crash, or with a changed configuration",
+            extra={"failed_starts": record.failed},
+        )
+
+
+async def _run_parts(
+    vitals: Vitals, keeper: Timekeeper, record: Starts, stop: asyncio.Event
+) -> None:
     keep = vitals.supervisor.keep_running
-    log.info(
-        "agent started",
-        extra={"gateway": vitals.config.gateway, "epoch": vitals.buffer.epoch},
-    )
     async with asyncio.TaskGroup() as tasks:
         pollers = [
             tasks.create_task(keep(f"bus {sampler.name}", sampler.run), name=sampler.name)
             for sampler in vitals.samplers
         ]
+        sync = tasks.create_task(keep("sync", vitals.sync.run)) if vitals.sync else None
+        others = [
+            tasks.create_task(keep("clock", keeper.run), name="clock"),
+            tasks.create_task(keep("status", partial(_report, vitals)), name="status"),
+        ]
         watchers = [
             tasks.create_task(keep(f"detector {name}", partial(detector.run, _emit(vitals.buffer))))
             for name, detector in vitals.detectors.items()
         ]
-        sync = tasks.create_task(keep("sync", vitals.sync.run)) if vitals.sync else None
-        reporter = tasks.create_task(keep("status", partial(_report, vitals)), name="status")
-        await stop.wait()
-        log.info("agent stops")
-        for task in (*pollers, *watchers):
+        outlets = [
+            tasks.create_task(keep(f"sink {name}", sink.run), name=f"sink {name}")
+            for name, sink in vitals.sinks.items()
+        ]
+        health = tasks.create_task(_prove_health(record), name="health")
+        leaving = tasks.create_task(stop.wait(), name="stop")
+        await asyncio.wait(
+            {health, leaving} if record.safe else {leaving}, return_when=asyncio.FIRST_COMPLETED
+        )
+        _tell_stop(vitals, record, stop)
+        leaving.cancel()
+        for task in (*pollers, *watchers, health):
             task.cancel()
-        await asyncio.gather(*pollers, *watchers, return_exceptions=True)
+        await asyncio.gather(*pollers, *watchers, health, return_exceptions=True)
         await vitals.buffer.flush()
         if sync and vitals.sync:
             await vitals.sync.stop(DRAIN)
             await asyncio.wait([sync], timeout=_ENDING if vitals.sync.connected else 0)
             sync.cancel()
-        reporter.cancel()
+        for task in (*outlets, *others):
+            task.cancel()
     with contextlib.suppress(OSError):
         status.write(vitals.config.status_file, await vitals.document(stopped=True))
+
+
+async def _prove_health(record: Starts) -> None:
+    """After a while without a crash the start has not failed; after an hour the safe mode ends."""
+    await asyncio.sleep(starts.LEAVE_AFTER if record.safe else starts.HEALTHY_AFTER)
+    record.recovered()
+
+
+def _tell_stop(vitals: Vitals, record: Starts, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        log.info("agent stops")
+        vitals.buffer.audit("agent.stop")
+        record.ended()
+    else:
+        log.info("the safe mode ends: the agent runs with all its parts again")
+        vitals.buffer.audit("agent.safe_mode_left")
 
 
 def _emit(buffer: Buffer) -> Emit:
@@ -131,6 +189,29 @@ async def _report(vitals: Vitals) -> None:
 # ---------------------------------------------------------------- building the parts
 
 
+async def _open_buffer(config: AgentConfig, clock: Clock) -> Buffer:
+    return await Buffer.open(
+        config.buffer_file,
+        limit_bytes=config.buffer.limit_mb * 1024 * 1024,
+        commit_s=config.buffer.commit_ms / 1000,
+        clock=clock,
+        retain_s=config.buffer.retain_hours * 3600,
+        shares=config.buffer.shares,
+    )
+
+
+def _sampler(name: str, opener: partial[Driver], vitals: Vitals) -> Sampler:
+    return Sampler(
+        name,
+        opener,
+        vitals.buffer,
+        detectors=list(vitals.detectors.values()),
+        sinks=list(vitals.sinks.values()),
+        supervisor=vitals.supervisor,
+        clock=vitals.clock,
+    )
+
+
 def _bus_opener(bus: BusConfig, clock: Clock) -> partial[Driver]:
     return partial(drivers.get(bus.driver).open, bus, clock)
 
@@ -145,7 +226,11 @@ def _open_detectors(config: AgentConfig, clock: Clock) -> dict[str, Detector]:
     }
 
 
-def _open_sync(config: AgentConfig, vitals: Vitals) -> Sync | None:
+def _open_sinks(config: AgentConfig, clock: Clock) -> dict[str, Sink]:
+    return {entry.name: sinks.get(entry.sink).open(entry, clock) for entry in config.sinks}
+
+
+def _open_sync(config: AgentConfig, vitals: Vitals, keeper: Timekeeper) -> Sync | None:
     if config.cloud is None:
         log.warning("no cloud is configured: the agent buffers and sends nothing")
         return None
@@ -153,7 +238,7 @@ def _open_sync(config: AgentConfig, vitals: Vitals) -> Sync | None:
         config.gateway,
         config.cloud,
         vitals.buffer,
-        clock=vitals.clock,
+        keeper=keeper,
         figures=vitals.counters,
     )
 

@@ -16,7 +16,7 @@ from plantroom_shared import ranges
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Device, Point
 from plantroom_shared.ranges import Range
-from plantroom_shared.wire import Holding
+from plantroom_shared.wire import STREAMS, Holding, Stream
 
 MAX_GAP: Final = 2**31
 """Most rows one gap message can declare."""
@@ -35,16 +35,33 @@ class Stats:
     accepted: dict[str, int] = field(default_factory=dict)
     """Ever, over all epochs."""
     held: dict[str, int] = field(default_factory=dict)
-    """Still in the file, declared gaps included."""
+    """Not yet confirmed, declared gaps included."""
+    retained: dict[str, int] = field(default_factory=dict)
+    """Confirmed and still in the file, for a cloud that is restored from a backup."""
+    waiting: int = 0
+    """Samples that wait for the gateway's clock to be set."""
     lost: dict[str, int] = field(default_factory=dict)
     """Declared lost, by ``cause_stream``."""
-    frames: int = 0
     epochs: int = 0
     used_bytes: int = 0
     limit_bytes: int = 0
     salvaged: int = 0
     """Rows saved from a damaged file since the start of the process."""
     frames_corrupt: int = 0
+    oldest_us: int | None = None
+    """When the oldest row that is not confirmed was accepted; None where all are."""
+    disk_bytes: int = 0
+    """What the buffer takes on the disk: the file, its log, the reserve, damaged files."""
+    reserve_bytes: int = 0
+    """Kept free for the moment when the disk is full; 0 while it is used."""
+    full_since_us: int | None = None
+    """Since when the disk has been full; None while it is not."""
+    written_bytes: int = 0
+    """Bytes of messages written since the file was opened."""
+    room_bytes: int = 0
+    """What samples may still take before any that is not confirmed must be given up."""
+    giving_up: str = ""
+    """``thinned`` or ``quota``: how samples have been given up in the last minutes."""
 
     def document(self) -> dict[str, Any]:
         """Return the figures as plain values."""
@@ -96,8 +113,33 @@ def proven_position(
     return int(row[2]), [(lo, hi) for lo, hi in orjson.loads(row[3])]
 
 
-def held(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
-    """Return the rows that frames hold."""
+def positions(db: sqlite3.Connection) -> dict[tuple[int, Stream], tuple[int, list[Range]]]:
+    """Return how far each (epoch, stream) got and what of it is confirmed, where that is proven."""
+    out: dict[tuple[int, Stream], tuple[int, list[Range]]] = {}
+    for row in db.execute("SELECT epoch, stream, accepted, done, crc FROM position"):
+        if row[1] in STREAMS and row[4] == crc_of(*row[:4]):
+            out[row[0], row[1]] = int(row[2]), [(lo, hi) for lo, hi in orjson.loads(row[3])]
+    return out
+
+
+def row_set(db: sqlite3.Connection, sql: str, *key: object) -> list[tuple[Any, ...]]:
+    """Return rows that end in (JSON list of ranges, CRC) and prove themselves, the ranges read."""
+    found = db.execute(sql, key).fetchall()
+    return [
+        (*row[:-2], [(lo, hi) for lo, hi in orjson.loads(row[-2])])
+        for row in found
+        if row[-1] == crc_of(*row[:-1])
+    ]
+
+
+def retained(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
+    """Return the confirmed rows of a stream that are still in the file."""
+    sql = "SELECT epoch, stream, hour, rows, crc FROM retained WHERE epoch=? AND stream=?"
+    return ranges.merge(item for row in row_set(db, sql, epoch, stream) for item in row[-1])
+
+
+def in_frames(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
+    """Return the rows that frames hold, confirmed or not."""
     # Runs of neighbours are found in SQL: a long outage leaves a hundred thousand frames.
     sql = """
         SELECT min(s0), max(s0 + n - 1) FROM (
@@ -108,12 +150,16 @@ def held(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
     return ranges.merge((lo, hi) for lo, hi in db.execute(sql, (stream, epoch)))
 
 
-_ANY: Final = "SELECT 1 FROM frame WHERE stream IN ('evt', 'tel') AND epoch=? LIMIT 1"
+def held(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
+    """Return the rows that are not confirmed."""
+    accepted, done = position(db, epoch, stream)
+    return ranges.subtract([(1, accepted)], done) if accepted else []
 
 
-def is_drained(db: sqlite3.Connection, epoch: int) -> bool:
-    """Say whether no frame of `epoch` is left."""
-    return db.execute(_ANY, (epoch,)).fetchone() is None
+def is_empty(db: sqlite3.Connection, epoch: int) -> bool:
+    """Say whether no frame of `epoch` is left, not even a confirmed one."""
+    sql = "SELECT 1 FROM frame INDEXED BY frame_order WHERE stream=? AND epoch=? LIMIT 1"
+    return all(db.execute(sql, (stream, epoch)).fetchone() is None for stream in STREAMS)
 
 
 def holdings(db: sqlite3.Connection) -> list[Holding]:
@@ -121,21 +167,25 @@ def holdings(db: sqlite3.Connection) -> list[Holding]:
 
     Epochs that hold something come before drained ones where there are too many for a message.
     """
-    with_frames = {row[0] for row in db.execute("SELECT DISTINCT epoch FROM frame")}
+    known = positions(db)
+    spans = {
+        key: ranges.subtract([(1, accepted)] if accepted else [], done)
+        for key, (accepted, done) in known.items()
+    }
+    full = {epoch for (epoch, _), rows in spans.items() if rows}
     epochs = db.execute("SELECT id, ep FROM epoch ORDER BY id").fetchall()
     recent = {id_ for id_, _ in epochs[-_RECENT:]}
-    wanted = [row for row in epochs if row[0] in with_frames or row[0] in recent]
+    wanted = [row for row in epochs if row[0] in full or row[0] in recent]
     if len(wanted) > MAX_EPOCHS:
         wanted = [*wanted[: MAX_EPOCHS - 1], wanted[-1]]
-    return [_holding(db, id_, ep) for id_, ep in wanted]
-
-
-def _holding(db: sqlite3.Connection, epoch: int, ep: str) -> Holding:
-    spans = {stream: held(db, epoch, stream) for stream in ("tel", "evt")}
-    accepted = {stream: position(db, epoch, stream)[0] for stream in ("tel", "evt")}
-    return Holding.model_validate(
-        {"ep": ep, "accepted": accepted, "held": {k: v for k, v in spans.items() if v}}
-    )
+    return [
+        Holding(
+            ep=ep,
+            accepted={stream: known.get((id_, stream), (0, []))[0] for stream in STREAMS},
+            held={stream: rows for stream in STREAMS if (rows := spans.get((id_, stream)))},
+        )
+        for id_, ep in wanted
+    ]
 
 
 def dictionary(db: sqlite3.Connection, ep: str) -> tuple[list[Point], dict[str, Device]]:
@@ -172,21 +222,49 @@ def _devices(db: sqlite3.Connection, epoch: int) -> dict[str, Device]:
 
 def stats(db: sqlite3.Connection, *, limit: int = 0, salvaged: int = 0) -> Stats:
     """Return the figures of the file."""
-    rows = db.execute("SELECT stream, count(*), sum(n) FROM frame GROUP BY stream").fetchall()
     counters = dict(db.execute("SELECT name, value FROM counter").fetchall())
-    sums = dict(db.execute("SELECT stream, sum(accepted) FROM position GROUP BY stream").fetchall())
-    streams = ("tel", "evt")
+    accepted = {stream: counters.get(f"past_{stream}", 0) for stream in STREAMS}
+    held_rows = dict.fromkeys(STREAMS, 0)
+    for (_, stream), (most, done) in positions(db).items():
+        accepted[stream] += most
+        held_rows[stream] += most - ranges.count(done)
+    kept = dict.fromkeys(STREAMS, 0)
+    for _, stream, _, rows in row_set(db, "SELECT epoch, stream, hour, rows, crc FROM retained"):
+        kept[stream] += ranges.count(rows)
+    waits = row_set(db, "SELECT epoch, machine, rows, crc FROM waiting")
     return Stats(
-        accepted={s: int(sums.get(s) or 0) + counters.get(f"past_{s}", 0) for s in streams},
-        held={s: sum(int(n) for st, _, n in rows if st == s) for s in streams},
-        lost={k.removeprefix("lost_"): v for k, v in counters.items() if k.startswith("lost_")},
-        frames=sum(count for _, count, _ in rows),
+        accepted={str(stream): count for stream, count in accepted.items()},
+        held={str(stream): count for stream, count in held_rows.items()},
+        retained={str(stream): count for stream, count in kept.items()},
+        waiting=sum(ranges.count(row[-1]) for row in waits),
+        lost={
+            k.removeprefix("lost_"): v for k, v in counters.items() if k.startswith("lost_") and v
+        },
         epochs=int(db.execute("SELECT count(*) FROM epoch").fetchone()[0]),
         used_bytes=used_bytes(db),
         limit_bytes=limit,
         salvaged=salvaged,
         frames_corrupt=counters.get("frames_corrupt", 0),
+        oldest_us=oldest_us(db),
     )
+
+
+def oldest_us(db: sqlite3.Connection) -> int | None:
+    """Return when the oldest row that is not confirmed was accepted; None where all are."""
+    oldest: list[int] = []
+    sql = (
+        "SELECT accepted_us FROM frame INDEXED BY frame_order"
+        " WHERE stream=? AND epoch=? AND s0 <= ? ORDER BY s0 DESC LIMIT 1"
+    )
+    firsts: dict[Stream, tuple[int, int]] = {}
+    for (epoch, stream), (accepted, done) in sorted(positions(db).items()):
+        rest = ranges.subtract([(1, accepted)] if accepted else [], done)
+        if rest:
+            firsts.setdefault(stream, (epoch, rest[0][0]))
+    for stream, (epoch, seq) in firsts.items():
+        row = db.execute(sql, (stream, epoch, seq)).fetchone()
+        oldest += [int(row[0])] if row else []
+    return min(oldest, default=None)
 
 
 @contextlib.contextmanager
@@ -216,7 +294,7 @@ def problems(db: sqlite3.Connection) -> list[str]:
     if verdict != "ok":
         return [f"structure: {verdict}"]
     for epoch, ep in db.execute("SELECT id, ep FROM epoch").fetchall():
-        for stream in ("tel", "evt"):
+        for stream in STREAMS:
             out += _stream_problems(db, epoch, ep, stream)
     sql = "SELECT id, stream, s0, n, kind, cause, dv, crc, blob FROM frame"
     out += [f"frame {row[0]}: fails its CRC" for row in db.execute(sql) if row[7] != _crc(row)]
@@ -233,16 +311,21 @@ def _crc(row: tuple[Any, ...]) -> int:
 
 def _stream_problems(db: sqlite3.Connection, epoch: int, ep: str, stream: str) -> list[str]:
     accepted, done = position(db, epoch, stream)
-    here = held(db, epoch, stream)
+    here = in_frames(db, epoch, stream)
     whole: list[Range] = [(1, accepted)] if accepted else []
     missing = ranges.subtract(whole, [*here, *done])
     beyond = ranges.subtract(here, whole)
-    twice = ranges.count(here) + ranges.count(done) - ranges.count(ranges.merge([*here, *done]))
+    both = ranges.intersect(here, done)
+    unnamed = ranges.subtract(both, retained(db, epoch, stream))
     out = []
     if missing:
         out.append(f"epoch {ep} {stream}: rows {missing} are neither held nor confirmed")
     if beyond:
         out.append(f"epoch {ep} {stream}: rows {beyond} are held but were never accepted")
+    if unnamed:
+        out.append(f"epoch {ep} {stream}: rows {unnamed} are both held and confirmed")
+    sql = "SELECT coalesce(sum(n), 0) FROM frame WHERE stream=? AND epoch=?"
+    twice = db.execute(sql, (stream, epoch)).fetchone()[0] - ranges.count(here)
     if twice:
-        out.append(f"epoch {ep} {stream}: {twice} rows are both held and confirmed")
+        out.append(f"epoch {ep} {stream}: {twice} rows are in more than one message")
     return out

@@ -16,6 +16,9 @@ from typing import Any, Final
 from plantroom_shared.wire import Stream
 
 PAGE: Final = 4096
+LOG_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes that the log may take beside the file; what the buffer may take beyond its quota."""
+
 CHECK_BUDGET: Final = 5.0
 """Seconds that checking the structure of the file may take at start."""
 
@@ -39,6 +42,10 @@ class Frame:
     dv: int
     """How many aliases a reader must know."""
     blob: bytes
+    kind: str = "data"
+    """``data``, or ``gap`` where the rows are lost."""
+    cause: str = ""
+    """Of a gap: ``quota``, ``thinned`` or ``corrupt``."""
 
     @property
     def last(self) -> int:
@@ -87,7 +94,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA journal_size_limit = 8388608")
+        db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
         db.execute("PRAGMA cell_size_check = ON")
         _migrate(db)
     except BaseException:

@@ -15,6 +15,9 @@ from plantroom_shared.wire import (
     MAX_TEXT,
     Dictionary,
     Findings,
+    Record,
+    Records,
+    Stream,
     encode,
     encode_samples,
 )
@@ -63,14 +66,17 @@ def clean(batch: Batch) -> None:
 
 
 def join(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield `batches` in order as few batches of at most `MAX_ROWS` rows."""
-    out = Batch()
+    """Yield `batches` in order as few batches of at most `MAX_ROWS` rows.
+
+    A batch that stays alone is yielded itself, not copied: nobody may change it.
+    """
+    out, ours = Batch(), True
     for batch in batches:
         if len(out) == 0 and len(batch) <= MAX_ROWS:
-            out = Batch(
-                list(batch.points), list(batch.times), list(batch.values), dict(batch.quality)
-            )
+            out, ours = batch, False
             continue
+        if not ours:
+            out, ours = _part(out, 0, len(out)), True
         start = 0
         while start < len(batch):
             stop = min(len(batch), start + MAX_ROWS - len(out))
@@ -102,23 +108,30 @@ def _part(batch: Batch, start: int, stop: int) -> Batch:
     return out
 
 
-def encode_rows(ep: str, s0: int, batch: Batch) -> Iterator[Message]:
-    """Yield `batch` as messages that are each small enough, rows numbered from `s0` on."""
+def encode_rows(
+    ep: str, s0: int, batch: Batch, *, clock: str = "sync", boot: int = 0, mono_us: int = 0
+) -> Iterator[Message]:
+    """Yield `batch` as messages that are each small enough, rows numbered from `s0` on.
+
+    The other arguments are those of `encode_samples`.
+    """
     try:
-        blob = encode_samples(ep, s0, batch)
+        blob = encode_samples(ep, s0, batch, clock=clock, boot=boot, mono_us=mono_us)
     except Rejected:
         if len(batch) > 1:
             half = len(batch) // 2
-            yield from encode_rows(ep, s0, _part(batch, 0, half))
-            yield from encode_rows(ep, s0 + half, _part(batch, half, len(batch)))
+            later = mono_us and max(1, mono_us + batch.times[half] - batch.times[0])
+            first, second = _part(batch, 0, half), _part(batch, half, len(batch))
+            yield from encode_rows(ep, s0, first, clock=clock, boot=boot, mono_us=mono_us)
+            yield from encode_rows(ep, s0 + half, second, clock=clock, boot=boot, mono_us=later)
             return
-        batch.values[0] = None
-        batch.quality[0] = (int(Quality.BAD), "too_big")
-        blob = encode_samples(ep, s0, batch)
+        batch = Batch(batch.points, batch.times, [None], {0: (int(Quality.BAD), "too_big")})
+        blob = encode_samples(ep, s0, batch, clock=clock, boot=boot, mono_us=mono_us)
     except TypeError:
         # A value that JSON cannot hold: that row goes bad, its neighbours are none the worse.
+        batch = _part(batch, 0, len(batch))
         clean(batch)
-        blob = encode_samples(ep, s0, batch)
+        blob = encode_samples(ep, s0, batch, clock=clock, boot=boot, mono_us=mono_us)
     yield Message(s0, len(batch), max(batch.points) + 1, blob)
 
 
@@ -143,6 +156,29 @@ def encode_findings(ep: str, s0: int, findings: Sequence[Finding]) -> Iterator[M
         )
         blob = encode(Findings(ep=ep, st="evt", s0=s0, n=1, ev=[bare]))
     yield Message(s0, len(findings), 0, blob)
+
+
+def encode_records(
+    ep: str, stream: Stream, s0: int, records: Sequence[Record]
+) -> Iterator[Message]:
+    """Yield rows of ``aud`` or ``cmd`` as messages that are each small enough."""
+    if len(records) > MAX_ROWS:
+        yield from encode_records(ep, stream, s0, records[:MAX_ROWS])
+        yield from encode_records(ep, stream, s0 + MAX_ROWS, records[MAX_ROWS:])
+        return
+    message = Records(ep=ep, st=stream, s0=s0, n=len(records), rc=list(records))
+    try:
+        blob = encode(message)
+    except (Rejected, PydanticSerializationError, TypeError):
+        if len(records) > 1:
+            half = len(records) // 2
+            yield from encode_records(ep, stream, s0, records[:half])
+            yield from encode_records(ep, stream, s0 + half, records[half:])
+            return
+        # That it happened is worth more than the details.
+        bare = records[0].model_copy(update={"doc": {"dropped": "too_big"}})
+        blob = encode(Records(ep=ep, st=stream, s0=s0, n=1, rc=[bare]))
+    yield Message(s0, len(records), 0, blob)
 
 
 def encode_dictionary(

@@ -25,7 +25,7 @@ from plantroom_edge.buffer_db import (
     lenient,
 )
 from plantroom_shared.errors import Rejected
-from plantroom_shared.wire import unpack
+from plantroom_shared.wire import STREAMS, unpack
 
 KEEP_BAD: Final = 2
 """How many damaged files are kept for a person to look at: they count against the disk."""
@@ -175,7 +175,7 @@ def _name_epoch(new: sqlite3.Connection, names: dict[int, str], epoch: int, blob
 
 def _copy_small(old: sqlite3.Connection, new: sqlite3.Connection, epoch: int) -> None:
     """Copy an epoch's positions and dictionary; each row has to prove itself."""
-    for stream in ("tel", "evt"):
+    for stream in STREAMS:
         with contextlib.suppress(*_UNREADABLE):
             sql = (
                 "SELECT epoch, stream, accepted, done, crc FROM position WHERE epoch=? AND stream=?"
@@ -183,6 +183,12 @@ def _copy_small(old: sqlite3.Connection, new: sqlite3.Connection, epoch: int) ->
             row = old.execute(sql, (epoch, stream)).fetchone()
             if row and row[4] == crc_of(*row[:4]):
                 new.execute("INSERT OR IGNORE INTO position VALUES (?, ?, ?, ?, ?)", row)
+    for table, width in (("retained", 5), ("waiting", 4)):
+        with contextlib.suppress(*_UNREADABLE):
+            for row in old.execute(f"SELECT * FROM {table} WHERE epoch=?", (epoch,)):  # noqa: S608 -- ours
+                if len(row) == width and row[-1] == crc_of(*row[:-1]):
+                    marks = ",".join("?" * width)
+                    new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 -- marks only
     for alias in range(_dictionary_size(old, new, epoch)):
         with contextlib.suppress(*_UNREADABLE):
             sql = "SELECT epoch, alias, crc, doc FROM point WHERE epoch=? AND alias=?"
@@ -262,3 +268,20 @@ def _lend_first_page(bad: Path) -> None:
     page[32:40] = bytes(8)  # no free list: nobody will write to this file
     with bad.open("r+b") as file:
         file.write(page)
+
+
+def trim_evidence(path: Path, most: int) -> None:
+    """Delete the oldest damaged files while all files of the buffer take more than `most` bytes."""
+    for bad in _bad_files(path):
+        if disk_bytes(path) <= most:
+            return
+        _delete(bad)
+
+
+def disk_bytes(path: Path) -> int:
+    """Return what all files of a buffer take on the disk: log, reserve and damaged ones included."""
+    total = 0
+    for item in path.parent.glob(f"{path.name}*"):
+        with contextlib.suppress(OSError):
+            total += item.stat().st_size
+    return total

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from plantroom_edge import buffer_account as account
-from plantroom_edge.buffer_db import Frame, connect, crc_of, is_corrupt, why_untrusted
-from plantroom_edge.buffer_ledger import STREAMS, Ledger, is_proven
-from plantroom_edge.buffer_rows import encode_dictionary, encode_findings, encode_rows, join
-from plantroom_edge.buffer_salvage import finish, repair
+from plantroom_edge import buffer_clock, buffer_retain
+from plantroom_edge.buffer_db import LOG_LIMIT, PAGE, Frame, crc_of
+from plantroom_edge.buffer_file import BufferFile, DamagedError, DiskFullError
+from plantroom_edge.buffer_ledger import is_proven
+from plantroom_edge.buffer_quota import SHARES, Quota
+from plantroom_edge.buffer_rows import (
+    Message,
+    encode_dictionary,
+    encode_findings,
+    encode_records,
+    encode_rows,
+    join,
+)
+from plantroom_edge.buffer_salvage import disk_bytes, trim_evidence
 from plantroom_shared import ranges
 from plantroom_shared.clock import Clock
-from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Device, Finding, Point
 from plantroom_shared.ranges import Range
-from plantroom_shared.wire import Holding, Stream
+from plantroom_shared.wire import STREAMS, ClockState, Holding, Record, Stream
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _KEEP_EPOCHS: Final = 256
 """Drained epochs that are remembered one by one; older ones live on in the counters."""
@@ -31,19 +37,29 @@ _KEEP_EPOCHS: Final = 256
 _VACUUM_ABOVE: Final = 1024
 """Free pages from which on the file is shortened, a little at a time."""
 
-_REOPEN: Final = (1.0, 30.0)
-"""Seconds to leave a failing disk alone: at first, and at most."""
+_EXPIRE_EVERY: Final = 60.0
+"""Seconds between two looks for confirmed rows that have been kept long enough."""
 
-_KEEPS_CONNECTION: Final = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-)
-
-
-class DamagedError(Exception):
-    """The content of the file contradicts itself in a way SQLite does not see."""
+_GROWTH: Final = 1.25
+"""Pages that a message takes, for each page of its bytes, where every page counts."""
 
 
-class Store:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the buffer uses its disk.
+
+    Args:
+        retain_s: seconds for which confirmed rows stay, as far as there is room.
+        reserve: bytes set aside for the moment when the disk is full.
+        shares: part of the limit that belongs to each stream but ``tel``.
+    """
+
+    retain_s: float = 48 * 3600.0
+    reserve: int = 0
+    shares: Mapping[Stream, float] = field(default_factory=lambda: dict(SHARES))
+
+
+class Store(BufferFile):
     """The buffer's file and the current epoch in it; used from one thread only.
 
     Args:
@@ -51,146 +67,61 @@ class Store:
         limit: bytes the file's content may take.
         ep: this start's epoch.
         clock: for the time of acceptance, and for leaving a failing disk alone.
+        options: retention, reserve and shares.
     """
 
-    def __init__(self, path: Path, limit: int, ep: str, clock: Clock) -> None:
-        self.path, self.limit, self.ep, self.clock = path, limit, ep, clock
+    def __init__(
+        self, path: Path, limit: int, ep: str, clock: Clock, options: Options | None = None
+    ) -> None:
+        self._options = options or Options()
+        super().__init__(path, clock, self._options.reserve)
+        self.limit, self.ep = limit, ep
+        self.quota = Quota(limit, self._options.shares)
         self.boot = 0
-        self._conn: sqlite3.Connection | None = None
+        self.clock_state: ClockState = "sync"
+        """``unset``: samples are accepted, and given out only after `restamp`."""
+        self._machine = buffer_clock.machine_start(ep)
+        self._offset_us: int | None = None
+        """What to add to times from before the clock was set, once that is known."""
         self._order = 0
         self._points: list[Point] = []
         self._aliases: dict[str, int] = {}
         self._devices: dict[str, Device] = {}
-        self._accepted: dict[Stream, int] = {"tel": 0, "evt": 0}
-        self._salvaged = 0
-        self._not_before, self._pause = 0.0, _REOPEN[0]
-
-    # ------------------------------------------------------------ the connection
-
-    def run(self, operation: Callable[[], T]) -> T:
-        """Run `operation`; open the file first where it is not, repair it where it must be.
-
-        Raises:
-            Unavailable: the disk is full or fails, or the file is locked; nothing was changed.
-        """
-        try:
-            try:
-                self._open()
-                return operation()
-            except (sqlite3.DatabaseError, DamagedError, UnicodeDecodeError) as error:
-                if isinstance(error, sqlite3.Error) and not is_corrupt(error):
-                    raise
-                self._close()
-                self._repair(str(error))
-                self._open()
-                return operation()
-        except (sqlite3.Error, OSError, DamagedError, UnicodeDecodeError) as error:
-            self._give_up(error)
-            msg = f"buffer {self.path}: {error}"
-            raise Unavailable(msg) from error
-
-    def _give_up(self, error: Exception) -> None:
-        """Close the file unless the trouble is one that passes by itself.
-
-        After a failed fsync nobody knows what the disk holds: the file is read anew, not written on.
-        """
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _KEEPS_CONNECTION and self._conn:
-            return
-        self._close()
-        self._not_before = self.clock.monotonic() + self._pause
-        self._pause = min(self._pause * 2, _REOPEN[1])
-
-    @property
-    def _db(self) -> sqlite3.Connection:
-        if self._conn is None:
-            msg = "the file is closed"
-            raise OSError(msg)
-        return self._conn
-
-    def _open(self) -> None:
-        if self._conn is not None:
-            return
-        if self.clock.monotonic() < self._not_before:
-            msg = "the disk failed a moment ago; waiting before the next attempt"
-            raise OSError(msg)
-        finish(self.path)
-        if reason := why_untrusted(self.path):
-            self._repair(reason)
-        self._conn = connect(self.path)
-        if account.unproven_epochs(self._conn):
-            msg = "an epoch fails its CRC"
-            raise DamagedError(msg)
-        with self._transaction():
-            self._begin_epoch()
-            self._heal_all()
-            self._ledger.prune(self._order, _KEEP_EPOCHS)
-        self._pause = _REOPEN[0]
-
-    def _close(self) -> None:
-        if self._conn is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._conn.close()
-        self._conn = None
-
-    def close(self) -> None:
-        """Close the file; nothing is lost that was accepted."""
-        self._close()
-
-    def _repair(self, reason: str) -> None:
-        saved = repair(self.path)
-        self._salvaged += saved.rows
-        log.error(
-            "the buffer file was damaged: what could be read was saved,"
-            " the rest will be declared lost",
-            extra={
-                "file": str(self.path),
-                "damage": reason,
-                "moved_to": str(saved.file),
-                "rows_saved": saved.rows,
-                "epochs": saved.epochs,
-            },
-        )
-
-    @property
-    def _ledger(self) -> Ledger:
-        return Ledger(self._db, self.clock)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            raise
+        self._accepted: dict[Stream, int] = dict.fromkeys(STREAMS, 0)
+        self._expire_at = 0.0
 
     # ------------------------------------------------------------ the epoch
 
+    def begin(self) -> None:
+        """Enter the current epoch, and put right what is not as it ought to be."""
+        self._begin_epoch()
+        self._heal_all()
+        self.ledger.prune(self._order, _KEEP_EPOCHS)
+
     def _begin_epoch(self) -> None:
         """Enter the current epoch and its dictionary, where the file does not have them yet."""
-        row = self._db.execute("SELECT id FROM epoch WHERE ep=?", (self.ep,)).fetchone()
+        row = self.db.execute("SELECT id FROM epoch WHERE ep=?", (self.ep,)).fetchone()
         if row is None:
-            boot = self.boot or 1 + account.counter(self._db, "boot")
+            boot = self.boot or 1 + account.counter(self.db, "boot")
             sql = "INSERT INTO epoch (ep, boot, crc) VALUES (?, ?, 0)"
-            order = self._db.execute(sql, (self.ep, boot)).lastrowid or 0
+            order = self.db.execute(sql, (self.ep, boot)).lastrowid or 0
             sql = "UPDATE epoch SET crc=? WHERE id=?"
-            self._db.execute(sql, (crc_of(order, self.ep, boot), order))
-            self._db.execute("INSERT OR REPLACE INTO counter VALUES ('boot', ?)", (boot,))
+            self.db.execute(sql, (crc_of(order, self.ep, boot), order))
+            self.db.execute("INSERT OR REPLACE INTO counter VALUES ('boot', ?)", (boot,))
             self.boot, row = boot, (order,)
         self._order = int(row[0])
         self._write_dictionary(0, self._points, list(self._devices.values()))
         for stream, accepted in self._accepted.items():
-            known, done = account.position(self._db, self._order, stream)
-            self._ledger.put_position(self._order, stream, max(known, accepted), done)
+            known, done = self.ledger.position(self._order, stream)
+            self.ledger.put_position(self._order, stream, max(known, accepted), done)
 
     def _heal_all(self) -> None:
         lost = 0
-        self._ledger.drop_strays()
-        for (epoch,) in self._db.execute("SELECT id FROM epoch").fetchall():
+        self.ledger.drop_strays()
+        for (epoch,) in self.db.execute("SELECT id FROM epoch").fetchall():
             for stream in STREAMS:
-                lost += self._ledger.heal(epoch, stream)
+                lost += self.ledger.heal(epoch, stream)
+            buffer_retain.sweep(self.ledger, epoch)
         if lost:
             log.error(
                 "buffered rows are damaged beyond reading and are declared lost",
@@ -205,7 +136,7 @@ class Store:
                 new.setdefault(point.key, point)
         added = list(new.values())
         first = len(self._points)
-        with self._transaction():
+        with self.transaction():
             self._write_dictionary(first, added, devices)
         self._points += added
         self._aliases |= {point.key: first + i for i, point in enumerate(added)}
@@ -217,12 +148,12 @@ class Store:
     ) -> None:
         epoch = self._order
         docs = [(first + i, point.model_dump_json().encode()) for i, point in enumerate(points)]
-        self._db.executemany(
+        self.db.executemany(
             "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)",
             [(epoch, alias, crc_of(epoch, alias, blob=doc), doc) for alias, doc in docs],
         )
         named = [(device.key, device.model_dump_json().encode()) for device in devices]
-        self._db.executemany(
+        self.db.executemany(
             "INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)",
             [(epoch, key, crc_of(epoch, key, blob=doc), doc) for key, doc in named],
         )
@@ -232,88 +163,232 @@ class Store:
         """How many aliases the current epoch has."""
         return len(self._points)
 
+    def mark(self, stream: Stream) -> tuple[int, int]:
+        """Return (place of the current epoch in the order of starts, rows of `stream` in it)."""
+        return self._order, self._accepted[stream]
+
     # ------------------------------------------------------------ accepting
 
-    def append(self, batches: Sequence[Batch], findings: Sequence[Finding]) -> None:
-        """Accept rows: when this returns they are on the disk, under order numbers of their own."""
-        with self._transaction():
-            accepted: dict[Stream, int] = {
-                "tel": self._append_samples(batches),
-                "evt": self._append_findings(findings),
-            }
-            self._ledger.evict(self.limit)
+    def append(
+        self,
+        batches: Sequence[Batch],
+        findings: Sequence[Finding],
+        records: Mapping[Stream, Sequence[Record]] | None = None,
+    ) -> list[tuple[int, Batch]]:
+        """Accept rows: when this returns they are on the disk, under order numbers of their own.
+
+        Args:
+            batches: samples.
+            findings: rows of ``evt``.
+            records: rows of ``aud`` and ``cmd``.
+
+        Returns:
+            The samples as they were numbered: order number of the first row, and the batch.
+        """
+        notes = len(self.notes)
+        parts: list[tuple[int, Batch]] = []
+        messages: dict[Stream, list[Message]] = {}
+        start = self._accepted["tel"] + 1
+        state = self.clock_state  # another thread may change it at any time
+        for batch in map(self._put_right, join(batches)):
+            parts.append((start, batch))
+            messages.setdefault("tel", []).extend(self._encode(start, batch, state))
+            start += len(batch)
+        first = self._accepted["evt"] + 1
+        messages["evt"] = list(encode_findings(self.ep, first, findings)) if findings else []
+        lanes = {"aud": self.notes[:notes]} | {k: list(v) for k, v in (records or {}).items()}
+        if records and notes:
+            lanes["aud"] = [*self.notes[:notes], *records.get("aud", ())]
+        for lane in ("cmd", "aud"):
+            rows = lanes.get(lane)
+            first = self._accepted[lane] + 1
+            messages[lane] = list(encode_records(self.ep, lane, first, rows)) if rows else []
+        self._write(messages, waits=state == "unset")
+        del self.notes[:notes]
+        self.noted += notes
+        return parts
+
+    def _put_right(self, batch: Batch) -> Batch:
+        """Return `batch` with right times, should it have been read before the clock was set."""
+        if self._offset_us is None:
+            return batch
+        times = buffer_clock.put_right(batch.times, self._offset_us)
+        return Batch(batch.points, times, batch.values, batch.quality)
+
+    def _encode(self, s0: int, batch: Batch, state: ClockState) -> list[Message]:
+        since_start = self.clock.monotonic() * 1e6 + batch.times[0] - self.clock.now_us()
+        return list(
+            encode_rows(
+                self.ep,
+                s0,
+                batch,
+                clock=state,
+                boot=self.boot,
+                mono_us=max(0, round(since_start)),
+            )
+        )
+
+    def _write(self, messages: Mapping[Stream, Sequence[Message]], *, waits: bool) -> None:
+        accepted = dict(self._accepted)
+        with self.transaction():
+            if self.full_since is not None:
+                self._make_room(messages.get("tel", ()))
+            for stream, group in messages.items():
+                if not group:
+                    continue
+                for message in group:
+                    self.ledger.insert(self._order, stream, message)
+                    accepted[stream] = message.s0 + message.n - 1
+                _, done = self.ledger.position(self._order, stream)
+                self.ledger.put_position(self._order, stream, accepted[stream], done)
+                if stream == "tel" and waits:
+                    rows = (group[0].s0, accepted[stream])
+                    buffer_clock.hold_back(self.ledger, self._order, rows, self._machine)
+            self._keep_house()
         self._accepted = accepted
 
-    def _append_samples(self, batches: Sequence[Batch]) -> int:
-        accepted, done = account.position(self._db, self._order, "tel")
-        before = accepted
-        for batch in join(batches):
-            for message in encode_rows(self.ep, accepted + 1, batch):
-                self._ledger.insert(self._order, "tel", message)
-            accepted += len(batch)
-        if accepted != before:
-            self._ledger.put_position(self._order, "tel", accepted, done)
-        return accepted
+    def _make_room(self, samples: Sequence[Message]) -> None:
+        """The disk is full: samples are only taken into pages that the file already has."""
+        if not samples:
+            return
+        need = sum(len(message.blob) for message in samples) * _GROWTH + 8 * PAGE
+        while account.free_pages(self.db) * PAGE < need:
+            if not self.quota.give_up(self.ledger, self._order):
+                msg = "the disk is full and there is nothing left to give up for these samples"
+                raise DiskFullError(msg)
 
-    def _append_findings(self, findings: Sequence[Finding]) -> int:
-        accepted, done = account.position(self._db, self._order, "evt")
-        if findings:
-            for message in encode_findings(self.ep, accepted + 1, findings):
-                self._ledger.insert(self._order, "evt", message)
-            accepted += len(findings)
-            self._ledger.put_position(self._order, "evt", accepted, done)
-        return accepted
+    def _keep_house(self) -> None:
+        self.quota.evict(self.ledger, self._order)
+        if self.clock.monotonic() < self._expire_at:
+            return
+        trim_evidence(self.path, self.limit + self._options.reserve + LOG_LIMIT)
+        before = self.clock.now_us() - round(self._options.retain_s * 1e6)
+        if not buffer_retain.expire(self.ledger, before, self._order):
+            self._expire_at = self.clock.monotonic() + _EXPIRE_EVERY
+
+    def restamp(self, offset_us: int) -> int:
+        """Shift the times of samples accepted while the clock was unset; give them out."""
+        with self.transaction():
+            shifted = buffer_clock.restamp(self.ledger, offset_us, self._machine)
+        # On the thread that accepts rows: none may be held back any more, or miss the offset.
+        self._offset_us = offset_us
+        if self.clock_state == "unset":
+            self.clock_state = "holdover"
+        return shifted
 
     # ------------------------------------------------------------ giving out
 
-    def next(self, stream: Stream, after: tuple[int, int], limit: int) -> list[Frame]:
-        """Return the oldest frames behind `after`: (epoch's place in order, row number)."""
-        sql = (
-            "SELECT f.id, f.s0, f.n, f.kind, f.cause, f.dv, f.crc, f.blob, e.ep, f.epoch"
-            " FROM frame f INDEXED BY frame_order JOIN epoch e ON e.id = f.epoch"
-            " WHERE f.stream=? AND f.epoch >= ? AND (f.epoch > ? OR f.s0 + f.n - 1 > ?)"
-            " ORDER BY f.epoch, f.s0 LIMIT ?"
-        )
+    def next(
+        self,
+        stream: Stream,
+        after: tuple[int, int],
+        limit: int,
+        until: tuple[int, int] | None = None,
+    ) -> list[Frame]:
+        """Return the oldest frames behind `after` and not behind `until`."""
         for _ in range(3):
-            rows = self._db.execute(sql, (stream, after[0], *after, limit)).fetchall()
-            if all(is_proven(stream, row) for row in rows):
-                return [
-                    Frame(ep, order, stream, s0, n, dv, blob)
-                    for _, s0, n, _, _, dv, _, blob, ep, order in rows
-                ]
-            with self._transaction():
-                self._ledger.drop_unproven(stream, rows)
+            found = self._held_frames(stream, after, limit, until)
+            if found is not None:
+                return found
+            with self.transaction():
                 self._heal_all()
         msg = "messages that fail their CRC cannot be deleted"
         raise DamagedError(msg)
 
+    def _held_frames(
+        self, stream: Stream, after: tuple[int, int], limit: int, until: tuple[int, int] | None
+    ) -> list[Frame] | None:
+        """Return frames as `next` does; None if some are damaged or missing and must be healed."""
+        out: list[Frame] = []
+        for epoch in self.ledger.epochs(stream):
+            if epoch < after[0] or (until and epoch > until[0]):
+                continue
+            last = until[1] if until and epoch == until[0] else None
+            for rows in self._open_rows(stream, epoch, after):
+                frames = self.ledger.frames(epoch, stream, rows, limit - len(out))
+                if not self._is_whole(stream, rows, frames, limit - len(out)):
+                    return None
+                for _, s0, n, kind, cause, dv, _, blob, _ in frames:
+                    if last is not None and s0 + n - 1 > last:
+                        return out
+                    out.append(
+                        Frame(self._name(epoch), epoch, stream, s0, n, dv, blob, kind, cause)
+                    )
+                if len(out) >= limit:
+                    return out
+        return out
+
+    def _open_rows(self, stream: Stream, epoch: int, after: tuple[int, int]) -> list[Range]:
+        """Return the rows of an epoch that may be given out, behind `after`."""
+        held = self.ledger.held(epoch, stream)
+        if stream == "tel" and epoch in self.ledger.waiting():
+            held = ranges.subtract(held, self.ledger.waiting()[epoch])
+        return ranges.subtract(held, [(0, after[1])]) if epoch == after[0] else held
+
+    def _is_whole(
+        self, stream: Stream, rows: Range, frames: Sequence[tuple[Any, ...]], limit: int
+    ) -> bool:
+        """Say whether `frames` prove themselves and leave no hole in `rows`."""
+        if not all(is_proven(stream, frame) for frame in frames):
+            with self.transaction():
+                self.ledger.drop_unproven(stream, frames)
+            return False
+        there = [(frame[1], frame[1] + frame[2] - 1) for frame in frames]
+        end = there[-1][1] if len(frames) >= limit else rows[1]
+        return not ranges.subtract([(rows[0], end)], there)
+
+    def _name(self, epoch: int) -> str:
+        (ep,) = self.db.execute("SELECT ep FROM epoch WHERE id=?", (epoch,)).fetchone()
+        return str(ep)
+
+    def _find_epoch(self, ep: str) -> int | None:
+        row = self.db.execute("SELECT id FROM epoch WHERE ep=?", (ep,)).fetchone()
+        return None if row is None else int(row[0])
+
     def confirm(self, ep: str, stream: Stream, acked: Sequence[Range]) -> int:
-        """Delete what the cloud has committed; return how many rows that were."""
-        row = self._db.execute("SELECT id FROM epoch WHERE ep=?", (ep,)).fetchone()
-        if row is None:
+        """Enter what the cloud has committed; return how many rows that were."""
+        epoch = self._find_epoch(ep)
+        if epoch is None:
             return 0
-        (epoch,) = row
-        with self._transaction():
-            gone = self._ledger.delete_covered(epoch, stream, ranges.merge(acked))
-            if gone and epoch != self._order and account.is_drained(self._db, epoch):
-                self._ledger.drop_dictionary(epoch)
-        if account.free_pages(self._db) > _VACUUM_ABOVE:
+        keep = self._options.retain_s > 0
+        with self.transaction():
+            gone = buffer_retain.confirm(self.ledger, epoch, stream, ranges.merge(acked), keep=keep)
+            if not keep and gone and epoch != self._order and account.is_empty(self.db, epoch):
+                self.ledger.drop_dictionary(epoch)
+            self._keep_house()
+        if account.free_pages(self.db) > _VACUUM_ABOVE:
             # As a script: `execute` would step once, and each step gives back one page.
-            self._db.executescript("PRAGMA incremental_vacuum(512)")
-        return ranges.count(gone)
+            self.db.executescript("PRAGMA incremental_vacuum(512)")
+        return gone
+
+    def revive(self, ep: str, stream: Stream, wanted: Sequence[Range]) -> int:
+        """Hold confirmed rows again, as far as they are still here; return how many."""
+        epoch = self._find_epoch(ep)
+        if epoch is None:
+            return 0
+        with self.transaction():
+            return buffer_retain.revive(self.ledger, epoch, stream, ranges.merge(wanted))
 
     def dictionary(self, ep: str, a0: int) -> tuple[list[bytes], int]:
         """Return the messages that bring `ep`'s dictionary from alias `a0` on, and its size."""
         if ep == self.ep:
             points, devices = self._points, self._devices
         else:
-            points, devices = account.dictionary(self._db, ep)
+            points, devices = account.dictionary(self.db, ep)
         return list(encode_dictionary(ep, a0, points[a0:], devices)), len(points)
 
     def holdings(self) -> list[Holding]:
         """Return what each epoch accepted and still holds."""
-        return account.holdings(self._db)
+        return account.holdings(self.db)
 
     def stats(self) -> account.Stats:
         """Return the buffer's figures."""
-        return account.stats(self._db, limit=self.limit, salvaged=self._salvaged)
+        limit = self.limit + self._options.reserve
+        stats = account.stats(self.db, limit=limit, salvaged=self.salvaged)
+        stats.disk_bytes = disk_bytes(self.path)
+        stats.reserve_bytes = self.reserve.size
+        stats.full_since_us = self.full_since
+        stats.written_bytes = self.ledger.written
+        stats.room_bytes = self.quota.room(self.ledger, stats.held["tel"], stats.retained["tel"])
+        stats.giving_up = self.quota.giving_up(self.clock.monotonic())
+        return stats

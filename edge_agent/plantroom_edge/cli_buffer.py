@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +17,7 @@ from rich.table import Table
 from plantroom_edge import buffer_account as account
 from plantroom_edge import status
 from plantroom_edge.config import load
+from plantroom_shared.wire import STREAMS
 
 app = typer.Typer(help="Look into the buffer file; nothing here changes it.", no_args_is_help=True)
 
@@ -31,19 +35,17 @@ def stats(config: Config, *, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(books)
         return
-    table = Table("epoch", "samples accepted", "held", "findings accepted", "held")
+    table = Table(
+        "epoch", *STREAMS, title="rows accepted (not yet confirmed)", title_justify="left"
+    )
     for epoch in books["epochs"]:
         accepted, held = epoch["accepted"], epoch["held_rows"]
-        row = (
-            accepted.get("tel", 0),
-            held.get("tel", 0),
-            accepted.get("evt", 0),
-            held.get("evt", 0),
-        )
-        table.add_row(epoch["epoch"], *(f"{number:,}" for number in row))
+        cells = (f"{accepted.get(s, 0):,} ({held.get(s, 0):,})" for s in STREAMS)
+        table.add_row(epoch["epoch"], *cells)
     console = Console()
     console.print(table)
-    console.print(f"{books['frames']:,} messages, {books['used_bytes'] / 1e6:.1f} MB")
+    retained = sum(stream["retained"] for stream in books["streams"].values())
+    console.print(f"{books['used_bytes'] / 1e6:.1f} MB; {retained:,} confirmed rows are retained")
     for cause, count in books["lost"].items():
         console.print(f"declared lost ({escape(cause)}): {count:,}")
 
@@ -55,17 +57,9 @@ def list_frames(
     limit: Annotated[int, typer.Option(min=1, help="How many messages to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the oldest messages that wait for the cloud, findings first."""
-    # Imported here: it brings its own command line and is needed by nobody else.
-    import sqlite_utils  # noqa: PLC0415
-
+    """List the oldest messages that wait for the cloud, the most urgent stream first."""
     with account.reading(load(config).buffer_file) as db:
-        sql = (
-            "SELECT e.ep AS epoch, f.stream, f.s0, f.n, f.kind, f.cause, f.accepted_us,"
-            " length(f.blob) AS bytes FROM frame f JOIN epoch e ON e.id = f.epoch"
-            " ORDER BY f.stream, f.epoch, f.s0 LIMIT ?"
-        )
-        rows = list(sqlite_utils.Database(db).query(sql, (limit,)))
+        rows = list(islice(_held(db), limit))
     if as_json:
         _print_json({"messages": rows})
         return
@@ -93,6 +87,23 @@ def check(config: Config, *, as_json: AsJson = False) -> None:
         typer.echo("the buffer is sound" if not problems else f"{len(problems)} problems")
     if problems:
         raise typer.Exit(1)
+
+
+def _held(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Yield what is known of each message that is not confirmed."""
+    # Imported here: it brings its own command line and is needed by nobody else.
+    import sqlite_utils  # noqa: PLC0415
+
+    sql = (
+        "SELECT e.ep AS epoch, f.stream, f.s0, f.n, f.kind, f.cause, f.accepted_us,"
+        " length(f.blob) AS bytes FROM frame f INDEXED BY frame_order"
+        " JOIN epoch e ON e.id = f.epoch"
+        " WHERE f.stream=? AND f.epoch=? AND f.s0 BETWEEN ? AND ? ORDER BY f.s0"
+    )
+    places = sorted(account.positions(db), key=lambda key: (STREAMS.index(key[1]), key[0]))
+    for epoch, stream in places:
+        for lo, hi in account.held(db, epoch, stream):
+            yield from sqlite_utils.Database(db).query(sql, (stream, epoch, lo, hi))
 
 
 def _print_json(document: Any) -> None:

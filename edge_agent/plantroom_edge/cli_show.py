@@ -86,11 +86,17 @@ def print_status(console: Console, report: Mapping[str, Any]) -> None:
     rows = Table("rows", "accepted", "on edge", title="buffer", title_justify="left")
     rows.add_row("samples", f"{report['accepted']:,}", f"{report['on_edge']:,}")
     rows.add_row("findings", f"{report['findings_accepted']:,}", f"{report['findings_on_edge']:,}")
+    for stream, name in (("cmd", "commands"), ("aud", "audit")):
+        counts = (report.get("streams") or {}).get(stream, {"accepted": 0, "on_edge": 0})
+        rows.add_row(name, f"{counts['accepted']:,}", f"{counts['on_edge']:,}")
     console.print(rows)
+    if report.get("lag_s") is not None:
+        console.print(f"the oldest row that waits for the cloud is {_span(report['lag_s'])} old")
     for cause, count in (report.get("lost") or {}).items():
         console.print(f"[yellow]declared lost ({escape(str(cause))}):[/] {count:,}")
     if not report["running"]:
         return
+    _print_health(console, report)
     sync = said.get("sync") or {}
     link = "connected" if said.get("connected") else "not connected"
     console.print(
@@ -99,6 +105,33 @@ def print_status(console: Console, report: Mapping[str, Any]) -> None:
         f" room for {said.get('autonomy_hours')} h without the cloud"
     )
     _print_devices(console, said)
+
+
+def _print_health(console: Console, report: Mapping[str, Any]) -> None:
+    """Print how the disk is and what the agent does about it."""
+    if report.get("safe_mode"):
+        console.print("[red]safe mode[/] after failed starts: no detectors, no sinks")
+    if problem := (report.get("agent") or {}).get("buffer_problem"):
+        console.print(f"[red]rows are refused:[/] {escape(str(problem))}")
+    if report.get("full_since_us"):
+        console.print("[red]the disk is full:[/] the oldest samples are given up for new ones")
+    how = {"thinned": "thinned to one reading in 15 minutes", "quota": "dropped"}
+    if report.get("giving_up") in how:
+        console.print(f"[yellow]the oldest samples are {how[report['giving_up']]}[/]")
+    disk = f"{(report.get('disk_bytes') or 0) / 1e6:.1f} MB"
+    line = f"{disk} of {report['limit_bytes'] / 1e6:.0f} MB on the disk"
+    if a_day := report.get("flash_bytes_per_day"):
+        over = a_day > report["flash_budget_bytes"]
+        line += f", {a_day / 1e6:.0f} MB written a day{' [red](over budget)[/]' if over else ''}"
+    console.print(line)
+
+
+def _span(seconds: float) -> str:
+    """Return a length of time as a person says it."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _print_devices(console: Console, said: Mapping[str, Any]) -> None:

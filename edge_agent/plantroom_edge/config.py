@@ -13,8 +13,10 @@ from plantroom_edge.config_explain import complaint, explain, repeated
 from plantroom_edge.config_yaml import Document, Loc, read
 from plantroom_edge.detectors import DetectorConfig, detectors
 from plantroom_edge.drivers import BusConfig, drivers
+from plantroom_edge.sinks import SinkConfig, sinks
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.topics import GATEWAY_ID
+from plantroom_shared.wire import Stream
 
 
 class _Strict(BaseModel):
@@ -35,6 +37,8 @@ class CloudConfig(_Strict):
     """PEM file of the certificate's private key."""
     mqtt: Literal["auto", "5", "3.1.1"] = "auto"
     """``auto`` speaks MQTT 5 where the broker does."""
+    connects_per_minute: int = Field(default=12, ge=3, le=6000)
+    """How often the agent may connect while the link comes and goes."""
 
     @field_validator("mqtt", mode="before")
     @classmethod
@@ -45,10 +49,30 @@ class CloudConfig(_Strict):
 class BufferConfig(_Strict):
     """How much the gateway keeps while the cloud is away."""
 
-    limit_mb: int = Field(default=512, ge=1, le=1_000_000)
-    """Megabytes on the disk; beyond it the oldest samples become a declared gap."""
+    limit_mb: int = Field(default=512, ge=4, le=1_000_000)
+    """Megabytes on the disk; beyond it samples are thinned, then dropped, each loss declared."""
     commit_ms: int = Field(default=250, ge=1, le=10_000)
-    """Milliseconds that rows may wait for others to share a disk sync."""
+    """Milliseconds that rows may wait for others to share a disk sync; more spare a card."""
+    retain_hours: float = Field(default=48, ge=0, le=24 * 365)
+    """Hours for which confirmed rows stay, within the limit, should the cloud lose them."""
+    cmd_percent: float = Field(default=2, ge=0, le=20)
+    """Part of the limit that belongs to results of commands alone."""
+    evt_percent: float = Field(default=5, ge=0, le=20)
+    """Part of the limit that belongs to findings alone."""
+    aud_percent: float = Field(default=2, ge=0, le=20)
+    """Part of the limit that belongs to the audit alone."""
+    flash_mb_per_day: int = Field(default=2000, ge=1)
+    """Megabytes that the agent may write to the disk in a day before its status says so."""
+
+    @property
+    def shares(self) -> dict[Stream, float]:
+        """Part of the limit that belongs to each stream but samples."""
+        percent: dict[Stream, float] = {
+            "cmd": self.cmd_percent,
+            "evt": self.evt_percent,
+            "aud": self.aud_percent,
+        }
+        return {stream: share / 100 for stream, share in percent.items()}
 
 
 class AgentConfig(_Strict):
@@ -65,6 +89,8 @@ class AgentConfig(_Strict):
     buffer: BufferConfig = BufferConfig()
     buses: tuple[SerializeAsAny[BusConfig], ...] = ()
     detectors: tuple[SerializeAsAny[DetectorConfig], ...] = ()
+    sinks: tuple[SerializeAsAny[SinkConfig], ...] = ()
+    """Who else is told what is accepted, beside the cloud."""
 
     @field_validator("gateway")
     @classmethod
@@ -83,6 +109,11 @@ class AgentConfig(_Strict):
     def status_file(self) -> Path:
         """What the running agent says of itself."""
         return self.data / "status.json"
+
+    @property
+    def starts_file(self) -> Path:
+        """How many starts failed in a row."""
+        return self.data / "starts.json"
 
 
 class ConfigErrors(ConfigError):
@@ -109,6 +140,7 @@ class _Family:
 _FAMILIES: Final = (
     _Family("buses", "driver", drivers),
     _Family("detectors", "detector", detectors),
+    _Family("sinks", "sink", sinks),
 )
 
 

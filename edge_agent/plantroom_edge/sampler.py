@@ -19,6 +19,7 @@ from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_rows import unfit
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Poll, PollGroup
+from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Batch, Quality
@@ -71,6 +72,7 @@ class Sampler:
         open_driver: returns a fresh driver; called again after a failure of the bus as a whole.
         buffer: takes the samples.
         detectors: are shown every poll.
+        sinks: are shown what the buffer has accepted.
         supervisor: restarts the groups' tasks.
         clock: wall time for slots and stamps, monotonic time for pauses.
         sleep: waits; a test hands in its own.
@@ -83,12 +85,14 @@ class Sampler:
         buffer: Buffer,
         *,
         detectors: Sequence[Detector] = (),
+        sinks: Sequence[Sink] = (),
         supervisor: Supervisor,
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.name = name
         self._open_driver, self._buffer, self._detectors = open_driver, buffer, detectors
+        self._sinks = sinks
         self._supervisor, self._clock, self._sleep = supervisor, clock, sleep
         self.devices: dict[str, DeviceState] = {}
         self.missing: tuple[str, ...] = ()
@@ -122,6 +126,8 @@ class Sampler:
         if inventory.missing != self.missing:
             self._tell_missing(inventory.missing)
         aliases = await self._buffer.add_points(inventory.points, inventory.devices)
+        for sink in self._sinks:
+            sink.describe(inventory.points, aliases, inventory.devices)
         known = dict(zip((point.key for point in inventory.points), aliases, strict=True))
         for index, group in enumerate(self._new_groups(inventory, known)):
             device = self.devices.setdefault(group.device, DeviceState())
@@ -231,13 +237,16 @@ class Sampler:
     def _accept(self, batch: Batch) -> None:
         self.counters["samples"] += len(batch)
         self.counters["bad"] += len(batch.quality)
-        rows = len(batch)
-        self._buffer.offer(batch).add_done_callback(lambda promise: self._settle(promise, rows))
+        self._buffer.offer(batch).add_done_callback(lambda promise: self._settle(promise, batch))
 
-    def _settle(self, promise: asyncio.Future[None], rows: int) -> None:
-        if promise.cancelled() or promise.exception() is None:
+    def _settle(self, promise: asyncio.Future[None], batch: Batch) -> None:
+        if promise.cancelled():
             return
-        self.counters["refused"] += rows
+        if promise.exception() is not None:
+            self.counters["refused"] += len(batch)
+            return
+        for sink in self._sinks:
+            sink.feed(batch)
 
     def _tell(self, device: str, change: Change, poll: Poll) -> None:
         extra = {"bus": self.name, "device": device}

@@ -2,48 +2,54 @@
 
 One `Session` lives as long as one connection::
 
-    start ─▶ hello ─(resume of this session)─▶ live: frames out, acks in ─▶ gone with the connection
+    start ─▶ hello ─(resume of this session)─▶ live ─▶ gone with the connection
+                 ▲                               │ frames out, acks in
+                 └── audit: hello again ─────────┘ now and then
 
 It forgets everything when the connection ends; what must survive is in the buffer. Nothing is ever
-deleted but rows that this session sent and the cloud acked, or that the cloud's resume names.
+confirmed but rows that this session sent and the cloud acked, or that the cloud's resume names.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from plantroom_edge.buffer_db import Frame
+from plantroom_edge.session_actions import (
+    Action,
+    Confirm,
+    Lane,
+    Mark,
+    Publish,
+    Refused,
+    SendDictionary,
+    SendSnapshot,
+    Want,
+)
+from plantroom_edge.session_flight import Entry, Flight, Space
+from plantroom_edge.session_lanes import Lanes
+from plantroom_edge.session_opening import Opening
+from plantroom_edge.session_window import Window
 from plantroom_shared import ranges
 from plantroom_shared.errors import Rejected
 from plantroom_shared.ranges import Range
 from plantroom_shared.wire import (
     Ack,
+    Flow,
     Hello,
-    Known,
     Nack,
     Resume,
     Stream,
     decode,
     decode_reply,
-    encode,
     spans,
 )
 
-WINDOW: Final = 8
-"""Messages that may be unacked at a time."""
-
-TEL_WINDOW: Final = WINDOW - 1
-"""Of these, how many may carry samples: a finding never waits behind a full window of them."""
-
 HELLO_AGAIN: Final = 5.0
 """Seconds to wait for the resume."""
-
-SEND_AGAIN: Final = (10.0, 120.0)
-"""Seconds to wait for an ack: the first time, and at most."""
 
 OVERTAKEN_AGAIN: Final = 1.0
 """Seconds to wait for the ack of a message when a later one has been acked: it went down with a
@@ -52,72 +58,8 @@ process of the cloud, or another one has it and is a little slower."""
 DICTIONARY_AGAIN: Final = 1.0
 """Seconds within which several requests for one dictionary count as one."""
 
-Lane = tuple[str, Stream]
-"""An epoch and a stream of it: the space in which order numbers count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Send `payload` up on `channel`."""
-
-    channel: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SendDictionary:
-    """Send the dictionary of `ep` from alias `a0` on, then call `Session.dictionary_sent`."""
-
-    ep: str
-    a0: int
-
-
-@dataclass(frozen=True, slots=True)
-class Confirm:
-    """Delete these rows from the buffer: the cloud has committed them."""
-
-    ep: str
-    stream: Stream
-    ranges: tuple[Range, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The cloud will not take this message; it stays in the buffer until the next session."""
-
-    ep: str
-    stream: Stream
-    s0: int
-    reason: str
-
-
-Action = Publish | SendDictionary | Confirm | Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """Frames the session has room for: oldest first, behind `after`."""
-
-    stream: Stream
-    after: tuple[int, int]
-    limit: int
-
-
-@dataclass(slots=True)
-class _InFlight:
-    frame: Frame
-    due: float
-    tries: int = 1
-
-
-@dataclass(slots=True)
-class _Lane:
-    sent: list[Range] = field(default_factory=list)
-    """Rows sent in this session and not yet confirmed."""
-    top: int = 0
-    """The highest row ever sent in this session."""
-    acked: list[Range] = field(default_factory=list)
-    """Rows acked whose message is not yet acked as a whole."""
+SNAPSHOT_WITHIN: Final = 2.0
+"""Seconds that the snapshot waits for the cloud to know the dictionary it is written in."""
 
 
 class Session:
@@ -125,68 +67,97 @@ class Session:
 
     Args:
         hello: the account to open with; its `session` names this session.
+        mark: what the current epoch had accepted when that account was made.
+        now_us: the gateway's clock, microseconds since 1970.
         jitter: draws a number between two, for resends.
     """
 
     def __init__(
-        self, hello: Hello, *, jitter: Callable[[float, float], float] = random.uniform
+        self,
+        hello: Hello,
+        mark: Mark,
+        *,
+        now_us: Callable[[], int],
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._hello = encode(hello)
-        self._name = hello.session
-        self._held: dict[Lane, list[Range]] = {
-            (holding.ep, stream): list(held)
-            for holding in hello.epochs
-            for stream, held in holding.held.items()
-        }
-        self._jitter = jitter
+        self._opening = Opening(hello, mark, now_us)
         self._hello_due = 0.0
-        self._lanes: dict[Lane, _Lane] = {}
-        self._in_flight: dict[tuple[str, Stream, int], _InFlight] = {}
-        self._cursor: dict[Stream, tuple[int, int]] = {"evt": (0, 0), "tel": (0, 0)}
+        self._audit_at: int | None = None
+        self._lanes = Lanes(mark)
+        self._flight = Flight()
+        self._window = Window(jitter=jitter)
+        self._refused: set[tuple[str, Stream, int]] = set()
         self._dictionary: dict[str, int] = {}
+        self._dictionary_acked: dict[str, int] = {}
         self._dictionary_at: dict[str, float] = {}
+        self._current: tuple[str, int] | None = None
+        self._snapshot_due: float | None = None
         self.live = False
         """Whether the cloud has answered the hello."""
+        self.doubtful = False
+        """Whether something hints that the cloud has started anew since the last hello."""
         self.last_ack: float | None = None
         """When the last useful ack came, by the caller's clock."""
         self.counters: Counter[str] = Counter()
+
+    @property
+    def name(self) -> str:
+        """The name that every hello of this session carries."""
+        return self._opening.hello.session
 
     # ------------------------------------------------------------ events
 
     def start(self, now: float) -> list[Action]:
         """The connection stands and the subscription is made."""
         self._hello_due = now + HELLO_AGAIN
-        return [Publish("hello", self._hello)]
+        return [Publish("hello", self._opening.say(now))]
+
+    def audit(self, hello: Hello, mark: Mark, now: float) -> list[Action]:
+        """Say hello again while live, with a new account: what time is it, what does the cloud hold?
+
+        A cloud that was restored from a backup has rows missing; nobody else would tell.
+        """
+        self.doubtful = False
+        self._opening.renew(hello, mark)
+        said = Publish("hello", self._opening.say(now))
+        self._audit_at = self._opening.hello.at
+        return [said]
 
     def receive(self, channel: str, payload: bytes, now: float) -> list[Action]:
         """A message came down on `channel`; what cannot be understood is counted and ignored."""
         try:
-            if channel == "resume":
-                return self._resume(decode(Resume, payload))
-            if channel == "ack":
-                return self._reply(decode_reply(payload), now)
+            match channel:
+                case "resume":
+                    return self._resume(decode(Resume, payload), now)
+                case "ack":
+                    return self._reply(decode_reply(payload), now)
+                case "flow":
+                    self._window.told(decode(Flow, payload), now)
+                    self.counters["flows"] += 1
+                    return []
         except Rejected as error:
             self.counters[f"down_{error.reason}"] += 1
             return []
         self.counters["down_channel"] += 1
         return []
 
-    def offer(self, frames: Iterable[Frame], now: float) -> list[Action]:
+    def offer(self, want: Want, frames: Iterable[Frame], now: float) -> list[Action]:
         """The buffer gave out frames for a `Want`: send them, their dictionary first."""
+        given = list(frames)
+        self._lanes.took(want, given)
+        channel = self._lanes.channel(want.lane)
         actions: list[Action] = []
-        for frame in frames:
-            self._cursor[frame.stream] = (frame.order, frame.last)
-            self._in_flight[frame.ep, frame.stream, frame.s0] = _InFlight(
-                frame, now + self._wait(1)
-            )
-            lane = self._lanes.setdefault((frame.ep, frame.stream), _Lane())
-            lane.sent = ranges.merge([*lane.sent, (frame.s0, frame.last)])
-            lane.top = max(lane.top, frame.last)
-            actions += self._send(frame)
+        for frame in given:
+            entry = Entry(frame, channel, now, now + self._window.patience(1))
+            if entry.key in self._flight or entry.key in self._refused:
+                continue  # passed before the lanes were rewound
+            self._flight.add(entry)
+            actions += self._send(entry)
         return actions
 
     def dictionary_grew(self, ep: str, size: int) -> list[Action]:
         """The current epoch's dictionary has `size` aliases: send what the cloud lacks."""
+        self._current = (ep, size)
         known = self._dictionary.setdefault(ep, 0) if self.live else size
         if known >= size:
             return []
@@ -197,6 +168,10 @@ class Session:
         """The dictionary of `ep` went out up to alias `size`."""
         self._dictionary[ep] = max(self._dictionary.get(ep, 0), size)
 
+    def rewind(self) -> None:
+        """Rows that were not to be had before are in the buffer now: look at all of it again."""
+        self._lanes.rewind(self._opening.mark)
+
     def tick(self, now: float) -> list[Action]:
         """Time passed: send again what was not answered."""
         if not self.live:
@@ -204,137 +179,182 @@ class Session:
                 return []
             self.counters["hello_again"] += 1
             return self.start(now)
-        actions: list[Action] = []
-        for entry in self._in_flight.values():
-            if now >= entry.due:
-                actions += self._again(entry, now)
+        actions = self._snapshot(now)
+        if now >= self._window.paused_until:
+            for entry in self._flight:
+                if now >= entry.due:
+                    if not entry.hurried:
+                        self._window.lost(now, entry.sent)
+                    actions += self._again(entry, now)
         return actions
 
     # ------------------------------------------------------------ what it wants
 
-    def want(self, stream: Stream) -> Want | None:
-        """Return which frames of `stream` there is room for now; ask for ``evt`` first."""
-        room = WINDOW - len(self._in_flight)
-        if stream == "tel":
-            room = min(room, TEL_WINDOW - sum(key[1] == "tel" for key in self._in_flight))
-        return Want(stream, self._cursor[stream], room) if self.live and room > 0 else None
+    def wants(self, now: float) -> Iterator[Want]:
+        """Yield what to ask the buffer for, one after the other; `offer` each before the next.
+
+        Urgent rows come first. New and old samples share the room half and half while there are both.
+        """
+        if not self.live:
+            return
+        for lane in self._lanes.urgent():
+            if room := self._room(lane, now):
+                yield self._lanes.want(lane, room)
+        first, second = self._lanes.samples()
+        for lane, share in ((first, 2), (second, 1), (first, 1)):
+            if lane == "fill" and (self._lanes.fill_done or self._snapshot_due is not None):
+                continue
+            if room := self._room(lane, now):
+                yield self._lanes.want(lane, -(-room // share))
+
+    def _room(self, lane: Lane, now: float) -> int:
+        flight = self._flight
+        urgent = lane not in ("live", "fill")
+        return max(
+            0,
+            self._window.room(
+                now, messages=len(flight), samples=flight.samples, size=flight.size, urgent=urgent
+            ),
+        )
 
     @property
     def window(self) -> int:
         """How many messages are unacked."""
-        return len(self._in_flight)
+        return len(self._flight)
 
-    def due(self) -> float:
-        """Return when `tick` has something to do next, by the caller's clock."""
+    def window_size(self, now: float) -> int:
+        """Return how many messages may be unacked."""
+        return self._window.size(now)
+
+    def due(self, now: float) -> float:
+        """Return when there is something to do next, by the caller's clock."""
         if not self.live:
             return self._hello_due
-        return min((entry.due for entry in self._in_flight.values()), default=float("inf"))
+        due = min((entry.due for entry in self._flight), default=float("inf"))
+        paused = self._window.paused_until
+        if now < paused:
+            due = paused
+        return due if self._snapshot_due is None else min(due, self._snapshot_due)
 
     # ------------------------------------------------------------ resume
 
-    def _resume(self, resume: Resume) -> list[Action]:
-        if resume.session != self._name:
+    def _resume(self, resume: Resume, now: float) -> list[Action]:
+        if resume.session != self.name:
             self.counters["resume_other_session"] += 1
             return []
-        if self.live:
+        if self.live and resume.hello_at != self._audit_at:
             self.counters["resume_again"] += 1
             return []
-        trims = [action for known in resume.epochs for action in self._trim(known)]
-        self.live = True
-        return list(trims)
-
-    def _trim(self, known: Known) -> list[Confirm]:
-        """Return what the cloud has of rows we named in the hello; other claims are ignored."""
-        self._dictionary[known.ep] = known.dictionary
-        actions: list[Confirm] = []
-        for stream, claimed in known.ranges.items():
-            held = self._held.get((known.ep, stream), [])
-            ours = ranges.intersect(held, spans(claimed))
-            if ours:
-                actions.append(Confirm(known.ep, stream, tuple(ours)))
+        self._audit_at = None
+        takes = set(resume.takes)
+        actions: list[Action] = list(self._opening.time(resume, now))
+        for known in resume.epochs:
+            actions += self._opening.trims(known)
+            for lost in self._opening.missing(known, takes):
+                self.counters["rows_cloud_lost"] += ranges.count(lost.ranges)
+                actions.append(lost)
+            self._dictionary_acked[known.ep] = known.dictionary
+        if not self.live:
+            self._go_live(resume, takes, now)
         return actions
+
+    def _go_live(self, resume: Resume, takes: set[str], now: float) -> None:
+        self.live = True
+        self._lanes.taken(takes)
+        self._dictionary |= {known.ep: known.dictionary for known in resume.epochs}
+        if self._opening.has_backlog and "now" in takes:
+            self._snapshot_due = now + SNAPSHOT_WITHIN
+
+    def _snapshot(self, now: float) -> list[Action]:
+        """Return the snapshot once the cloud can read it, or has had the time to."""
+        if self._snapshot_due is None or self._current is None:
+            return []
+        ep, size = self._current
+        if now < self._snapshot_due and self._dictionary_acked.get(ep, 0) < size:
+            return []
+        self._snapshot_due = None
+        return [SendSnapshot()] if size else []
 
     # ------------------------------------------------------------ acks
 
     def _reply(self, reply: Ack | Nack, now: float) -> list[Action]:
         if isinstance(reply, Nack):
             return self._nack(reply, now)
+        claimed = spans(reply.ranges)
         if reply.st == "inv":
             self.counters["dictionary_acks"] += 1
-            return []
-        return self._ack(reply.ep, reply.st, spans(reply.ranges), now)
+            top = max((hi for _, hi in claimed), default=0)
+            known = self._dictionary_acked.get(reply.ep, 0)
+            self._dictionary_acked[reply.ep] = max(known, top)
+            return self._snapshot(now)
+        return self._ack((reply.ep, reply.st), claimed, now)
 
-    def _ack(self, ep: str, stream: Stream, claimed: list[Range], now: float) -> list[Action]:
-        lane = self._lanes.get((ep, stream), _Lane())
-        good = ranges.intersect(lane.sent, claimed)
-        if max((hi for _, hi in claimed), default=0) > lane.top:
-            self.counters["acks_beyond"] += 1  # of rows that never went out in this session
-        if not good:
+    def _ack(self, space: Space, claimed: list[Range], now: float) -> list[Action]:
+        acked = self._flight.ack(space, claimed)
+        if acked.beyond:
+            self.counters["acks_beyond"] += 1
+        if not acked.confirmed:
             self.counters["acks_repeated"] += 1
             return []
         self.last_ack = now
         self.counters["acks"] += 1
-        lane.acked = ranges.merge([*lane.acked, *good])
-        done = [
-            key
-            for key, entry in self._in_flight.items()
-            if key[:2] == (ep, stream) and ranges.covers(lane.acked, key[2], entry.frame.last)
-        ]
-        for key in done:
-            self._hurry_older(self._in_flight.pop(key).frame, now)
-        confirmed = tuple(lane.acked)
-        partly = [
-            (entry.frame.s0, entry.frame.last)
-            for key, entry in self._in_flight.items()
-            if key[:2] == (ep, stream)
-        ]
-        lane.acked = ranges.intersect(lane.acked, ranges.merge(partly))
-        lane.sent = ranges.subtract(lane.sent, ranges.subtract(confirmed, lane.acked))
-        return [Confirm(ep, stream, confirmed)]
+        for entry in acked.done:
+            self._window.acked(now, entry.sent, once=entry.tries == 1)
+            self._hurry_older(entry, now)
+        return [Confirm(*space, acked.confirmed)]
 
-    def _hurry_older(self, acked: Frame, now: float) -> None:
-        """Send again soon what went out before `acked` and is still not acked."""
-        for entry in self._in_flight.values():
-            frame = entry.frame
-            older = (frame.order, frame.last) < (acked.order, acked.s0)
-            if older and frame.stream == acked.stream and entry.tries == 1:
-                entry.due = min(entry.due, now + OVERTAKEN_AGAIN)
+    def _hurry_older(self, acked: Entry, now: float) -> None:
+        """Send again soon what went out before `acked`, on its way, and is still not acked."""
+        for entry in self._flight:
+            older = (entry.frame.order, entry.frame.last) < (acked.frame.order, acked.frame.s0)
+            if older and entry.channel == acked.channel and entry.tries == 1:
+                soon = now + OVERTAKEN_AGAIN
+                if soon < entry.due:
+                    entry.due, entry.hurried = soon, True
 
     def _nack(self, nack: Nack, now: float) -> list[Action]:
         self.counters[f"nack_{nack.nack}"] += 1
         if nack.st == "inv":
             return []
-        key = (nack.ep, nack.st, nack.s0)
-        entry = self._in_flight.get(key)
+        entry = self._flight.get((nack.ep, nack.st, nack.s0))
+        if nack.nack == "need_dict":
+            return self._need_dictionary(nack, entry, now)
         if entry is None:
             return []
-        if nack.nack != "need_dict":
-            del self._in_flight[key]
-            return [Refused(*key, nack.nack)]
-        if nack.have >= entry.frame.dv or entry.tries > 3:
-            return []  # it has what it asks for, or asks too often: the next resend is soon enough
+        self._flight.drop(entry)
+        self._refused.add(entry.key)
+        return [Refused(*entry.key, nack.nack)]
+
+    def _need_dictionary(self, nack: Nack, entry: Entry | None, now: float) -> list[Action]:
+        # It has what it asks for, or asks too often: the next resend is soon enough.
+        needed = entry.frame.dv if entry else self._dictionary.get(nack.ep, 0)
+        if nack.have >= needed or (entry and entry.tries > 3) or (entry is None and nack.s0):
+            return []
         actions: list[Action] = []
         if now >= self._dictionary_at.get(nack.ep, 0.0):
             self._dictionary_at[nack.ep] = now + DICTIONARY_AGAIN
             actions.append(SendDictionary(nack.ep, nack.have))
-        return actions + self._again(entry, now)
+        if entry and now < self._window.paused_until:
+            entry.due = now  # as soon as the pause is over
+        elif entry:
+            actions += self._again(entry, now)
+        return actions
 
     # ------------------------------------------------------------ sending
 
-    def _send(self, frame: Frame) -> list[Action]:
+    def _send(self, entry: Entry) -> list[Action]:
+        frame = entry.frame
         actions: list[Action] = []
         known = self._dictionary.setdefault(frame.ep, 0)
         if frame.dv > known:
             self._dictionary[frame.ep] = frame.dv
             actions.append(SendDictionary(frame.ep, known))
-        return [*actions, Publish(frame.stream, frame.blob)]
+        return [*actions, Publish(entry.channel, frame.blob)]
 
-    def _again(self, entry: _InFlight, now: float) -> list[Action]:
+    def _again(self, entry: Entry, now: float) -> list[Action]:
         entry.tries += 1
-        entry.due = now + self._wait(entry.tries)
+        entry.due = now + self._window.patience(entry.tries)
+        entry.sent, entry.hurried = now, False
+        self.doubtful = True  # a process of the cloud may be another one now, with another database
         self.counters["resent"] += 1
-        return [Publish(entry.frame.stream, entry.frame.blob)]
-
-    def _wait(self, tries: int) -> float:
-        first, most = SEND_AGAIN
-        return min(first * 2.0 ** (tries - 1), most) * self._jitter(1.0, 1.25)
+        return [Publish(entry.channel, entry.frame.blob)]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from plantroom_edge import buffer_account as account
 from plantroom_edge.config import AgentConfig
 from plantroom_shared import ranges
+from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
+from plantroom_shared.wire import STREAMS
 
 
 def write(file: Path, document: dict[str, Any]) -> None:
@@ -67,9 +69,18 @@ def books(file: Path) -> dict[str, Any]:
         "on_edge": stats.held["tel"],
         "findings_accepted": stats.accepted["evt"],
         "findings_on_edge": stats.held["evt"],
+        "streams": {
+            stream: {
+                "accepted": stats.accepted[stream],
+                "on_edge": stats.held[stream],
+                "retained": stats.retained[stream],
+            }
+            for stream in STREAMS
+        },
+        "waiting_for_clock": stats.waiting,
         "lost": stats.lost,
-        "frames": stats.frames,
         "used_bytes": stats.used_bytes,
+        "oldest_unsent_us": stats.oldest_us,
         "frames_corrupt": stats.frames_corrupt,
         "epochs": epochs,
     }
@@ -81,19 +92,59 @@ def report(config: AgentConfig) -> dict[str, Any]:
     try:
         now = books(config.buffer_file)
     except Unavailable as error:
-        now = {
-            "accepted": 0,
-            "on_edge": 0,
-            "findings_accepted": 0,
-            "findings_on_edge": 0,
-            "epochs": [],
-            "problem": str(error),
-        }
+        now = _NOTHING | {"problem": str(error)}
     running = is_running(said)
+    buffer = said.get("buffer") if isinstance(said.get("buffer"), dict) else {}
+    oldest = now["oldest_unsent_us"]
     return {
         "gateway": config.gateway,
         "site": config.site,
         "running": running,
         **now,
+        "lag_s": None if oldest is None else round(max(0, _now_us() - oldest) / 1e6, 1),
+        "limit_bytes": config.buffer.limit_mb * 1024 * 1024,
+        "flash_budget_bytes": config.buffer.flash_mb_per_day * 1_000_000,
+        **(_said(said, buffer or {}) if running else _UNSAID),
         "agent": said if running else {**said, "connected": False},
     }
+
+
+_NOTHING: Final[dict[str, Any]] = {
+    "accepted": 0,
+    "on_edge": 0,
+    "findings_accepted": 0,
+    "findings_on_edge": 0,
+    "streams": {},
+    "lost": {},
+    "oldest_unsent_us": None,
+    "epochs": [],
+}
+
+_UNSAID: Final[dict[str, Any]] = {
+    "safe_mode": None,
+    "autonomy_hours": None,
+    "giving_up": None,
+    "full_since_us": None,
+    "disk_bytes": None,
+    "flash_bytes_per_day": None,
+    "last_confirmed_s": None,
+}
+"""What only a running agent knows."""
+
+
+def _said(said: dict[str, Any], buffer: dict[str, Any]) -> dict[str, Any]:
+    """Return what matters most of an agent's own words."""
+    sync = said.get("sync")
+    return {
+        "safe_mode": said.get("safe_mode"),
+        "autonomy_hours": said.get("autonomy_hours"),
+        "giving_up": buffer.get("giving_up"),
+        "full_since_us": buffer.get("full_since_us"),
+        "disk_bytes": buffer.get("disk_bytes"),
+        "flash_bytes_per_day": said.get("flash_bytes_per_day"),
+        "last_confirmed_s": sync.get("last_ack_age") if isinstance(sync, dict) else None,
+    }
+
+
+def _now_us() -> int:
+    return SystemClock().now_us()

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from plantroom_shared.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 SETTLED: Final = 5.0
@@ -57,6 +59,8 @@ class Supervisor:
     async def keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run `run` until it returns; after a failure run it again, with a growing pause.
 
+        Where the failure is Unavailable and says when to try again, that is when.
+
         Says so once on failure and once on recovery. Cancellation goes through untouched.
         """
         report = self.tasks.setdefault(name, TaskReport())
@@ -71,13 +75,16 @@ class Supervisor:
             # process nor stay down. CancelledError is no Exception and passes.
             except Exception as error:  # noqa: BLE001 -- the one place that retries
                 tries = tries + 1 if report.failing else 1
+                wait = full_jitter(tries, base=self.base, cap=self.cap)
+                if isinstance(error, Unavailable) and error.retry_after is not None:
+                    wait = error.retry_after
                 self._failed(name, report, error)
             else:
                 self._recovered(name, report)
                 return
             finally:
                 recovery.cancel()
-            await self.sleep(full_jitter(tries, base=self.base, cap=self.cap))
+            await self.sleep(wait)
 
     def _failed(self, name: str, report: TaskReport, error: Exception) -> None:
         if not report.failing:

@@ -6,106 +6,61 @@ import asyncio
 import contextlib
 import logging
 import math
+import random
 import secrets
-import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiomqtt
 from aiomqtt import ProtocolVersion
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.config import CloudConfig
-from plantroom_edge.session import Action, Confirm, Publish, Refused, SendDictionary, Session
+from plantroom_edge.gap_signer import GapSigner
+from plantroom_edge.session import Session
+from plantroom_edge.session_actions import (
+    Action,
+    Confirm,
+    HeardTime,
+    Mark,
+    Publish,
+    Refused,
+    Revive,
+    SendDictionary,
+    SendSnapshot,
+)
+from plantroom_edge.sync_client import (
+    Line,
+    Versions,
+    forget,
+    make_client,
+)
+from plantroom_edge.sync_messages import fitting, snapshots
+from plantroom_edge.sync_pace import Pacer
+from plantroom_edge.sync_tls import tls_context
+from plantroom_edge.timekeeper import Timekeeper
 from plantroom_shared import topics
-from plantroom_shared.clock import Clock
-from plantroom_shared.errors import ConfigError, Rejected, Unavailable
-from plantroom_shared.wire import MAX_WIRE, Hello, Holding, State, Stream, encode
+from plantroom_shared.errors import Unavailable
+from plantroom_shared.wire import Hello, State, encode
 
 log = logging.getLogger(__name__)
-
-M = TypeVar("M", Hello, State)
 
 STATE_EVERY: Final = 5.0
 """Seconds between two accounts of the gateway."""
 
-KEEPALIVE: Final = 30
-"""Seconds after which a silent broker is asked whether it is still there."""
+AUDIT_EVERY: Final = 60.0
+"""Seconds between two hellos on a connection that holds: for the time, and for what the cloud has."""
 
-CONNACK_WITHIN: Final = 10.0
-"""Seconds that the broker has to answer a connect; one that hangs up uses them up, too."""
-
-PUBACK_WITHIN: Final = 10.0
-"""Seconds that the broker has to take a message."""
-
-_OLD_FOR: Final = 10
-"""Connections in MQTT 3.1.1 after which 5 is tried again."""
-
-_UNSUPPORTED: Final = frozenset({1, 132})
-"""CONNACK codes for a protocol version that the broker does not speak."""
+EARLY_AUDIT: Final = 15.0
+"""The same while nobody has told the time, or when the cloud seems to have started anew."""
 
 _LATER: Final = 1.0
 """Seconds to wait where the buffer cannot be read now."""
 
-
-def tls_context(cloud: CloudConfig) -> ssl.SSLContext:
-    """Return the TLS settings for the connection; ConfigError if a file is not what it should be."""
-    try:
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(cloud.ca))
-    except (ssl.SSLError, OSError) as error:
-        what = f"{cloud.ca} holds no usable CA certificate: {error}"
-        raise ConfigError(what, key="cloud.ca", fix="give the PEM file of the authority") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(cloud.cert, cloud.key, password="")
-    except (ssl.SSLError, OSError) as error:
-        what = f"{cloud.cert} and {cloud.key} are no certificate and its key: {error}"
-        fix = "give the PEM files this gateway was issued, the key unencrypted"
-        raise ConfigError(what, key="cloud.cert", fix=fix) from error
-    return context
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One connection and what runs on it."""
-
-    client: aiomqtt.Client
-    session: Session
-    receiver: asyncio.Task[None]
-    """Ends with the connection."""
-    gateway: str
-
-    def check(self) -> None:
-        """Raise what ended the connection, if it has ended."""
-        if self.receiver.done():
-            self.receiver.result()
-
-    async def publish(self, outgoing: Sequence[tuple[str, bytes]]) -> None:
-        """Publish in this order; all are on their way before the first PUBACK is awaited."""
-        if not outgoing:
-            return
-        sending = asyncio.gather(
-            *(
-                self.client.publish(topics.up(self.gateway, channel), payload, qos=1)
-                for channel, payload in outgoing
-            )
-        )
-        ends: set[asyncio.Future[Any]] = {sending, self.receiver}
-        try:
-            # aiomqtt would wait for the PUBACK of a connection that is gone until its time is over.
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                self.check()
-            await sending
-        finally:
-            sending.cancel()
+_TOLD: Final = 1000
+"""Refused messages that are told of one by one."""
 
 
 class Sync:
@@ -115,7 +70,7 @@ class Sync:
         gateway: id of this gateway: client id, topic level, certificate CN.
         cloud: where to connect.
         buffer: what to send.
-        clock: wall and monotonic time.
+        keeper: of the gateway's clock.
         figures: what else the state message shall tell.
     """
 
@@ -125,17 +80,19 @@ class Sync:
         cloud: CloudConfig,
         buffer: Buffer,
         *,
-        clock: Clock,
+        keeper: Timekeeper,
         figures: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._gateway, self._cloud, self._buffer = gateway, cloud, buffer
-        self._clock, self._figures = clock, figures
-        self._tls = tls_context(cloud)
-        self._versions = _Versions(cloud.mqtt)
+        self._keeper, self._clock, self._figures = keeper, keeper.clock, figures
+        self._tls = tls_context(cloud, keeper.clock)
+        self._signer = GapSigner(gateway, cloud)
+        self._versions = Versions(cloud.mqtt)
+        self._pacer = Pacer(cloud.connects_per_minute)
         self._session: Session | None = None
         self._stopping = False
         self._todo: list[Action] = []
-        self._told: set[tuple[str, str, int]] = set()
+        self._refused: dict[tuple[str, str, int], str] = {}
         self.connects = 0
         self.counters: Counter[str] = Counter()
         """Of all earlier sessions; `status` adds the present one."""
@@ -148,24 +105,28 @@ class Sync:
         """Hold one connection until it ends; returns only after `stop`.
 
         Raises:
-            Unavailable: there is no connection, or it broke; run again.
+            Unavailable: there is no connection, or it broke; run again, when it says.
         """
         for spoken in self._versions.attempts():
-            client = self._client(spoken)
+            self._pacer.note(self._clock.monotonic())
+            self._tls.prepare()
+            client = make_client(self._gateway, self._cloud, self._tls, spoken)
+            entered = False
             try:
                 async with client:
+                    entered = True
                     self._versions.worked(spoken)
-                    client.timeout = PUBACK_WITHIN
                     self._protocol = "5" if spoken is ProtocolVersion.V5 else "3.1.1"
                     await self._converse(client)
             except aiomqtt.MqttError as error:
-                if self._versions.failed(spoken, error):
+                if not entered and self._versions.failed(spoken, error):
                     continue
                 where = f"{self._cloud.host}:{self._cloud.port}"
                 msg = f"no connection to the broker {where}: {error}"
-                raise Unavailable(msg) from error
+                pause = self._pacer.pause(self._clock.monotonic())
+                raise Unavailable(msg, retry_after=pause) from error
             finally:
-                _forget(client)
+                forget(client)
             return
 
     async def stop(self, grace: float) -> None:
@@ -189,6 +150,7 @@ class Sync:
         session = self._session
         now = self._clock.monotonic()
         age = None if self._last_ack is None else round(now - self._last_ack, 1)
+        forks = [key for key, why in self._refused.items() if why == "fork"]
         return {
             "connected": session is not None,
             "resumed": session is not None and session.live,
@@ -196,36 +158,22 @@ class Sync:
             "connects": self.connects,
             "last_ack_age": age,
             "window": session.window if session else 0,
+            "window_size": session.window_size(now) if session else 0,
+            "clock": self._clock.state,
+            "clock_skew_us": self._clock.skew_us,
+            "forks": sorted({f"{ep}/{stream}" for ep, stream, _ in forks}),
             "counters": dict(self.counters + (session.counters if session else Counter())),
         }
 
     # ------------------------------------------------------------ one connection
 
-    def _client(self, spoken: ProtocolVersion) -> aiomqtt.Client:
-        five = spoken is ProtocolVersion.V5
-        will = aiomqtt.Will(topics.up(self._gateway, "state"), encode(State(online=False)), qos=1)
-        return aiomqtt.Client(
-            self._cloud.host,
-            self._cloud.port,
-            identifier=self._gateway,
-            protocol=spoken,
-            will=will,
-            keepalive=KEEPALIVE,
-            tls_context=self._tls,
-            timeout=CONNACK_WITHIN,
-            max_queued_incoming_messages=1000,
-            clean_session=None if five else True,
-            clean_start=True if five else MQTT_CLEAN_START_FIRST_ONLY,
-            properties=_properties() if five else None,
-        )
-
     async def _converse(self, client: aiomqtt.Client) -> None:
         await client.subscribe(f"sv1/{self._gateway}/down/#", qos=1)
-        session = Session(await self._hello())
+        session = Session(*await self._account(secrets.token_hex(8)), now_us=self._clock.now_us)
         self._session, self._todo = session, []
         self.connects += 1
         receiver = asyncio.create_task(self._receive(client, session), name="sync receiver")
-        line = _Line(client, session, receiver, self._gateway)
+        line = Line(client, session, receiver, self._gateway)
         try:
             await self._pump(line)
         finally:
@@ -245,11 +193,12 @@ class Sync:
         finally:
             self._buffer.changed.set()
 
-    async def _pump(self, line: _Line) -> None:
+    async def _pump(self, line: Line) -> None:
         """Carry out what the session asks for, until the connection ends or `stop` is called."""
         session = line.session
         await self._perform(line, session.start(self._clock.monotonic()))
         state_due = self._clock.monotonic()
+        audited = state_due - EARLY_AUDIT * random.uniform(0.0, 0.9)
         while not self._stopping:
             self._buffer.changed.clear()
             line.check()
@@ -257,32 +206,37 @@ class Sync:
             if now >= state_due:
                 await self._send_state(line, online=True)
                 state_due = now + STATE_EVERY
+            if session.live and now >= audited + self._audit_every(session):
+                await self._audit(line)
+                audited = now
             pause = await self._step(line)
-            wait = min(state_due, session.due()) - self._clock.monotonic()
-            await self._wait(min(wait, pause))
+            now = self._clock.monotonic()
+            await self._wait(min(state_due - now, session.due(now) - now, pause))
         await self._send_state(line, online=False)
 
-    async def _step(self, line: _Line) -> float:
+    async def _step(self, line: Line) -> float:
         """Do all that can be done now; return the seconds after which to look again."""
         session = line.session
         actions, self._todo = self._todo, []
-        actions += session.tick(self._clock.monotonic())
-        size = self._buffer.dictionary_size
-        actions += session.dictionary_grew(self._buffer.epoch, size)
         try:
             await self._perform(line, actions)
-            streams: tuple[Stream, Stream] = ("evt", "tel")
-            for stream in streams:
-                if want := session.want(stream):
-                    frames = await self._buffer.next(want.stream, want.after, want.limit)
-                    offered = session.offer(frames, self._clock.monotonic())
-                    await self._perform(line, offered)
+            size = self._buffer.dictionary_size
+            await self._perform(line, session.dictionary_grew(self._buffer.epoch, size))
+            await self._perform(line, session.tick(self._clock.monotonic()))
+            await self._send_rows(line)
         except Unavailable:
             # The buffer says so itself, once; what was not confirmed or sent comes again.
             self.counters["buffer_unavailable"] += 1
             return _LATER
         self._last_ack = session.last_ack or self._last_ack
-        return math.inf
+        return 0.0 if self._todo else math.inf
+
+    async def _send_rows(self, line: Line) -> None:
+        session = line.session
+        for want in session.wants(self._clock.monotonic()):
+            frames = await self._buffer.next(want.stream, want.after, want.limit, until=want.until)
+            signed = [self._signer.signed(frame) for frame in frames]
+            await self._perform(line, session.offer(want, signed, self._clock.monotonic()))
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -291,7 +245,7 @@ class Sync:
 
     # ------------------------------------------------------------ actions
 
-    async def _perform(self, line: _Line, actions: Sequence[Action]) -> None:
+    async def _perform(self, line: Line, actions: Sequence[Action]) -> None:
         outgoing: list[tuple[str, bytes]] = []
         for at, action in enumerate(actions):
             try:
@@ -311,112 +265,94 @@ class Sync:
                 chunks, size = await self._buffer.dictionary(ep, a0)
                 session.dictionary_sent(ep, size)
                 return [("inv", chunk) for chunk in chunks]
+            case SendSnapshot():
+                batch, order = self._buffer.snapshot()
+                return [("now", one) for one in snapshots(self._buffer.epoch, batch, order)]
             case Confirm(ep, stream, acked):
                 await self._buffer.confirm(ep, stream, acked)
+            case Revive():
+                await self._revive(session, action)
+            case HeardTime(cloud_us, waited):
+                await self._hear(session, cloud_us, waited)
             case Refused(ep, stream, s0, reason):
                 self._tell_refused(ep, stream, s0, reason)
         return []
 
-    def _tell_refused(self, ep: str, stream: Stream, s0: int, reason: str) -> None:
-        if (key := (ep, stream, s0)) in self._told or len(self._told) >= 1000:
+    async def _revive(self, session: Session, lost: Revive) -> None:
+        revived = await self._buffer.revive(lost.ep, lost.stream, lost.ranges)
+        if revived:
+            session.rewind()
+            self.counters["rows_revived"] += revived
+            log.warning(
+                "the cloud has lost rows that it had confirmed; they are sent again",
+                extra={"epoch": lost.ep, "stream": lost.stream, "rows": revived},
+            )
+
+    async def _hear(self, session: Session, cloud_us: int, waited: float) -> None:
+        was_unset = self._clock.state == "unset"
+        await self._keeper.hear(cloud_us, waited)
+        if was_unset:
+            session.rewind()  # rows that waited for the time can be had now
+
+    def _tell_refused(self, ep: str, stream: str, s0: int, reason: str) -> None:
+        if (key := (ep, stream, s0)) in self._refused or len(self._refused) >= _TOLD:
             return
-        self._told.add(key)
+        self._refused[key] = reason
         log.error(
             "the cloud will not take a message; it is kept and offered again on the next connection",
             extra={"epoch": ep, "stream": stream, "s0": s0, "reason": reason},
         )
 
-    async def _hello(self) -> Hello:
+    # ------------------------------------------------------------ accounts
+
+    async def _account(self, session: str) -> tuple[Hello, Mark]:
+        """Return what the gateway holds, and up to where that goes in the current epoch."""
         stats = await self._buffer.stats()
-        return _fitting(
-            await self._buffer.holdings(),
+        mark = self._buffer.mark("tel")
+        holdings = await self._buffer.holdings()
+        hello = fitting(
+            holdings,
             lambda epochs: Hello(
-                session=secrets.token_hex(8),
+                session=session,
                 agent=version("plantroom"),
                 boot=self._buffer.boot,
+                clock=self._clock.state,
                 epochs=epochs,
                 used_bytes=stats.used_bytes,
                 limit_bytes=stats.limit_bytes,
+                certificate=self._signer.certificate,
             ),
         )
+        return hello, mark
 
-    async def _send_state(self, line: _Line, *, online: bool) -> None:
+    def _audit_every(self, session: Session) -> float:
+        early = session.doubtful or self._clock.state == "unset"
+        return EARLY_AUDIT if early else AUDIT_EVERY
+
+    async def _audit(self, line: Line) -> None:
         try:
-            held = await self._buffer.holdings()
+            account = await self._account(line.session.name)
         except Unavailable:
             self.counters["buffer_unavailable"] += 1
             return
-        state = _fitting(
+        await self._perform(line, line.session.audit(*account, self._clock.monotonic()))
+
+    async def _send_state(self, line: Line, *, online: bool) -> None:
+        try:
+            held = await self._buffer.holdings()
+            oldest = (await self._buffer.stats()).oldest_us
+        except Unavailable:
+            self.counters["buffer_unavailable"] += 1
+            return
+        state = fitting(
             held,
             lambda epochs: State(
-                online=online, at=self._clock.now_us(), epochs=epochs, counters=self._figures()
+                online=online,
+                at=self._clock.now_us(),
+                clock=self._clock.state,
+                oldest_us=oldest,
+                epochs=epochs,
+                counters=self._figures() | self._keeper.figures(),
             ),
         )
         await line.publish([("state", encode(state))])
-
-
-def _forget(client: aiomqtt.Client) -> None:
-    """Take note of how the connection ended: asyncio would complain that nobody did."""
-    ended = client._disconnected  # noqa: SLF001 -- aiomqtt has no other way to it
-    if ended.done() and not ended.cancelled():
-        ended.exception()
-
-
-def _fitting(epochs: list[Holding], build: Callable[[list[Holding]], M]) -> M:
-    """Build a message with as many epochs as fit: the newest one and the oldest."""
-    while True:
-        message = build(epochs)
-        try:
-            encode(message)
-        except Rejected:
-            if len(epochs) <= 1:
-                return build([])
-            epochs = [*epochs[: (len(epochs) - 1) // 2], epochs[-1]]
-        else:
-            return message
-
-
-def _properties() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho has no types there
-    properties.SessionExpiryInterval = 0
-    properties.ReceiveMaximum = 20
-    properties.MaximumPacketSize = MAX_WIRE + 4096
-    return properties
-
-
-class _Versions:
-    """Which version of MQTT to speak: 5 where the broker does, unless told otherwise."""
-
-    def __init__(self, setting: str) -> None:
-        self._auto = setting == "auto"
-        self._fixed = ProtocolVersion.V311 if setting == "3.1.1" else ProtocolVersion.V5
-        self._old_for = 0
-
-    def attempts(self) -> list[ProtocolVersion]:
-        """Return the versions to try on one connection, best first."""
-        if not self._auto:
-            return [self._fixed]
-        if self._old_for:
-            self._old_for -= 1
-            return [ProtocolVersion.V311]
-        return [ProtocolVersion.V5, ProtocolVersion.V311]
-
-    def worked(self, spoken: ProtocolVersion) -> None:
-        """A connection came about: do not ask a broker that is old for 5 every time."""
-        if spoken is ProtocolVersion.V311 and not self._old_for:
-            self._old_for = _OLD_FOR
-
-    def failed(self, spoken: ProtocolVersion, error: aiomqtt.MqttError) -> bool:
-        """Return whether it is worth trying the next version at once."""
-        # Some brokers refuse a version they do not know by name, others just hang up.
-        refused = _code(error) in _UNSUPPORTED or str(error) == "Operation timed out"
-        if refused and spoken is ProtocolVersion.V311:
-            self._old_for = 0
-        return refused and self._auto and spoken is ProtocolVersion.V5
-
-
-def _code(error: aiomqtt.MqttError) -> int:
-    """Return the reason code that the broker gave; 0 if it gave none."""
-    if not isinstance(error, aiomqtt.MqttCodeError):
-        return 0
-    return error.rc.value if isinstance(error.rc, ReasonCode) else error.rc or 0

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from plantroom_edge.buffer import Buffer
@@ -13,6 +14,7 @@ from plantroom_edge.buffer_account import Stats
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
 from plantroom_edge.sampler import Sampler
+from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Supervisor
 from plantroom_edge.sync import Sync
 from plantroom_shared.clock import Clock
@@ -20,6 +22,38 @@ from plantroom_shared.errors import Unavailable
 
 _WINDOW: Final = 60
 """Seconds over which rates are taken."""
+
+_PAGES: Final = 1.1
+"""Bytes of the file for each byte of messages: pages are not filled to the last byte."""
+
+_FLASH_AFTER: Final = 60.0
+"""Seconds over which writing must have been watched before a day's can be told."""
+
+
+class Flash:
+    """How much this process makes the disk write: a card lasts for so many bytes.
+
+    Args:
+        source: the kernel's account of the process.
+    """
+
+    def __init__(self, source: Path = Path("/proc/self/io")) -> None:
+        self._source = source
+        self._first: tuple[float, int] | None = None
+
+    def bytes_per_day(self, now: float) -> float | None:
+        """Return the bytes that a day like the time since the first call writes; None if unknown."""
+        try:
+            text = self._source.read_text(encoding="ascii")
+            written = int(text.split("\nwrite_bytes:", 1)[1].split("\n", 1)[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        if self._first is None:
+            self._first = (now, written)
+        since, before = self._first
+        if now - since < _FLASH_AFTER:
+            return None
+        return round((written - before) / (now - since) * 86400)
 
 
 @dataclass(slots=True)
@@ -32,9 +66,14 @@ class Vitals:
     supervisor: Supervisor
     samplers: Sequence[Sampler] = ()
     detectors: Mapping[str, Detector] = field(default_factory=dict)
+    sinks: Mapping[str, Sink] = field(default_factory=dict)
     sync: Sync | None = None
+    safe_mode: bool = False
     _rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    """(monotonic seconds, samples so far, bytes in the buffer)."""
+    """(monotonic seconds, samples so far, bytes of messages written)."""
+    _figures: dict[str, float] = field(default_factory=dict)
+    """Of the last look at the buffer."""
+    _flash: Flash = field(default_factory=Flash)
 
     def counters(self) -> dict[str, float]:
         """Return the figures that go to the cloud with every state message."""
@@ -51,7 +90,7 @@ class Vitals:
         for sampler in self.samplers:
             for name, count in sampler.counters.items():
                 out[name] = out.get(name, 0) + count
-        return out
+        return out | self._figures
 
     async def document(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return everything, for the status file."""
@@ -61,14 +100,8 @@ class Vitals:
             stats, problem = None, str(error)
         else:
             problem = ""
+        self._look(stats)
         counters = self.counters()
-        self._rates.append(
-            (
-                self.clock.monotonic(),
-                int(counters.get("samples", 0)),
-                stats.used_bytes if stats else 0,
-            )
-        )
         sync = self.sync.status() if self.sync else {"connected": False}
         return {
             "pid": os.getpid(),
@@ -80,10 +113,14 @@ class Vitals:
             "samples_per_second": self._samples_per_second(),
             "connected": sync["connected"],
             "sync": sync,
+            "safe_mode": self.safe_mode,
             "buffer": stats.document() if stats else {"problem": problem},
+            "buffer_problem": problem or self.buffer.problem,
             "autonomy_hours": self._autonomy(stats) if stats else None,
+            "flash_bytes_per_day": self._figures.get("flash_bytes_per_day"),
             "buses": {sampler.name: _bus(sampler) for sampler in self.samplers},
             "detectors": {name: detector.status() for name, detector in self.detectors.items()},
+            "sinks": {name: sink.status() for name, sink in self.sinks.items()},
             "tasks": {
                 name: {"failing": task.failing, "restarts": task.restarts, "error": task.error}
                 for name, task in self.supervisor.tasks.items()
@@ -92,23 +129,47 @@ class Vitals:
             "counters": counters,
         }
 
+    def _look(self, stats: Stats | None) -> None:
+        """Take the figures of this moment."""
+        samples = sum(int(sampler.counters.get("samples", 0)) for sampler in self.samplers)
+        now = self.clock.monotonic()
+        if stats is None:
+            self._figures["buffer_failing"] = 1
+            return
+        self._rates.append((now, samples, stats.written_bytes))
+        a_day = self._flash.bytes_per_day(now)
+        budget = self.config.buffer.flash_mb_per_day * 1_000_000
+        autonomy = self._autonomy(stats)
+        self._figures = {
+            "safe_mode": self.safe_mode,
+            "buffer_failing": bool(self.buffer.problem),
+            "buffer_full": stats.full_since_us is not None,
+            "buffer_disk_bytes": stats.disk_bytes,
+            "buffer_limit_bytes": stats.limit_bytes,
+            **{f"lost_{what}": count for what, count in stats.lost.items()},
+            **({} if autonomy is None else {"autonomy_hours": autonomy}),
+            **({} if a_day is None else {"flash_bytes_per_day": a_day}),
+            **({} if a_day is None else {"flash_over_budget": a_day > budget}),
+        }
+
     def _samples_per_second(self) -> float:
+        if not self._rates:
+            return 0.0
         (t0, n0, _), (t1, n1, _) = self._rates[max(0, len(self._rates) - 6)], self._rates[-1]
         return round((n1 - n0) / (t1 - t0), 1) if t1 > t0 else 0.0
 
     def _autonomy(self, stats: Stats) -> float | None:
-        """Return for how many hours without the cloud the buffer has room; None if unknown.
+        """Return for how many hours without the cloud no sample need be given up; None if unknown.
 
-        While the cloud drains the buffer its growth says nothing: then the cost of a row does.
+        What is confirmed and only retained counts as free.
         """
-        (t0, n0, b0), (t1, n1, b1) = self._rates[0], self._rates[-1]
-        if t1 - t0 < 5 or n1 == n0:
+        if not self._rates:
             return None
-        rows = max(1, stats.held["tel"])
-        growth = max((b1 - b0) / (t1 - t0), 0.0)
-        a_row = max(stats.used_bytes / rows if rows > 5000 else 0.0, 12.0)
-        a_second = max(growth, (n1 - n0) / (t1 - t0) * a_row)
-        return round(max(0, stats.limit_bytes - stats.used_bytes) / a_second / 3600, 1)
+        (t0, _, b0), (t1, _, b1) = self._rates[0], self._rates[-1]
+        if t1 - t0 < 5 or b1 <= b0:
+            return None
+        a_second = (b1 - b0) / (t1 - t0) * _PAGES
+        return round(stats.room_bytes / a_second / 3600, 1)
 
 
 def _bus(sampler: Sampler) -> dict[str, Any]:

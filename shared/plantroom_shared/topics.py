@@ -12,8 +12,8 @@ from typing import NamedTuple
 GATEWAY_ID = re.compile(r"[a-z0-9][a-z0-9-]{6,38}[a-z0-9]\Z")
 """The one charset of gateway ids: certificate CN, client id, topic level."""
 
-UP_CHANNELS = ("hello", "tel", "evt", "inv", "state")
-DOWN_CHANNELS = ("resume", "ack")
+UP_CHANNELS = ("hello", "now", "cmd", "evt", "aud", "tel", "fill", "inv", "state")
+DOWN_CHANNELS = ("resume", "ack", "flow")
 
 ALL_UP = "sv1/+/up/#"
 """What the ingest subscribes to."""

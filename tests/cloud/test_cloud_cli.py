@@ -58,7 +58,7 @@ def test_a_gateway_from_nothing(run: Run, tmp_path: Path) -> None:
         (("site", "add", "x", "--company", "nobody"), "company"),
         (("gateway", "add", "nowhere", GATEWAY, "--out", "x"), "site add nowhere"),
         (("account", GATEWAY), "no gateway"),
-        (("account", GATEWAY, "--stream", "cmd"), "tel or evt"),
+        (("account", GATEWAY, "--stream", "all"), "tel or evt"),
         (("broker", "--engine", "rabbit"), "embedded"),
     ],
 )

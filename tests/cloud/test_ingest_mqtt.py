@@ -19,7 +19,7 @@ from plantroom_cloud.config import MqttSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.gateways.pki import TlsFiles
 from plantroom_cloud.ingest import consumer, messages
-from plantroom_cloud.ingest.batch import Answers
+from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_cloud.tables import Counter, QuarantinedRow, SampleRow
@@ -151,7 +151,7 @@ async def test_hostile_messages_cost_nobody_anything(
     for number, (channel, payload, _) in enumerate(rubbish):
         await link.send(channel, payload)
         await link.send("tel", site.samples(1 + number, 1))
-    bad = wire.unpack(site.samples(8, 3))["p"]
+    bad = wire.expand_points(wire.unpack(site.samples(8, 3))["p"], 3)
     bad[1] = "x"
     await link.send("tel", site.tampered(site.samples(8, 3), p=bad))
     async with linked(broker, "gw-stranger-9") as stranger:

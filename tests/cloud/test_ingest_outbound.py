@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from plantroom_cloud.ingest.batch import Answers
+from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.outbound import Outbound, packed
 from plantroom_shared import topics, wire
 

@@ -154,10 +154,14 @@ async def test_a_gateway_shows_its_account(client: httpx.AsyncClient, acme: Tena
     assert body["gap_list"] == [
         {
             "epoch": "00000000000000aa",
+            "stream": "tel",
             "lo": 3,
             "hi": 4,
             "rows": 2,
             "cause": "quota",
+            "from": None,
+            "to": None,
+            "signed": False,
             "received": "2026-01-31T12:00:00.000000Z",
         }
     ]

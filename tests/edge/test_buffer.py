@@ -158,7 +158,7 @@ async def test_numbers_are_not_reused_after_the_queue_has_drained(tmp_path: Path
         (frame,) = await everything(buffer)
         assert frame.s0 == 11
         (holding,) = await buffer.holdings()
-        assert holding.accepted == {"tel": 20, "evt": 0}
+        assert holding.accepted == {"cmd": 0, "evt": 0, "aud": 0, "tel": 20}
         assert holding.held == {"tel": [(11, 20)]}
 
 
@@ -188,7 +188,7 @@ async def test_findings_have_numbers_of_their_own(tmp_path: Path) -> None:
         assert [entry.id for entry in message.ev] == ["a", "b"]
         assert (frame.s0, frame.n, frame.dv) == (1, 2, 0)
         stats = await buffer.stats()
-        assert stats.held == stats.accepted == {"tel": 5, "evt": 2}
+        assert stats.held == stats.accepted == {"cmd": 0, "evt": 2, "aud": 0, "tel": 5}
 
 
 async def test_dictionary_only_grows(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ async def test_old_dictionaries_live_as_long_as_their_rows(tmp_path: Path) -> No
         await buffer.add_points(points(3), [METER])
         await buffer.append(counting(0, 5))
         old = buffer.epoch
-    async with opened(tmp_path) as buffer:
+    async with opened(tmp_path, retain_s=0.0) as buffer:
         (blob,), size = await buffer.dictionary(old, 0)
         chunk = decode(Dictionary, blob)
         assert (chunk.points, chunk.devices, size) == (points(3), [METER], 3)
@@ -255,18 +255,33 @@ async def test_a_gap_is_acked_like_data_and_in_parts(tmp_path: Path) -> None:
         assert (await everything(buffer))[0].s0 == gap.last + 1
 
 
-async def test_findings_are_given_up_last(tmp_path: Path) -> None:
-    """Only when there are no samples left does the limit cost findings, and it says so."""
-    async with opened(tmp_path, limit_bytes=40 * PAGE) as buffer:
+async def test_a_flood_of_findings_stays_in_its_share(tmp_path: Path) -> None:
+    """Findings beyond their share cost the oldest findings, declared, and no sample."""
+    async with opened(tmp_path, limit_bytes=400 * PAGE) as buffer:
         await buffer.add_points(points(1), [])
         await buffer.append(noise(0, 500))
-        for i in range(200):
+        for i in range(300):
             evidence = {"blob": noise(i, 60).values}
             await buffer.append_findings([finding(f"f{i}", evidence=evidence)])
         stats = await buffer.stats()
-        assert stats.lost["quota_tel"] == 500
-        assert 0 < stats.lost["quota_evt"] < 200
-        assert stats.held == {"tel": 500, "evt": 200}
+        assert 0 < stats.lost["quota_evt"] < 300
+        assert (stats.held["tel"], stats.held["evt"]) == (500, 300)
+        assert [name for name in stats.lost if name.endswith("tel")] == []
+        last = decode_rows((await everything(buffer, "evt"))[-1].blob)
+        assert isinstance(last, Findings)
+        assert last.ev[-1].id == "f299"
+
+
+async def test_samples_cannot_take_what_belongs_to_findings(tmp_path: Path) -> None:
+    """However many samples come, findings keep their room: none is given up."""
+    async with opened(tmp_path, limit_bytes=400 * PAGE) as buffer:
+        await buffer.add_points(points(1), [])
+        for i in range(80):
+            await buffer.append(noise(i * 4000, 4000))
+            await buffer.append_findings([finding(f"f{i}")])
+        stats = await buffer.stats()
+        assert stats.lost.keys() == {"quota_tel"}
+        assert len(await everything(buffer, "evt")) == 80
 
 
 async def test_the_file_shrinks_after_a_long_outage(
@@ -274,7 +289,7 @@ async def test_the_file_shrinks_after_a_long_outage(
 ) -> None:
     """Pages that are no longer needed are given back to the disk."""
     monkeypatch.setattr("plantroom_edge.buffer_store._VACUUM_ABOVE", 64)
-    async with opened(tmp_path) as buffer:
+    async with opened(tmp_path, retain_s=0.0) as buffer:
         await buffer.add_points(points(1), [])
         for i in range(8):
             await buffer.append(noise(i * 100_000, 60_000))
@@ -357,11 +372,11 @@ async def test_many_drained_epochs_are_forgotten_but_counted(
     """A gateway that restarts for ever keeps a short list of epochs and a true total."""
     monkeypatch.setattr("plantroom_edge.buffer_store._KEEP_EPOCHS", 2)
     for i in range(6):
-        async with opened(tmp_path) as buffer:
+        async with opened(tmp_path, retain_s=0.0) as buffer:
             await buffer.add_points(points(1), [])
             await buffer.append(counting(i, 1))
             await buffer.confirm(buffer.epoch, "tel", [(1, 1)])
-    async with opened(tmp_path) as buffer:
+    async with opened(tmp_path, retain_s=0.0) as buffer:
         stats = await buffer.stats()
         assert stats.epochs == 3
         assert stats.accepted["tel"] == 6
@@ -478,7 +493,7 @@ def test_a_single_row_too_big_for_a_message_goes_bad(monkeypatch: pytest.MonkeyP
     """Even a row that no message could hold costs nothing but its own value."""
     from plantroom_shared.wire import encode_samples as real
 
-    def strict(ep: str, s0: int, rows: Batch) -> bytes:
+    def strict(ep: str, s0: int, rows: Batch, **_: object) -> bytes:
         if rows.values[0] == "huge":
             msg = "too big"
             raise Rejected(msg, reason="too_big")

@@ -21,7 +21,8 @@ from plantroom_edge import buffer_account as account
 from plantroom_edge import buffer_db, buffer_salvage
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_db import PAGE, frame_crc, why_untrusted
-from plantroom_edge.buffer_store import DamagedError, Store
+from plantroom_edge.buffer_file import DamagedError
+from plantroom_edge.buffer_store import Store
 from plantroom_shared import ranges
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.wire import Gap, Samples, Stream, decode_rows
@@ -106,45 +107,20 @@ def test_a_killed_agent_loses_no_accepted_row(tmp_path: Path) -> None:
         held = positions[ep].held.get("tel", [])
         claimed = positions[ep].accepted["tel"]
         assert claimed >= last, "accepted rows are missing"
-        (_, done) = account.position(store._db, _order(store, ep), "tel")
+        (_, done) = account.position(store.db, _order(store, ep), "tel")
         assert ranges.merge([*held, *done]) == [(1, claimed)], "a row is in no place"
         assert ranges.intersect(held, done) == [], "a row is in two places"
         assert all(rows[ep, seq] == float(seq) for lo, hi in held for seq in range(lo, hi + 1))
-    assert account.problems(store._db) == []
+    assert account.problems(store.db) == []
     store.close()
 
 
 def _order(store: Store, ep: str) -> int:
-    row = store._db.execute("SELECT id FROM epoch WHERE ep=?", (ep,)).fetchone()
+    row = store.db.execute("SELECT id FROM epoch WHERE ep=?", (ep,)).fetchone()
     return int(row[0])
 
 
 # ---------------------------------------------------------------- full and failing disks
-
-
-async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
-    """While the disk is full nothing is claimed accepted; with space everything goes on."""
-    buffer = await Buffer.open(tmp_path / "buffer.db", commit_s=0.001)
-    await buffer.add_points(points(1), [])
-    await buffer.append(counting(0, 100))
-    full = "PRAGMA max_page_count = 1"  # SQLite raises it to the present size: not a page more
-    await buffer._run(lambda: buffer._store._db.execute(full).fetchall())
-    refused = 0
-    said: set[str] = set()
-    for i in range(20):
-        try:
-            await buffer.append(counting(100 + i * 2000, 2000))
-        except Unavailable as error:
-            said.add(str(error).rpartition(": ")[2])
-            refused += 2000
-    assert said == {"database or disk is full"}
-    assert buffer.refused == refused
-    assert (await buffer.stats()).accepted["tel"] == buffer.accepted == 100 + 40_000 - refused
-    assert await buffer.confirm(buffer.epoch, "tel", [(1, 100)]) == 100
-    room = "PRAGMA max_page_count = 1000000"
-    await buffer._run(lambda: buffer._store._db.execute(room).fetchall())
-    await buffer.append(counting(0, 2000))
-    await buffer.close()
 
 
 async def test_a_failing_disk_is_left_alone_and_then_read_anew(
@@ -155,7 +131,7 @@ async def test_a_failing_disk_is_left_alone_and_then_read_anew(
     buffer = await Buffer.open(tmp_path / "buffer.db", commit_s=0.001, clock=time_)
     await buffer.add_points(points(2), [METER])
     await buffer.append(counting(0, 10))
-    broken = Breaking(buffer._store._db)
+    broken = Breaking(buffer._store.db)
     monkeypatch.setattr(buffer._store, "_conn", broken)
     with pytest.raises(Unavailable, match="disk I/O error"):
         await buffer.append(counting(10, 10))
@@ -243,7 +219,7 @@ def test_a_damaged_file_is_moved_aside_and_saved_from(
     assert all(value == _value(row) for row, value in rows.items())
     assert caplog.records[0].__dict__["file"] == str(path)
     assert (tmp_path / "buffer.db.bad-1").exists()
-    assert account.problems(store._db) == []
+    assert account.problems(store.db) == []
     store.run(lambda: store.append([counting(0, 5)], []))
     store.close()
 
@@ -263,7 +239,12 @@ def test_a_broken_first_page_costs_nothing(tmp_path: Path) -> None:
     assert len(rows) == total
     assert not gaps
     assert store.run(store.stats).salvaged == total + 2
-    assert store.run(store.stats).accepted == {"tel": total, "evt": 2}
+    assert store.run(store.stats).accepted == {
+        "cmd": 0,
+        "evt": 2,
+        "aud": 0,
+        "tel": total,
+    }
 
 
 def test_flipped_bytes_never_crash_lie_or_lose_silently(tmp_path: Path) -> None:
@@ -295,7 +276,7 @@ def test_flipped_bytes_never_crash_lie_or_lose_silently(tmp_path: Path) -> None:
         saved += len(rows)
         contents(store, "evt")
         drain(store)
-        assert account.problems(store._db) == []
+        assert account.problems(store.db) == []
         store.run(lambda: store.append([counting(0, 5)], []))  # noqa: B023 -- run at once
         store.close()
         shutil.rmtree(path.parent)
@@ -312,8 +293,8 @@ def test_a_damaged_message_becomes_a_gap_while_running(
     for i in range(5):
         store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
     sql = "UPDATE frame SET blob = zeroblob(length(blob)) WHERE s0 = 101"
-    store._db.execute(sql)
-    assert any("CRC" in problem for problem in account.problems(store._db))
+    store.db.execute(sql)
+    assert any("CRC" in problem for problem in account.problems(store.db))
     with caplog.at_level(logging.ERROR):
         rows, gaps = contents(store)
     assert gaps == {(store.ep, seq) for seq in range(101, 151)}
@@ -339,7 +320,7 @@ def test_false_headers_do_not_make_false_gaps(sql: str, tmp_path: Path) -> None:
     store = store_at(path, ep="1" * 16)
     for i in range(5):
         store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
-    store._db.execute(sql)
+    store.db.execute(sql)
     store.close()
     store = store_at(path)
     rows, gaps = contents(store)
@@ -371,7 +352,7 @@ def test_books_that_fail_their_crc_are_rebuilt_from_the_messages(sql: str, tmp_p
     assert len(rows) == total
     assert not gaps
     assert {h.ep for h in store.run(store.holdings)} == {"1" * 16, "2" * 16, "e" * 16}
-    assert account.problems(store._db) == []
+    assert account.problems(store.db) == []
     store.close()
 
 
@@ -383,13 +364,13 @@ def test_a_lost_alias_keeps_its_place(tmp_path: Path) -> None:
     rows = counting(0, 4)
     rows.points = [0, 1, 2, 3]
     store.run(lambda: store.append([rows], []))
-    store._db.execute("UPDATE point SET doc = CAST('{}' AS BLOB) WHERE alias = 1")
-    store._db.execute("DELETE FROM point WHERE alias = 3")
-    store._db.execute("UPDATE device SET crc = crc + 1")
-    assert any("alias 1" in problem for problem in account.problems(store._db))
+    store.db.execute("UPDATE point SET doc = CAST('{}' AS BLOB) WHERE alias = 1")
+    store.db.execute("DELETE FROM point WHERE alias = 3")
+    store.db.execute("UPDATE device SET crc = crc + 1")
+    assert any("alias 1" in problem for problem in account.problems(store.db))
     store.close()
     store = store_at(path)
-    saved, devices = account.dictionary(store._db, "1" * 16)
+    saved, devices = account.dictionary(store.db, "1" * 16)
     assert [point.name for point in saved] == ["p0", "lost", "p2", "lost"]
     assert devices == {}
     store.close()
@@ -424,8 +405,8 @@ def test_messages_that_cannot_be_deleted_end_in_a_repair(tmp_path: Path) -> None
     store = store_at(tmp_path / "buffer.db")
     store.run(lambda: store.append([counting(0, 50)], []))
     store.run(lambda: store.append([counting(50, 50)], []))
-    store._db.execute("UPDATE frame SET crc = 0 WHERE s0 = 1")
-    store._db.execute("CREATE TRIGGER no BEFORE DELETE ON frame BEGIN SELECT RAISE(IGNORE); END")
+    store.db.execute("UPDATE frame SET crc = 0 WHERE s0 = 1")
+    store.db.execute("CREATE TRIGGER no BEFORE DELETE ON frame BEGIN SELECT RAISE(IGNORE); END")
     rows, gaps = contents(store)
     assert len(rows) == 50
     assert len(gaps) == 50
@@ -582,9 +563,9 @@ def test_columns_of_a_wrong_type_are_damage(tmp_path: Path) -> None:
     store = store_at(tmp_path / "buffer.db", ep="1" * 16)
     for i in range(4):
         store.run(lambda: store.append([counting(i * 50, 50)], []))  # noqa: B023 -- run at once
-    store._db.execute("UPDATE frame SET blob = CAST(blob AS TEXT) WHERE s0 = 1")
-    store._db.execute("UPDATE frame SET stream = 'uel' WHERE s0 = 51")
-    store._db.execute("UPDATE point SET doc = CAST('{}' AS BLOB)")
+    store.db.execute("UPDATE frame SET blob = CAST(blob AS TEXT) WHERE s0 = 1")
+    store.db.execute("UPDATE frame SET stream = 'uel' WHERE s0 = 51")
+    store.db.execute("UPDATE point SET doc = CAST('{}' AS BLOB)")
     store.close()
     store = store_at(tmp_path / "buffer.db")
     rows, gaps = contents(store)
@@ -608,7 +589,7 @@ def test_check_names_damage_of_the_structure(tmp_path: Path) -> None:
         (said,) = account.problems(db)
     assert said.startswith("structure:")
     with pytest.raises(Unavailable, match="repairs it"), account.reading(path) as db:
-        account.holdings(db)
+        account.oldest_us(db)
 
 
 async def test_a_failed_migration_closes_the_file(

@@ -144,7 +144,8 @@ def test_an_unlikely_key_is_answered_with_the_known_ones(tmp_path: Path) -> None
     """Where nothing is near, all keys of that place are listed."""
     (said,) = problems(tmp_path, GOOD.replace("commit_ms: 100", "zzz: 1"))
     assert said == (
-        "edge.yaml:4: buffer.zzz: is no known key; known keys here: commit_ms, limit_mb"
+        "edge.yaml:4: buffer.zzz: is no known key; known keys here: aud_percent, cmd_percent,"
+        " commit_ms, evt_percent, flash_mb_per_day, limit_mb, retain_hours"
     )
 
 

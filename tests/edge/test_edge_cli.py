@@ -178,7 +178,7 @@ def test_status_without_an_agent(filled: Path, capsys: pytest.CaptureFixture[str
     assert (document["findings_accepted"], document["findings_on_edge"]) == (10, 10)
     assert not document["running"]
     first = document["epochs"][0]
-    assert first["accepted"] == {"tel": 50, "evt": 5}
+    assert first["accepted"] == {"cmd": 0, "evt": 5, "aud": 0, "tel": 50}
     assert first["held"] == {"tel": [[21, 50]], "evt": [[1, 5]]}
     assert run("status", filled) == 0
     out = capsys.readouterr().out
@@ -251,6 +251,7 @@ def test_buffer_commands(filled: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_check_finds_what_breaks_the_rule(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Missing, surplus and doubled rows and damaged messages are each named; the code is 1."""
     db = sqlite3.connect(filled.parent / "data" / "buffer.db")
+    db.execute("DELETE FROM retained WHERE epoch=1")
     db.execute("DELETE FROM frame WHERE stream='tel' AND epoch=1 AND s0=21")
     db.execute("UPDATE frame SET s0=s0+1000 WHERE stream='tel' AND epoch=2 AND s0=41")
     db.execute("UPDATE frame SET s0=1 WHERE stream='tel' AND epoch=2 AND s0=31")
@@ -258,7 +259,13 @@ def test_check_finds_what_breaks_the_rule(filled: Path, capsys: pytest.CaptureFi
     db.commit()
     assert run("buffer", "check", filled) == 1
     out = capsys.readouterr().out
-    for text in ("neither held nor confirmed", "never accepted", "both held and confirmed", "CRC"):
+    for text in (
+        "neither held nor confirmed",
+        "never accepted",
+        "both held and confirmed",
+        "in more than one message",
+        "CRC",
+    ):
         assert text in out
     assert run("buffer", "check", filled, "--json") == 1
     assert not json.loads(capsys.readouterr().out)["ok"]

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from plantroom_edge.supervise import Supervisor, full_jitter
+from plantroom_shared.errors import Unavailable
 from support.edge_time import VirtualTime, settle
 
 
@@ -47,6 +48,22 @@ async def test_a_failing_task_is_started_again_until_it_ends(
         "task failed",
         "task recovered",
     ]
+
+
+async def test_a_task_that_says_when_is_started_again_then() -> None:
+    """Where the failure names the pause, that is the pause; else it is drawn."""
+    slept: list[float] = []
+    failures = [Unavailable("no link", retry_after=7.5), Unavailable("no link"), OSError("no disk")]
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def run() -> None:
+        if failures:
+            raise failures.pop(0)
+
+    await Supervisor(base=0.25, cap=0.0, sleep=sleep).keep_running("sync", run)
+    assert slept == [7.5, 0.0, 0.0]
 
 
 async def test_a_task_that_lives_on_has_recovered(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiomqtt
@@ -14,17 +13,18 @@ from aiomqtt import ProtocolVersion
 
 from plantroom_edge import session as session_module
 from plantroom_edge import sync as sync_module
+from plantroom_edge import sync_client as client_module
 from plantroom_edge.buffer import Buffer
-from plantroom_edge.config import CloudConfig
-from plantroom_edge.supervise import Supervisor
-from plantroom_edge.sync import Sync, _fitting, _Versions, tls_context
+from plantroom_edge.sync_client import Versions
+from plantroom_edge.sync_messages import fitting
+from plantroom_edge.sync_tls import tls_context
 from plantroom_shared import topics
-from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, Unavailable
 from plantroom_shared.wire import Hello, Holding, State, encode
 from support.edge_broker import GATEWAY, BrokerProcess, Certificates, cloud_behind, running
 from support.edge_cloud import ModelCloud
 from support.edge_rows import METER, counting, finding, points
+from support.edge_sync import gateway, syncing, values
 from support.edge_time import eventually
 
 
@@ -37,7 +37,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerPro
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare amqtt hangs up on MQTT 5 without a word: do not wait ten seconds for nothing."""
-    monkeypatch.setattr(sync_module, "CONNACK_WITHIN", 1.0)
+    monkeypatch.setattr(client_module, "CONNACK_WITHIN", 1.0)
     monkeypatch.setattr(sync_module, "STATE_EVERY", 0.3)
     monkeypatch.setattr(session_module, "HELLO_AGAIN", 0.3)
 
@@ -46,44 +46,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def mosquitto_broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     with running("mosquitto", tmp_path) as process:
         yield process
-
-
-class Gateway:
-    """A buffer and the sync that empties it."""
-
-    def __init__(self, buffer: Buffer, cloud: CloudConfig) -> None:
-        self.buffer = buffer
-        self.sync = Sync(
-            GATEWAY, cloud, buffer, clock=SystemClock(), figures=lambda: {"accepted": 1.0}
-        )
-        self.supervisor = Supervisor(base=0.02, cap=0.2)
-
-    async def held(self) -> int:
-        return sum((await self.buffer.stats()).held.values())
-
-    async def drained(self) -> None:
-        async with asyncio.timeout(20):
-            while await self.held():
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def gateway(folder: Path, cloud: CloudConfig) -> AsyncIterator[Gateway]:
-    buffer = await Buffer.open(folder / "buffer.db", commit_s=0.001)
-    await buffer.add_points(points(1), [METER])
-    unit = Gateway(buffer, cloud)
-    task = asyncio.create_task(unit.supervisor.keep_running("sync", unit.sync.run))
-    try:
-        yield unit
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await buffer.close()
-
-
-def values(model: ModelCloud, epoch: str) -> list[object]:
-    keyed = {key[2]: value for key, value in model.rows.items() if key[:2] == (epoch, "tel")}
-    return [keyed[seq] for seq in sorted(keyed)]
 
 
 async def test_what_was_accepted_arrives_and_leaves_the_buffer(
@@ -133,7 +95,7 @@ async def test_an_orderly_stop_sends_what_is_left_and_says_goodbye(
     async with cloud_behind(broker) as model:
         buffer = await Buffer.open(tmp_path / "buffer.db", commit_s=0.001)
         await buffer.add_points(points(1), [])
-        sync = Sync(GATEWAY, broker.cloud_config(), buffer, clock=SystemClock())
+        sync = syncing(broker.cloud_config(), buffer)
         task = asyncio.create_task(sync.run())
         await eventually(lambda: sync.connected)
         for i in range(50):
@@ -263,12 +225,12 @@ async def test_trouble_with_the_disk_does_not_end_the_connection(
 def failing(buffer: Buffer, name: str, left: dict[str, int]) -> Callable[..., object]:
     real = getattr(buffer, name)
 
-    async def call(*args: object) -> object:
+    async def call(*args: object, **more: object) -> object:
         if left[name]:
             left[name] -= 1
             msg = "disk I/O error"
             raise Unavailable(msg)
-        return await real(*args)
+        return await real(*args, **more)
 
     return call
 
@@ -280,11 +242,11 @@ async def test_a_broker_nobody_vouches_for_gets_nothing(
     other = Certificates(tmp_path / "other")
     cloud = mosquitto_broker.cloud_config(ca=other.folder / "ca.pem")
     buffer = await Buffer.open(tmp_path / "buffer.db")
-    sync = Sync(GATEWAY, cloud, buffer, clock=SystemClock())
+    sync = syncing(cloud, buffer)
     with pytest.raises(Unavailable, match="certificate verify failed"):
         await sync.run()
     cloud = mosquitto_broker.cloud_config(host="localhost")  # not the name it was issued for
-    sync = Sync(GATEWAY, cloud, buffer, clock=SystemClock())
+    sync = syncing(cloud, buffer)
     with pytest.raises(Unavailable, match=r"mismatch|doesn't match|not valid for"):
         await sync.run()
     await buffer.close()
@@ -294,7 +256,7 @@ async def test_nobody_there_is_unavailable(tmp_path: Path) -> None:
     """A broker that is not there is said with its address."""
     broker = BrokerProcess("amqtt", Certificates(tmp_path / "certs"), 1)
     buffer = await Buffer.open(tmp_path / "buffer.db")
-    sync = Sync(GATEWAY, broker.cloud_config(), buffer, clock=SystemClock())
+    sync = syncing(broker.cloud_config(), buffer)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1:.*refused"):
         await sync.run()
     assert sync.status()["connected"] is False
@@ -320,7 +282,7 @@ def test_auto_tries_five_first_and_learns() -> None:
         aiomqtt.exceptions.MqttConnectError(132),
         aiomqtt.MqttError("Operation timed out"),
     ):
-        versions = _Versions("auto")
+        versions = Versions("auto")
         assert versions.attempts() == [v5, v311]
         assert versions.failed(v5, refusal)
         versions.worked(v311)
@@ -331,7 +293,7 @@ def test_auto_tries_five_first_and_learns() -> None:
 def test_auto_goes_back_to_five_and_told_versions_are_kept() -> None:
     """A broker that no longer takes 3.1.1 is asked for 5; an absent network changes nothing."""
     v5, v311 = ProtocolVersion.V5, ProtocolVersion.V311
-    versions = _Versions("auto")
+    versions = Versions("auto")
     versions.worked(v311)
     assert not versions.failed(v311, aiomqtt.MqttError("[Errno 111] Connection refused"))
     assert versions.attempts() == [v311]
@@ -340,23 +302,23 @@ def test_auto_goes_back_to_five_and_told_versions_are_kept() -> None:
     versions.worked(v5)
     assert not versions.failed(v5, aiomqtt.MqttError("[Errno 111] Connection refused"))
     assert versions.attempts() == [v5, v311]
-    assert _Versions("5").attempts() == [v5]
-    assert _Versions("3.1.1").attempts() == [v311]
-    assert not _Versions("5").failed(v5, aiomqtt.exceptions.MqttConnectError(132))
+    assert Versions("5").attempts() == [v5]
+    assert Versions("3.1.1").attempts() == [v311]
+    assert not Versions("5").failed(v5, aiomqtt.exceptions.MqttConnectError(132))
 
 
 def test_accounts_too_long_for_a_message_are_shortened() -> None:
     """With more epochs than fit, the oldest and the newest are named and the message goes out."""
-    spans = [(i * 7 + i % 5, i * 7 + i % 5) for i in range(1, 2000)]
-    epochs = [Holding(ep=f"{i:016x}", held={"tel": spans}) for i in range(300)]
-    state = _fitting(epochs, lambda some: State(online=True, epochs=some))
+    spans = [(i * 7 + i % 5, i * 7 + i % 5) for i in range(1, 1000)]
+    epochs = [Holding(ep=f"{i:016x}", held={"tel": spans}) for i in range(100)]
+    state = fitting(epochs, lambda some: State(online=True, epochs=some))
     encode(state)
     assert state.epochs[-1] == epochs[-1]
     assert state.epochs[0] == epochs[0]
     monster = Holding(
         ep="f" * 16, held={"tel": [(i * i * 7919, i * i * 7919 + i % 97) for i in range(1, 60_000)]}
     )
-    hello = _fitting([monster], lambda some: Hello(session="1" * 16, agent="t", epochs=some))
+    hello = fitting([monster], lambda some: Hello(session="1" * 16, agent="t", epochs=some))
     assert hello.epochs == []
 
 

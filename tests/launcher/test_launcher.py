@@ -26,7 +26,7 @@ def test_help_names_every_command() -> None:
     for arguments in ((), ("--help",), ("help",)):
         done = run(*arguments)
         assert done.returncode == 0
-        for command in ("demo", "test", "check", "bench", "edge", "cloud"):
+        for command in ("demo", "test", "check", "bench", "faults", "edge", "cloud"):
             assert f"  {command} " in done.stdout
 
 

@@ -28,6 +28,7 @@ from plantroom_shared.wire import (
     Holding,
     Known,
     Nack,
+    Records,
     Resume,
     Samples,
     State,
@@ -36,6 +37,7 @@ from plantroom_shared.wire import (
     decode_rows,
     encode,
     encode_samples,
+    expand_points,
     pack,
     spans,
     unpack,
@@ -290,7 +292,7 @@ def test_no_key_of_a_wrong_type_gets_through_as_rows(changes: dict[str, object])
         payload = samples(**changes)
     except (Rejected, TypeError, orjson.JSONEncodeError):
         return
-    outcome: Samples | Findings | Gap | None = None
+    outcome: Samples | Findings | Records | Gap | None = None
     try:
         outcome = decode_rows(payload)
     except Rejected as error:
@@ -374,6 +376,7 @@ def test_one_bad_row_costs_no_other(column: str, bad: object, reason: str) -> No
     document = unpack(
         encode_samples(EP, 7, Batch([0, 1, 2], [T0, T0 + 5, T0 + 9], [1.5, 2.5, 3.5]))
     )
+    document["p"] = expand_points(document["p"], 3)
     if column == "q":
         document["q"] = bad
     else:

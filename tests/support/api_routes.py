@@ -31,8 +31,15 @@ class Route(NamedTuple):
                 "finding:path": "pca/chiller:1",
                 "finding": "pca/chiller:1",
                 "equipment": "bess/1",
+                "row": tenant.quarantined[self.path.endswith("/discard")],
+                "consumer": f"reader-{tenant.company}",
             }
         )
+
+    @property
+    def body(self) -> Any:
+        """A body that it takes; None where it needs none."""
+        return {"reason": "a test"} if self.path.endswith("/discard") else None
 
 
 def all_routes(app: FastAPI) -> Iterator[Route]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -20,11 +21,13 @@ from plantroom_cloud.app import create_app
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.identity import keys
+from plantroom_cloud.store import due
 from plantroom_cloud.tables import (
     ApiKey,
     Company,
     Counter,
     Device,
+    DictionaryEntry,
     FindingRow,
     GapRecord,
     Gateway,
@@ -32,6 +35,8 @@ from plantroom_cloud.tables import (
     Mapping,
     Point,
     QuarantinedRow,
+    ReplayPosition,
+    RollupDue,
     SampleRow,
     Site,
     StreamRange,
@@ -78,6 +83,8 @@ class Tenant:
     points: list[int] = field(default_factory=list)
     battery: dict[str, int] = field(default_factory=dict)
     """Role → point."""
+    quarantined: list[int] = field(default_factory=list)
+    """Refused rows: a sample that can be stored by now, and a record that never can."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -118,6 +125,7 @@ class Seeder:
         )
         sample = {"point_id": point, "value": value, "quality": 0, "ts_us": NOW - MINUTE, "tie": 1}
         await self.put(SampleRow, **sample, **self.own)
+        await note_due(self._session, self.tenant, [point], [NOW - MINUTE])
         await self.put(Latest, **sample, **self.own)
         return point
 
@@ -154,6 +162,7 @@ async def seed(db: Database, slug: str) -> Tenant:
         await _put_chiller(seeder)
         await _put_battery(seeder)
         await _put_account(seeder)
+        await _put_replay(seeder)
         await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
     return tenant
 
@@ -209,8 +218,29 @@ async def _put_account(seeder: Seeder) -> None:
     await seeder.put(StreamTotal, reported_us=NOW, **counted, **stream)
     await seeder.put(StreamRange, lo=1, hi=5, **stream)
     await seeder.put(GapRecord, lo=3, hi=4, cause="quota", received_us=NOW, **stream)
-    refused = {"seq": 5, "reason": "value", "payload": b"{}", "received_us": NOW}
-    await seeder.put(QuarantinedRow, **refused, **stream)
+    await _put_quarantine(seeder, stream)
+
+
+async def _put_quarantine(seeder: Seeder, stream: dict[str, Any]) -> None:
+    tenant = seeder.tenant
+    alias = {"gateway_id": tenant.gateway, "epoch": EPOCH, "alias": 0}
+    await seeder.put(DictionaryEntry, point_id=tenant.points[0], **alias, **seeder.own)
+    sample = {"p": 0, "dt": 0, "x": 21.5, "q": None, "t": str(NOW - MINUTE)}
+    refused = {"seq": 5, "reason": "alias", "payload": orjson.dumps(sample), "received_us": NOW}
+    tenant.quarantined.append(await seeder.put(QuarantinedRow, **refused, **stream))
+    audit = stream | {"stream": "aud"}
+    await seeder.put(StreamTotal, accepted=1, quarantined=1, reported_us=NOW, **audit)
+    await seeder.put(StreamRange, lo=1, hi=1, **audit)
+    refused = {"seq": 1, "reason": "schema", "payload": b"{}", "received_us": NOW}
+    tenant.quarantined.append(await seeder.put(QuarantinedRow, **refused, **audit))
+
+
+async def _put_replay(seeder: Seeder) -> None:
+    span = {"from_us": NOW - HOUR, "to_us": NOW, "created_us": NOW, "changed_us": NOW}
+    consumer = {"consumer": f"reader-{seeder.tenant.company}", "replay": EPOCH, "sink": "file:/x"}
+    await seeder.put(
+        ReplayPosition, after=[NOW - MINUTE, 0, 1, 1], **consumer, **span, **seeder.here
+    )
 
 
 async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:
@@ -219,6 +249,18 @@ async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[
     filled = [{"value": None, "text": None, "reason": ""} | defaults | row for row in rows]
     async with db.write() as session:
         await session.execute(insert(SampleRow), filled)
+        await note_due(session, tenant, [point], [row["ts_us"] for row in filled])
+
+
+async def note_due(
+    session: AsyncSession, tenant: Tenant, points: list[int], times: list[int]
+) -> None:
+    """Note that samples wait to be rolled up, as whoever stores any must."""
+    work = due.due_of(points, times)
+    packed = {"points": due.pack_points(work), "minutes": due.pack_minutes(work)}
+    span = {"lo_us": min(times), "hi_us": max(times), "samples": len(times)}
+    row = {"company_id": tenant.company, "gateway_id": tenant.gateway}
+    await session.execute(insert(RollupDue), [row | packed | span])
 
 
 @asynccontextmanager

@@ -147,6 +147,7 @@ class Link:
         """Epoch and stream → the last ranges acknowledged."""
         self.nacks: list[wire.Nack] = []
         self.resumes: list[wire.Resume] = []
+        self.flows: list[wire.Flow] = []
         self.acks = 0
 
     async def send(self, channel: str, payload: bytes, **more: Any) -> None:
@@ -159,6 +160,9 @@ class Link:
             assert isinstance(message.payload, bytes)
             if message.topic.value.endswith("/resume"):
                 self.resumes.append(wire.decode(wire.Resume, message.payload))
+                continue
+            if message.topic.value.endswith("/flow"):
+                self.flows.append(wire.decode(wire.Flow, message.payload))
                 continue
             reply = wire.decode_reply(message.payload)
             if isinstance(reply, wire.Nack):

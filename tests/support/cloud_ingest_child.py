@@ -16,7 +16,7 @@ from pathlib import Path
 from plantroom_cloud.config import load_settings
 from plantroom_cloud.db import Database
 from plantroom_cloud.gateways.pki import Authority
-from plantroom_cloud.ingest.batch import Answers
+from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_shared.clock import SystemClock

@@ -34,6 +34,7 @@ def write_config(folder: Path, broker: BrokerProcess | None = None, **bus: objec
             f"  ca: {certs / 'ca.pem'}",
             f"  cert: {certs / 'gateway.pem'}",
             f"  key: {certs / 'gateway.key'}",
+            "  connects_per_minute: 6000",
         ]
     file = folder / "edge.yaml"
     file.write_text("\n".join(lines) + "\n")

@@ -111,6 +111,7 @@ class BrokerProcess:
             "ca": folder / "ca.pem",
             "cert": folder / "gateway.pem",
             "key": folder / "gateway.key",
+            "connects_per_minute": 6000,
         }
         return CloudConfig.model_validate(fields | more)
 

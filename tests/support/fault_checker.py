@@ -6,6 +6,8 @@ the reads of that point. So each stored value proves which read of which point i
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -43,16 +45,24 @@ class Judgement:
         return not (self.wrong or self.doubled or self.lost)
 
 
-def judge(db: Connection, index_of: Mapping[str, int], parse: Parse) -> Judgement:
-    """Judge the run of one gateway whose points have the ledger indices `index_of`."""
+def judge(db: Connection, index_of: Mapping[str, int], parse: Parse, *, turn: int) -> Judgement:
+    """Judge the run of one gateway whose points have the ledger indices `index_of`.
+
+    Args:
+        db: the cloud's database.
+        index_of: point key → index in the ledger.
+        parse: value → index and n.
+        turn: n begins again from 0 after so many reads.
+    """
     verdict = Judgement()
-    _judge_values(db, index_of, parse, verdict)
+    _judge_values(db, index_of, parse, turn, verdict)
+    _judge_numbers(db, verdict)
     _judge_account(db, verdict)
     return verdict
 
 
 def _judge_values(
-    db: Connection, index_of: Mapping[str, int], parse: Parse, verdict: Judgement
+    db: Connection, index_of: Mapping[str, int], parse: Parse, turn: int, verdict: Judgement
 ) -> None:
     rows = db.execute(
         "SELECT point.key, sample.ts_us, sample.value, sample.quality FROM sample "
@@ -68,14 +78,45 @@ def _judge_values(
             verdict.wrong.append(f"{key} at {ts}: {value} belongs to point {index}")
             continue
         before = last.get(key, -1)
-        if n == before:
+        ahead = (n - before) % turn
+        if ahead == 0:
             verdict.doubled.append(f"{key}: read {n} is stored twice")
-        elif n < before:
+        elif ahead > turn // 2:
             verdict.wrong.append(f"{key}: read {n} at {ts} stands after read {before}")
-        verdict.unread += max(0, n - before - 1)
+        else:
+            verdict.unread += ahead - 1
         last[key] = n
     missing = set(index_of) - set(last)
     verdict.lost += [f"{key}: never stored" for key in sorted(missing)]
+
+
+def _judge_numbers(db: Connection, verdict: Judgement) -> None:
+    """No order number has two rows, and none that is marked stored has no row.
+
+    The `tie` of a sample holds 32 bits of its order number below 31 bits of a hash of its epoch.
+    """
+    rows: dict[int, list[int]] = {}
+    for (tie,) in db.execute("SELECT tie FROM sample"):
+        rows.setdefault(tie >> 32, []).append(tie & 0xFFFF_FFFF)
+    absent = _not_stored(db)
+    for epoch, lo, hi in db.execute("SELECT epoch, lo, hi FROM stream_range WHERE stream = 'tel'"):
+        head = int.from_bytes(hashlib.sha256(epoch.encode()).digest()[:4], "big") >> 1
+        have = Counter(seq for seq in rows.get(head, []) if lo <= seq <= hi)
+        doubled = sorted(seq for seq, times in have.items() if times > 1)
+        verdict.doubled += [f"epoch {epoch}: order number {seq} has two rows" for seq in doubled]
+        for seq in range(lo, hi + 1):
+            if seq not in have and not any(a <= seq <= b for a, b in absent.get(epoch, ())):
+                verdict.lost.append(f"epoch {epoch}: order number {seq} has no row")
+
+
+def _not_stored(db: Connection) -> dict[str, list[tuple[int, int]]]:
+    """Return the ranges of each epoch that are declared lost or in quarantine."""
+    absent: dict[str, list[tuple[int, int]]] = {}
+    for epoch, lo, hi in db.execute("SELECT epoch, lo, hi FROM gap WHERE stream = 'tel'"):
+        absent.setdefault(epoch, []).append((lo, hi))
+    for epoch, seq, n in db.execute("SELECT epoch, seq, n FROM quarantine WHERE stream = 'tel'"):
+        absent.setdefault(epoch, []).append((seq, seq + n - 1))
+    return absent
 
 
 def _judge_account(db: Connection, verdict: Judgement) -> None:

@@ -14,21 +14,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from plantroom_cloud.gateways.pki import CLOUD, Authority, write_private
+from plantroom_cloud.broker.rules import READS, ROOTS, WRITES
+from plantroom_cloud.gateways.pki import CLOUDS, Authority, write_private
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.wire import MAX_WIRE
 
 log = logging.getLogger(__name__)
 
 USER = "mosquitto"
-ACL = f"""\
-# Made by plantroom-cloud at every start. %u is the common name of the client's certificate.
-pattern write sv1/%u/up/#
-pattern read sv1/%u/down/#
-
-user {CLOUD}
-topic readwrite sv1/#
-"""
+ACL = "\n".join(
+    (
+        "# Made by plantroom-cloud at every start. %u is the common name of the certificate.",
+        *(f"pattern write {topic}" for topic in WRITES),
+        *(f"pattern read {topic}" for topic in READS),
+        "",
+        *(
+            "\n".join((f"user {name}", *(f"topic readwrite {root}/#" for root in ROOTS), ""))
+            for name in CLOUDS
+        ),
+    )
+)
 _FILES = {"ca.pem": 0o644, "server.pem": 0o644, "server.key": 0o600}
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, case, select, tuple_
 
 from plantroom_cloud.kit.pages import Page
 from plantroom_cloud.kit.repository import AnyRow, Repository
@@ -20,6 +21,31 @@ _COLUMNS = (
     Gateway.report,
     Gateway.created_us,
 )
+_GAP = (
+    GapRecord.epoch,
+    GapRecord.stream,
+    GapRecord.lo,
+    GapRecord.hi,
+    GapRecord.cause,
+    GapRecord.from_us,
+    GapRecord.to_us,
+    GapRecord.signed,
+    GapRecord.received_us,
+)
+GAP_KEY = (GapRecord.received_us, GapRecord.epoch, GapRecord.stream, GapRecord.lo)
+"""What gaps of a gateway are ordered by."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilter:
+    """Which gaps; None means: whichever."""
+
+    stream: str | None = None
+    cause: str | None = None
+    start: int | None = None
+    """Its rows were accepted at this moment or later; where that is not known, it was told then."""
+    end: int | None = None
+    """The same before this moment."""
 
 
 class GatewayListing(Repository):
@@ -40,13 +66,29 @@ class GatewayListing(Repository):
         statement = select(*_COLUMNS).where(self._own(Gateway), Gateway.id == gateway)
         return (await self._session.execute(statement)).one_or_none()
 
-    async def gaps(self, gateway: str, stream: str, most: int) -> Sequence[AnyRow]:
-        """Return at most `most` declared gaps of a gateway's stream, the newest first."""
-        columns = (GapRecord.epoch, GapRecord.lo, GapRecord.hi, GapRecord.cause)
+    async def gaps(self, gateway: str, which: GapFilter, page: Page) -> Sequence[AnyRow]:
+        """Return a gateway's declared gaps, the newest first, one more than the page holds."""
         statement = (
-            select(*columns, GapRecord.received_us)
-            .where(self._own(GapRecord), GapRecord.gateway_id == gateway)
-            .where(GapRecord.stream == stream)
-            .order_by(GapRecord.received_us.desc(), GapRecord.epoch, GapRecord.lo)
+            select(*_GAP)
+            .where(self._own(GapRecord), GapRecord.gateway_id == gateway, *_conditions(which))
+            .order_by(*(column.desc() for column in GAP_KEY))
         )
-        return (await self._session.execute(statement.limit(most))).all()
+        if page.after:
+            statement = statement.where(tuple_(*GAP_KEY) < tuple_(*page.after))
+        return (await self._session.execute(statement.limit(page.limit + 1))).all()
+
+
+def _conditions(which: GapFilter) -> list[ColumnElement[bool]]:
+    known = GapRecord.to_us > 0
+    conditions: list[ColumnElement[bool]] = []
+    if which.stream is not None:
+        conditions.append(GapRecord.stream == which.stream)
+    if which.cause is not None:
+        conditions.append(GapRecord.cause == which.cause)
+    if which.start is not None:
+        conditions.append(
+            case((known, GapRecord.to_us), else_=GapRecord.received_us) >= which.start
+        )
+    if which.end is not None:
+        conditions.append(case((known, GapRecord.from_us), else_=GapRecord.received_us) < which.end)
+    return conditions

@@ -36,7 +36,12 @@ from plantroom_shared.topics import GATEWAY_ID
 CLOUD = "plantroom-cloud"
 """Common name of the cloud's own client certificate; no gateway may have it."""
 SERVER = "plantroom-broker"
-RESERVED = (CLOUD, SERVER)
+INSTANCES = 16
+"""How many ingest processes may share the work."""
+CLOUDS = (CLOUD, *(f"{CLOUD}-{number}" for number in range(1, INSTANCES + 1)))
+"""Names of the ingest that is alone, then of those that share the work: no two clients may have one
+name, and a name is all that a certificate says."""
+RESERVED = (*CLOUDS, SERVER)
 LIFE = timedelta(days=90)
 """Of a gateway's certificate."""
 _OWN_LIFE = timedelta(days=730)  # renewed at a start only, and a broker may run for months
@@ -71,17 +76,23 @@ def check_gateway_id(gateway: str) -> None:
         raise ConfigError(what, key="gateway", fix=fix)
 
 
+def cloud_files(instance: int) -> str:
+    """Return the name of the certificate of ingest process `instance`, 0 for one that is alone."""
+    return f"cloud-{instance}" if instance else "cloud"
+
+
 class Authority:
     """The certificate authority in `folder`, made at the first call of `prepare`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def prepare(self, names: tuple[str, ...] = ()) -> None:
+    def prepare(self, names: tuple[str, ...] = (), instance: int = 0) -> None:
         """Make or renew what is missing, or due: authority, server and cloud certificate.
 
         Args:
             names: host names and addresses by which gateways reach the broker, beside localhost.
+            instance: of the ingest processes that share the work, 1 to `INSTANCES`; 0: it is alone.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked():
@@ -90,8 +101,9 @@ class Authority:
             wanted = tuple(dict.fromkeys((*_ALWAYS, *names)))
             if self._is_due("server", wanted):
                 self._save("server", self._issue(SERVER, server=wanted))
-            if self._is_due("cloud", ()):
-                self._save("cloud", self._issue(CLOUD))
+            cloud = cloud_files(instance)
+            if self._is_due(cloud, ()):
+                self._save(cloud, self._issue(CLOUDS[instance]))
 
     def issue_gateway(self, gateway: str) -> Issued:
         """Return a client certificate for ninety days whose common name is `gateway`."""
@@ -99,7 +111,7 @@ class Authority:
         return self._issue(gateway, life=LIFE)
 
     def files(self, name: str) -> TlsFiles:
-        """Return the paths for ``server`` or ``cloud``."""
+        """Return the paths for ``server``, ``cloud`` or one of `cloud_files`."""
         return TlsFiles(
             self.folder / "ca.pem", self.folder / f"{name}.pem", self.folder / f"{name}.key"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -11,12 +12,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import ReadSession, Scope, insert_into, is_sqlite
-from plantroom_cloud.tables import Gateway, StreamTotal
+from plantroom_cloud.tables import Gateway, GatewayCertificate, StreamTotal
 from plantroom_shared import wire
 from plantroom_shared.ranges import Range, merge
 
-STREAMS: tuple[wire.Stream, ...] = ("tel", "evt")
+SKEW_US = 2_000_000
+"""A gateway's clock that is further off than this is an alarm."""
 _MOST_COUNTERS = 200
+_MOST_CERTIFICATES = 4  # of those that a gateway has shown; older ones it does not use any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class Owned:
     id: str
     company_id: int
     site_id: int
+    dictionary_stamp: str = ""
+    """Of the dictionaries in the database."""
+    clock_skew_us: int | None = None
+    """As it was last measured."""
 
     @property
     def scope(self) -> Scope:
@@ -33,13 +40,26 @@ class Owned:
         return Scope(self.company_id)
 
 
-async def find_owners(session: AsyncSession, ids: Iterable[str]) -> dict[str, Owned]:
+async def find_owners(
+    session: AsyncSession, ids: Iterable[str], *, lock: bool = False
+) -> dict[str, Owned]:
     """Return the known ones of `ids`.
 
     The only query without a scope: a gateway is known by its certificate, and what it belongs to
     is what is asked here.
+
+    Args:
+        session: any.
+        ids: gateways.
+        lock: keep every other writer of these gateways' deliveries out until the transaction ends.
+            Rows are locked in the order of their ids, so two writers cannot wait for each other in
+            a circle. SQLite has one writer at a time anyway.
     """
-    query = select(Gateway.id, Gateway.company_id, Gateway.site_id).where(Gateway.id.in_(ids))
+    columns = (Gateway.id, Gateway.company_id, Gateway.site_id)
+    query = select(*columns, Gateway.dictionary_stamp, Gateway.clock_skew_us)
+    query = query.where(Gateway.id.in_(ids)).order_by(Gateway.id)
+    if lock:  # as weak as an update of no key: rows that refer to the gateway can still be inserted
+        query = query.with_for_update(key_share=True)
     return {row.id: Owned(*row) for row in await session.execute(query)}
 
 
@@ -59,18 +79,48 @@ class GatewayRepository:
     async def greet(self, gateway: str, hello: wire.Hello, now_us: int) -> None:
         """Record that `gateway` has connected and what it holds."""
         version = hello.agent.replace("\x00", "")
-        await self._update(gateway, online=True, seen_us=now_us, agent_version=version)
+        values: dict[str, Any] = {"online": True, "seen_us": now_us, "agent_version": version}
+        await self._update(gateway, **values, clock_state=hello.clock)
         await self._report(gateway, hello.epochs, now_us)
 
     async def note_state(self, gateway: str, state: wire.State, now_us: int) -> None:
         """Record a state message; the will, which says offline, says nothing else."""
         values: dict[str, Any] = {"online": state.online}
         if state.online:
-            kept = sorted(state.counters.items())[:_MOST_COUNTERS]
-            report = {key[:64].replace("\x00", ""): value for key, value in kept}
-            values |= {"seen_us": now_us, "report": report}
+            kept = [item for item in sorted(state.counters.items()) if isfinite(item[1])]
+            report = {key[:64].replace("\x00", ""): value for key, value in kept[:_MOST_COUNTERS]}
+            values |= {"seen_us": now_us, "report": report, "oldest_us": state.oldest_us}
+            values["clock_state"] = state.clock
         await self._update(gateway, **values)
         await self._report(gateway, state.epochs, now_us)
+
+    async def note_skew(self, gateway: str, skew_us: int, now_us: int) -> None:
+        """Record how far the gateway's clock is ahead of ours."""
+        await self._update(gateway, clock_skew_us=skew_us, clock_seen_us=now_us)
+
+    async def stamp_dictionary(self, gateway: str, stamp: str) -> None:
+        """Say that a dictionary has changed: nobody may rely on what he remembers of it."""
+        await self._update(gateway, dictionary_stamp=stamp)
+
+    async def keep_certificate(self, gateway: str, serial: str, pem: str, now_us: int) -> None:
+        """Keep a checked certificate that `gateway` has shown."""
+        insert = insert_into(self._session, GatewayCertificate)
+        upsert = insert.on_conflict_do_update(
+            index_elements=["gateway_id", "serial"], set_={"seen_us": insert.excluded.seen_us}
+        )
+        row = {"company_id": self._scope.company_id, "gateway_id": gateway, "serial": serial}
+        await self._session.execute(upsert, [row | {"pem": pem, "seen_us": now_us}])
+
+    async def certificates(self, gateway: str) -> list[tuple[str, str]]:
+        """Return serial and PEM of the certificates that `gateway` showed last."""
+        query = (
+            select(GatewayCertificate.serial, GatewayCertificate.pem)
+            .where(GatewayCertificate.company_id == self._scope.company_id)
+            .where(GatewayCertificate.gateway_id == gateway)
+            .order_by(GatewayCertificate.seen_us.desc(), GatewayCertificate.serial)
+            .limit(_MOST_CERTIFICATES)
+        )
+        return [(serial, pem) for serial, pem in await self._session.execute(query)]
 
     async def _update(self, gateway: str, **values: Any) -> None:
         await self._session.execute(
@@ -96,7 +146,7 @@ class GatewayRepository:
                 "reported_us": now_us,
             }
             for epoch in {epoch.ep: epoch for epoch in epochs}.values()
-            for stream in STREAMS
+            for stream in wire.STREAMS
             if epoch.accepted.get(stream) or epoch.held.get(stream)
         ]
         if not rows:

@@ -2,111 +2,79 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.gateways.alarms import AlarmRepository
 from plantroom_cloud.gateways.repository import GatewayRepository, Owned
+from plantroom_cloud.gateways.signing import Trust, is_signed
+from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.dictionary import DictionaryRepository
-from plantroom_cloud.ingest.messages import FindingRows, Incoming, Rows, Unreadable
+from plantroom_cloud.ingest.documents import finding_rows, record_rows
+from plantroom_cloud.ingest.forks import Forks
+from plantroom_cloud.ingest.greeting import Greeting
+from plantroom_cloud.ingest.memory import Dictionaries, Patience
+from plantroom_cloud.ingest.messages import (
+    Control,
+    FindingRows,
+    Incoming,
+    RecordRows,
+    Rows,
+    Snapshot,
+    Unreadable,
+)
 from plantroom_cloud.ingest.rows import (
     MAX_ALIAS,
     Column,
     Refusal,
-    finding_rows,
+    latest_rows,
     sample_rows,
     unknown_aliases,
 )
 from plantroom_cloud.ingest.samples import SampleRepository
-from plantroom_cloud.ingest.streams import Key, Stream, StreamRepository
+from plantroom_cloud.ingest.streams import Declared, Key, Stream, StreamRepository
 from plantroom_shared import wire
-from plantroom_shared.ranges import Range, count, merge
-
-AckKey = tuple[str, str, str]
-"""Gateway, epoch and stream (or ``inv``)."""
+from plantroom_shared.clock import Clock
+from plantroom_shared.ranges import Range, count
 
 
-@dataclass(slots=True)
-class Answers:
-    """What the gateways are to be told after the commit."""
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the process has at hand for every transaction."""
 
-    acks: dict[AckKey, list[Range]] = field(default_factory=dict)
-    nacks: list[tuple[str, wire.Nack]] = field(default_factory=list)
-    resumes: list[tuple[str, wire.Resume]] = field(default_factory=list)
-
-    def ack(self, gateway: str, epoch: str, stream: str, span: Range) -> None:
-        """Acknowledge `span`."""
-        key = (gateway, epoch, stream)
-        self.acks[key] = merge([*self.acks.get(key, []), span])
-
-    def add(self, other: Answers) -> None:
-        """Take over all of `other`."""
-        for (gateway, epoch, stream), ranges in other.acks.items():
-            for span in ranges:
-                self.ack(gateway, epoch, stream, span)
-        self.nacks += other.nacks
-        self.resumes += other.resumes
-
-
-class Dictionaries:
-    """Committed dictionaries of the epochs in use, so that they are not read for every message."""
-
-    def __init__(self, most: int = 256) -> None:
-        self._most = most
-        self._known: OrderedDict[tuple[str, str], list[int]] = OrderedDict()
-
-    def get(self, gateway: str, epoch: str) -> list[int]:
-        """Return the point ids known so far, alias by alias."""
-        return self._known.get((gateway, epoch), [])
-
-    def learn(self, batch: GatewayBatch) -> None:
-        """Remember what `batch` has read and written, now that it is committed."""
-        for epoch, points in batch.dictionaries.items():
-            self._known[batch.gateway.id, epoch] = points
-            self._known.move_to_end((batch.gateway.id, epoch))
-        while len(self._known) > self._most:
-            self._known.popitem(last=False)
-
-
-class Patience:
-    """How often a message has been sent back for a dictionary that never came."""
-
-    def __init__(self, tries: int = 5, most: int = 1000) -> None:
-        self._tries, self._most = tries, most
-        self._asked: OrderedDict[tuple[str, str, int, int], int] = OrderedDict()
-
-    def is_over(self, gateway: str, epoch: str, s0: int, have: int) -> bool:
-        """Count one more request; say whether the aliases must be taken for damaged."""
-        key = (gateway, epoch, s0, have)
-        self._asked[key] = self._asked.pop(key, 0) + 1
-        while len(self._asked) > self._most:
-            self._asked.popitem(last=False)
-        return self._asked[key] > self._tries
+    clock: Clock
+    dictionaries: Dictionaries
+    patience: Patience
+    trust: Trust | None = None
+    """Without it no gap record counts as signed."""
 
 
 class GatewayBatch:
-    """Takes one gateway's messages in their order and writes what they amount to."""
+    """Takes one gateway's messages in their order and writes what they amount to.
 
-    def __init__(
-        self,
-        session: AsyncSession,
-        gateway: Owned,
-        cache: Dictionaries,
-        patience: Patience,
-        now_us: int,
-    ) -> None:
-        self.gateway, self._cache, self._patience = gateway, cache, patience
-        self._now_us = now_us
+    The caller holds the gateway's lock: two processes never have a batch of the same gateway.
+    """
+
+    def __init__(self, session: AsyncSession, gateway: Owned, memory: Memory) -> None:
+        self.gateway, self._memory = gateway, memory
+        self._now_us = memory.clock.now_us()
         self._gateways = GatewayRepository(session, gateway.scope)
+        self._alarms = AlarmRepository(session, gateway.scope)
+        self._greeting = Greeting(session, gateway, memory.trust, self._now_us)
         self._points = DictionaryRepository(session, gateway)
-        self._samples = SampleRepository(session, gateway.scope)
+        self._samples = SampleRepository(session, gateway.scope, gateway.id)
         self._rows = StreamRepository(session, gateway.scope, gateway.id)
+        self._forks = Forks(session, self._rows, self._now_us)
         self._streams: dict[Key, Stream] = {}
+        self._newest = Column()
+        self._certificates: list[tuple[str, str]] | None = None
+        self.stamp = gateway.dictionary_stamp
         self.dictionaries: dict[str, list[int]] = {}
-        """Epoch → point ids by alias, read or extended here."""
+        """Epoch → point ids by alias, read or extended here, as of `stamp`."""
         self.counts: dict[str, int] = {}
         self.stored = 0
 
@@ -117,27 +85,37 @@ class GatewayBatch:
     async def take(self, messages: Sequence[Incoming], answers: Answers) -> None:
         """Store `messages`; add what is to be answered after the commit."""
         self._streams = await self._rows.open(_spans(messages))
+        await self._forks.prepare(messages, self._streams)
         hellos: list[wire.Hello] = []
         for message in messages:
+            at = message.received_us or self._now_us
             match message.content:
                 case wire.Hello() as hello:
-                    await self._gateways.greet(self.gateway.id, hello, self._now_us)
+                    await self._greeting.hello(hello, at)
+                    self._certificates = None
                     hellos.append(hello)
                 case wire.State() as state:
-                    await self._gateways.note_state(self.gateway.id, state, self._now_us)
+                    await self._greeting.state(state, at)
                 case wire.Dictionary() as dictionary:
                     await self._extend(dictionary, answers)
-                case _:
-                    await self._take_rows(message, message.content, answers)
+                case Snapshot() as snapshot:
+                    await self._look(snapshot, answers)
+                case rows:
+                    await self._take_rows(message, rows, answers)
         await self._write()
+        for name, number in self._greeting.counts.items():
+            self.count(name, number)
         for hello in hellos:
-            answers.resumes.append((self.gateway.id, await self._resume(hello)))
+            answers.resumes.append((self.gateway.id, await self._greeting.resume(hello)))
 
     # ------------------------------------------------------------ dictionaries
 
     async def _dictionary(self, epoch: str, need: int) -> list[int]:
         """Return the aliases of `epoch`, reading on where fewer than `need` are at hand."""
-        known = self.dictionaries.get(epoch) or self._cache.get(self.gateway.id, epoch)
+        known = self.dictionaries.get(epoch)
+        if known is None:
+            remembered = self._memory.dictionaries
+            known = remembered.get(self.gateway.id, epoch, self.gateway.dictionary_stamp)
         if len(known) < need:
             known = [*known, *await self._points.entries(epoch, len(known))]
         self.dictionaries[epoch] = known
@@ -153,10 +131,15 @@ class GatewayBatch:
             self._refuse_dictionary(message, "schema", len(known), answers)
         elif overlap != (await self._points.find(message.points))[: len(overlap)]:
             self._refuse_dictionary(message, "fork", len(known), answers)
+            details = {"epoch": message.ep, "stream": "inv", "s0": start, "n": len(overlap)}
+            await self._alarms.note(self.gateway.id, "stream_fork", details, self._now_us)
         else:
             ids = await self._points.describe(message.devices, message.points, self._now_us)
-            await self._points.append(message.ep, len(known), ids[len(overlap) :])
-            self.dictionaries[message.ep] = known = [*known, *ids[len(overlap) :]]
+            if new := ids[len(overlap) :]:
+                await self._points.append(message.ep, len(known), new)
+                self.stamp = secrets.token_hex(8)
+                await self._gateways.stamp_dictionary(self.gateway.id, self.stamp)
+            self.dictionaries[message.ep] = known = [*known, *new]
             if known:
                 answers.ack(self.gateway.id, message.ep, "inv", (1, len(known)))
 
@@ -171,89 +154,136 @@ class GatewayBatch:
         nack = wire.Nack(ep=message.ep, st="inv", nack=why, s0=message.a0, have=have)
         answers.nacks.append((self.gateway.id, nack))
 
+    def _ask(self, epoch: str, s0: int, have: int, answers: Answers) -> None:
+        """Ask for the aliases from `have` on."""
+        self.count("need_dict")
+        nack = wire.Nack(ep=epoch, st="tel", nack="need_dict", s0=s0, have=have)
+        answers.nacks.append((self.gateway.id, nack))
+
+    async def _look(self, snapshot: Snapshot, answers: Answers) -> None:
+        """Take what points say now for their latest values, and for nothing else."""
+        samples = snapshot.samples
+        known = await self._dictionary(samples.ep, samples.dv)
+        self._newest.extend(latest_rows(snapshot, known, self._now_us))
+        if unknown_aliases(samples, len(known)):
+            self._ask(samples.ep, 0, len(known), answers)
+
     # ------------------------------------------------------------ rows
 
     async def _take_rows(self, message: Incoming, rows: Rows, answers: Answers) -> None:
-        stream = self._streams[rows.ep, message.channel]
-        if isinstance(rows, wire.Samples):
-            if not await self._take_samples(stream, message.payload, rows, answers):
-                return
-        else:
-            wanted = stream.claim(rows.s0, rows.n)
-            if isinstance(rows, wire.Gap):
-                stream.gaps += [(span, rows.gap.replace("\x00", "")) for span in wanted]
-            else:
-                stream.duplicates += rows.n - count(wanted)
-                self._take_others(stream, message.payload, rows, wanted)
-        answers.ack(self.gateway.id, rows.ep, message.channel, stream.around(rows.s0))
+        stream = self._streams[rows.ep, message.stream]
+        if isinstance(rows, wire.Gap):
+            await self._declare(stream, rows)
+        elif not await self._store(stream, message, rows, answers):
+            return
+        answers.ack(self.gateway.id, rows.ep, message.stream, stream.around(rows.s0))
 
-    async def _take_samples(
-        self, stream: Stream, payload: bytes, rows: wire.Samples, answers: Answers
+    async def _declare(self, stream: Stream, gap: wire.Gap) -> None:
+        if wanted := stream.claim(gap.s0, gap.n):
+            serial = await self._signer(gap)
+            stream.gaps += [Declared(span, gap, serial) for span in wanted]
+
+    async def _signer(self, gap: wire.Gap) -> str:
+        """Return the serial of the certificate whose key has signed `gap`; nothing where none has."""
+        if self._certificates is None:
+            self._certificates = await self._gateways.certificates(self.gateway.id)
+        content = gap.signed_part(self.gateway.id)
+        for serial, pem in self._certificates if gap.sig else ():
+            if is_signed(pem, content, gap.sig):
+                return serial
+        self.count("gap_bad_signature" if gap.sig else "gap_unsigned")
+        return ""
+
+    async def _store(
+        self,
+        stream: Stream,
+        message: Incoming,
+        rows: wire.Samples | FindingRows | RecordRows | Unreadable,
+        answers: Answers,
     ) -> bool:
-        known = await self._dictionary(rows.ep, rows.dv)
-        if unknown_aliases(rows, len(known)) and not self._patience.is_over(
-            self.gateway.id, rows.ep, rows.s0, len(known)
-        ):
-            nack = wire.Nack(ep=rows.ep, st="tel", nack="need_dict", s0=rows.s0, have=len(known))
-            answers.nacks.append((self.gateway.id, nack))
-            self.count("need_dict")
+        """Claim the new ones of `rows` and sort them; say whether they may be acknowledged."""
+        known: list[int] = []
+        if isinstance(rows, wire.Samples):
+            known = await self._dictionary(rows.ep, rows.dv)
+            if unknown_aliases(rows, len(known)) and not self._memory.patience.is_over(
+                self.gateway.id, rows.ep, rows.s0, len(known), self._memory.clock.monotonic()
+            ):
+                self._ask(rows.ep, rows.s0, len(known), answers)
+                return False
+        if await self._forks.is_fork(message, stream, known):
+            await self._refuse_fork(message, rows, answers)
             return False
-        wanted = stream.claim(rows.s0, rows.n)
+        if wanted := stream.claim(rows.s0, rows.n):
+            self._forks.note(message)
         stream.duplicates += rows.n - count(wanted)
-        column, refused = sample_rows(rows, payload, wanted, known, self._now_us)
-        stream.samples.extend(column)
-        stream.refused += refused
+        self._sort(stream, message, wanted, known)
         return True
 
-    def _take_others(
-        self, stream: Stream, payload: bytes, rows: FindingRows | Unreadable, wanted: list[Range]
+    async def _refuse_fork(
+        self,
+        message: Incoming,
+        rows: wire.Samples | FindingRows | RecordRows | Unreadable,
+        answers: Answers,
     ) -> None:
-        if isinstance(rows, Unreadable):
-            stream.refused += [Refusal(lo, rows.reason, payload, hi - lo + 1) for lo, hi in wanted]
-            return
-        findings, refused = finding_rows(rows, payload, wanted, self._now_us)
-        stream.findings += findings
+        """Leave on the edge what contradicts rows that are here, and tell somebody."""
+        details = {"epoch": rows.ep, "stream": message.stream, "s0": rows.s0, "n": rows.n}
+        await self._alarms.note(self.gateway.id, "stream_fork", details, self._now_us)
+        self.count("fork")
+        nack = wire.Nack.model_validate(
+            {"ep": rows.ep, "st": message.stream, "nack": "fork", "s0": rows.s0}
+        )
+        answers.nacks.append((self.gateway.id, nack))
+
+    def _sort(
+        self, stream: Stream, message: Incoming, wanted: list[Range], known: list[int]
+    ) -> None:
+        """Add the wanted rows of `message` to what is to be stored, or to be quarantined."""
+        payload, refused = message.payload, list[Refusal]()
+        match message.content:
+            case wire.Samples() as rows:
+                column, refused = sample_rows(rows, payload, wanted, known, self._now_us)
+                (stream.backlog if message.channel == "fill" else stream.samples).extend(column)
+            case FindingRows() as findings:
+                good, refused = finding_rows(findings, payload, wanted, self._now_us)
+                stream.findings += good
+            case RecordRows() as records:
+                good, refused = record_rows(records, payload, wanted)
+                stream.records += good
+            case Unreadable(reason=why):
+                refused = [Refusal(lo, why, payload, hi - lo + 1) for lo, hi in wanted]
         stream.refused += refused
 
     async def _write(self) -> None:
         everything = Column()
         for key in sorted(self._streams):
             stream = self._streams[key]
-            stored = await self._samples.add(stream.samples)
+            samples = Column()
+            for part in (stream.samples, stream.backlog):
+                samples.extend(part)
+            stored = await self._samples.add(samples) + await self._rows.add_records(stream)
             stored += await self._samples.add_findings(
                 self.gateway.id, self.gateway.site_id, stream.findings
             )
             await self._rows.close(stream, stored, self._now_us)
-            everything.extend(stream.samples)
-            self.stored += stored
-            if refused := sum(item.n for item in stream.refused):
-                self.count("quarantined", refused)
-            if stream.duplicates:
-                self.count("duplicates", stream.duplicates)
+            everything.extend(samples)
+            self._count_stream(stream, stored)
+        await self._forks.save()
         if everything:
-            await self._samples.advance_latest(everything)
             kinds = await self._samples.targets()
             await self._samples.put_out(self.gateway.id, everything, kinds, self._now_us)
+        everything.extend(self._newest)
+        if everything:
+            await self._samples.advance_latest(everything)
 
-    # ------------------------------------------------------------ hello
-
-    async def _resume(self, hello: wire.Hello) -> wire.Resume:
-        named = [epoch.ep for epoch in hello.epochs]
-        ranges = await self._rows.known(named)
-        lengths = await self._points.lengths(named)
-        known = [
-            wire.Known(
-                ep=epoch,
-                ranges={
-                    cast("wire.Stream", stream): list(ranges[epoch, stream])
-                    for stream in wire.STREAMS
-                    if (epoch, stream) in ranges
-                },
-                dictionary=lengths.get(epoch, 0),
-            )
-            for epoch in dict.fromkeys(named)
-        ]
-        return wire.Resume(session=hello.session, epochs=known, time=self._now_us)
+    def _count_stream(self, stream: Stream, stored: int) -> None:
+        self.stored += stored
+        for name, number in (
+            ("quarantined", sum(item.n for item in stream.refused)),
+            ("duplicates", stream.duplicates),
+            ("backlog", len(stream.backlog)),
+        ):
+            if number:
+                self.count(name, number)
 
 
 def _spans(messages: Sequence[Incoming]) -> dict[Key, Range]:
@@ -261,9 +291,9 @@ def _spans(messages: Sequence[Incoming]) -> dict[Key, Range]:
     spans: dict[Key, Range] = {}
     for message in messages:
         rows = message.content
-        if isinstance(rows, wire.Hello | wire.State | wire.Dictionary):
+        if isinstance(rows, Control):
             continue
-        key, lo, hi = (rows.ep, message.channel), rows.s0, rows.s0 + rows.n - 1
+        key, lo, hi = (rows.ep, message.stream), rows.s0, rows.s0 + rows.n - 1
         old = spans.get(key, (lo, hi))
         spans[key] = (min(lo, old[0]), max(hi, old[1]))
     return spans

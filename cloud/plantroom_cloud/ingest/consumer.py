@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import aiomqtt
@@ -25,15 +25,17 @@ from aiomqtt import ProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from plantroom_cloud import streaming
 from plantroom_cloud.config import MqttSettings
-from plantroom_cloud.gateways.pki import CLOUD, TlsFiles, client_context
-from plantroom_cloud.ingest.batch import Answers
-from plantroom_cloud.ingest.messages import Refused, read, sender
+from plantroom_cloud.gateways.pki import CLOUDS, TlsFiles, client_context
+from plantroom_cloud.ingest.answers import Answers
+from plantroom_cloud.ingest.messages import Incoming, Refused, read, sender
 from plantroom_cloud.ingest.outbound import Outbound, Outgoing
+from plantroom_cloud.ingest.pressure import Pressure, Room, weight
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_cloud.supervise import Backoff, cancelled
-from plantroom_shared import topics
-from plantroom_shared.errors import Unavailable
+from plantroom_shared import topics, wire
+from plantroom_shared.errors import ConfigError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,12 @@ IN_FLIGHT = 64
 """Messages that the broker may send before the first is dealt with."""
 GROUP = 32
 """Messages in one transaction, at most."""
+DECODED = 96 * 1024 * 1024
+"""Bytes that messages may take between being decoded and stored."""
+SHARED = "$share/plantroom/"
+"""Prefix of the subscription that several ingest processes share."""
+_REORDER_US = 2_000_000  # that long one of several may hold a message while others go on
+_TICK = 0.25
 _UNREAD = 512  # beyond that a broker without flow control is not listened to
 _TIMEOUT = 5.0
 _DRAIN = 10.0
@@ -55,6 +63,7 @@ class _Delivery:
     client: aiomqtt.Client
     mid: int
     qos: int
+    weight: int
 
     def done(self) -> None:
         """Tell the broker; on a connection that is gone this does nothing."""
@@ -79,6 +88,9 @@ class Ingest:
         self._store, self._settings, self._tls = store, settings, tls
         self._queue: asyncio.Queue[_Delivery] = asyncio.Queue(IN_FLIGHT)
         self._outbound = Outbound(gather)
+        self.pressure, self._room = Pressure(GROUP), Room(DECODED)
+        if settings.instance:
+            store.reorder_us = _REORDER_US
         self._database = Backoff("database", most=5.0)
         self._version = ProtocolVersion.V311 if settings.version == "3.1.1" else ProtocolVersion.V5
         self.ready = asyncio.Event()
@@ -89,10 +101,11 @@ class Ingest:
         context = client_context(self._tls)
         storing = asyncio.create_task(self._store_forever(stop), name="ingest-store")
         connecting = asyncio.create_task(self._stay_connected(context, stop), name="ingest-mqtt")
+        watching = asyncio.create_task(self._watch(), name="ingest-pressure")
         try:
-            await asyncio.wait((storing, connecting), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((storing, connecting, watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            outcomes = await cancelled(storing, connecting)
+            outcomes = await cancelled(storing, connecting, watching)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -104,7 +117,9 @@ class Ingest:
         while not stop.is_set():
             try:
                 async with self._client(context) as client:
-                    await client.subscribe(topics.ALL_UP, qos=1)
+                    for wanted in (topics.ALL_UP, *streaming.FILTERS):
+                        prefix = SHARED if self._settings.instance else ""
+                        await client.subscribe(prefix + wanted, qos=1)
                     backoff.recovered()
                     await self._serve(client, stop)
             except aiomqtt.MqttError as error:
@@ -119,7 +134,9 @@ class Ingest:
         client = aiomqtt.Client(
             self._settings.host,
             self._settings.port,
-            identifier=CLOUD,  # both brokers insist that it is the certificate's name
+            identifier=CLOUDS[
+                self._settings.instance
+            ],  # both brokers insist that it is the certificate's name
             protocol=self._version,
             tls_context=context,
             timeout=_TIMEOUT,
@@ -140,6 +157,9 @@ class Ingest:
             if self._settings.version == "auto":
                 self._version = ProtocolVersion.V5
             return False
+        if self._settings.instance:
+            what = "several ingest processes need a broker that speaks MQTT 5"
+            raise ConfigError(what, key="mqtt.instance", fix="use Mosquitto, or one process: 0")
         self._version = ProtocolVersion.V311
         return True
 
@@ -167,12 +187,28 @@ class Ingest:
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             topic, payload = str(message.topic), message.payload
+            content = payload if isinstance(payload, bytes) else b""
+            size = weight(content)
+            await self._room.enter(size)
+            item = self._understand(topic, content)
             try:
-                item = read(topic, payload if isinstance(payload, bytes) else b"")
-            except Exception:  # a message that finds a bug in us must not stop all the others
-                log.exception("message cannot be read", extra={"topic": topic[:100]})
-                item = Refused(sender(topic), "error")
-            await self._queue.put(_Delivery(item, client, message.mid, message.qos))
+                await self._queue.put(_Delivery(item, client, message.mid, message.qos, size))
+            except asyncio.CancelledError:  # the connection is gone, and with it the message
+                self._room.leave(size)
+                raise
+            self.pressure.arrived(item.gateway, self._now())
+
+    def _understand(self, topic: str, payload: bytes) -> Item:
+        take = streaming.read if streaming.is_ours(topic) else read
+        try:
+            item = take(topic, payload)
+        except Exception:  # a message that finds a bug in us must not stop all the others
+            log.exception("message cannot be read", extra={"topic": topic[:100]})
+            return Refused(sender(topic), "error")
+        if isinstance(item, Incoming) and isinstance(item.content, wire.Hello | wire.State):
+            # What it says of its clock is worth as much as we know of when it said so.
+            return replace(item, received_us=self._store.clock.now_us())
+        return item
 
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:
@@ -181,22 +217,38 @@ class Ingest:
     async def _publish(self, client: aiomqtt.Client, outgoing: list[Outgoing]) -> None:
         for start in range(0, len(outgoing), 10):
             chunk = outgoing[start : start + 10]
-            await asyncio.gather(*(client.publish(*message, qos=1) for message in chunk))
+            await asyncio.gather(*(self._say(client, *message) for message in chunk))
+
+    async def _say(self, client: aiomqtt.Client, topic: str, payload: bytes) -> None:
+        await client.publish(topic, payload, qos=streaming.qos(topic))
 
     # ------------------------------------------------------------ storing
 
     async def _store_forever(self, stop: asyncio.Event) -> None:
         while True:
             group = [await self._queue.get()]
-            while len(group) < GROUP and not self._queue.empty():
+            while len(group) < self.pressure.group and not self._queue.empty():
                 group.append(self._queue.get_nowait())
+            began = self._now()
             answers = await self._store_group([delivery.item for delivery in group], stop)
+            self.pressure.stored(len(group), self._now() - began, self._now())
             if answers is not None:
                 self._outbound.add(answers, len(group))
-                for delivery in group:
+            for delivery in group:
+                if answers is not None:
                     delivery.done()
-            for _ in group:
+                self._room.leave(delivery.weight)
                 self._queue.task_done()
+
+    async def _watch(self) -> None:
+        """Tell gateways to go slower while storing is behind, and to go on afterwards."""
+        while True:
+            await asyncio.sleep(_TICK)
+            if flows := self.pressure.flows(self._now()):
+                self._outbound.add(Answers(flows=flows), 0)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _store_group(self, items: list[Item], stop: asyncio.Event) -> Answers | None:
         """Store `items`, however long the database is away; None where we are told to end."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plantroom_shared import topics, wire
 from plantroom_shared.errors import Rejected
 from plantroom_shared.model import Finding
 
+ROWS_KEY = {"evt": "ev", "aud": "rc", "cmd": "rc"}
+"""Stream → the key of a message under which its rows stand."""
 LAST_SEQ = 2**62
 """Order numbers stay far from what a database's integer cannot hold."""
 
@@ -28,6 +32,28 @@ class FindingRows:
     """Row → why it cannot be stored."""
 
 
+@dataclass(slots=True)
+class RecordRows:
+    """Rows of the ``aud`` or ``cmd`` stream, each checked by itself."""
+
+    ep: str
+    s0: int
+    n: int
+    rows: dict[int, wire.Record]
+    """Row → record; a row that is in neither map does not exist."""
+    bad_rows: dict[int, str]
+    """Row → why it cannot be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What points said last: only `latest` values are moved by it."""
+
+    samples: wire.Samples
+    order: list[int]
+    """Order number of each row, by which it is told from others of the same moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """A message whose rows cannot be understood but whose order numbers can: quarantined whole."""
@@ -38,8 +64,9 @@ class Unreadable:
     reason: str
 
 
-Rows = wire.Samples | FindingRows | wire.Gap | Unreadable
-Content = wire.Hello | wire.Dictionary | wire.State | Rows
+Rows = wire.Samples | FindingRows | RecordRows | wire.Gap | Unreadable
+Control = wire.Hello | wire.Dictionary | wire.State | Snapshot
+Content = Control | Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +75,25 @@ class Incoming:
 
     gateway: str
     channel: str
-    """``hello``, ``tel``, ``evt``, ``inv`` or ``state``."""
+    """One of `topics.UP_CHANNELS`."""
     content: Content
     payload: bytes
+    digest: str = ""
+    """Of the rows as they were sent; empty where they cannot be compared."""
+    received_us: int = 0
+    """When it came, by our clock; 0 where nobody looked."""
+
+    @property
+    def stream(self) -> str:
+        """The stream of its rows: a backlog of samples only goes by another way."""
+        return "tel" if self.channel == "fill" else self.channel
 
     def set_aside(self, reason: str) -> Incoming | Refused:
         """Return the same as something that any database takes: its head alone, or a count."""
-        if isinstance(self.content, wire.Hello | wire.Dictionary | wire.State | wire.Gap):
-            return Refused(self.gateway, reason)
         rows = self.content
-        head = Unreadable(rows.ep, rows.s0, rows.n, reason)
-        return Incoming(self.gateway, self.channel, head, self.payload)
+        if isinstance(rows, Control | wire.Gap):
+            return Refused(self.gateway, reason)
+        return replace(self, content=Unreadable(rows.ep, rows.s0, rows.n, reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +123,10 @@ def read(topic: str, payload: bytes) -> Incoming | Refused:
         return Refused(sender(topic), "topic")
     gateway, channel = parsed.gateway, parsed.channel
     try:
-        content = _content(channel, payload)
+        content, digest = _content(channel, payload)
     except Rejected as error:
         return Refused(gateway, error.reason)
-    return Incoming(gateway, channel, content, payload)
+    return Incoming(gateway, channel, content, payload, digest)
 
 
 def sender(topic: str) -> str:
@@ -101,70 +136,98 @@ def sender(topic: str) -> str:
     return parts[1] if known else ""
 
 
-def _content(channel: str, payload: bytes) -> Content:
+def _content(channel: str, payload: bytes) -> tuple[Content, str]:
+    """Return what a message holds, and the digest of its rows."""
     match channel:
         case "hello":
-            return wire.decode(wire.Hello, payload)
+            return wire.decode(wire.Hello, payload), ""
         case "inv":
-            return wire.decode(wire.Dictionary, payload)
+            return wire.decode(wire.Dictionary, payload), ""
         case "state":
-            return wire.decode(wire.State, payload)
+            return wire.decode(wire.State, payload), ""
+        case "now":
+            return Snapshot(*wire.decode_snapshot(payload)), ""
         case _:
-            return _rows(channel, payload)
+            return _rows("tel" if channel == "fill" else channel, payload)
 
 
-def _rows(channel: str, payload: bytes) -> Rows:
+def _rows(stream: str, payload: bytes) -> tuple[Rows, str]:
     try:
         rows = wire.decode_rows(payload)
     except Rejected as error:
         if error.reason != "schema":
             raise
-        return _salvage(channel, payload, error)
-    if _stream_of(rows) != channel or rows.s0 + rows.n > LAST_SEQ:
-        msg = f"order numbers or stream do not belong on {channel!r}"
+        return _salvage(stream, payload, error)
+    named = "tel" if isinstance(rows, wire.Samples) else rows.st
+    if named != stream or rows.s0 + rows.n > LAST_SEQ:
+        msg = f"order numbers or stream do not belong on {stream!r}"
         raise Rejected(msg, reason="schema")
-    if isinstance(rows, wire.Findings):
-        return FindingRows(rows.ep, rows.s0, rows.n, dict(enumerate(rows.ev)), {})
-    return rows
+    match rows:
+        case wire.Samples():
+            return rows, rows.digest
+        case wire.Gap():
+            return rows, ""
+        case wire.Findings():
+            read_rows: Rows = FindingRows(rows.ep, rows.s0, rows.n, dict(enumerate(rows.ev)), {})
+        case wire.Records():
+            read_rows = RecordRows(rows.ep, rows.s0, rows.n, dict(enumerate(rows.rc)), {})
+    return read_rows, _digest(wire.unpack(payload)[ROWS_KEY[stream]])
 
 
-def _stream_of(rows: wire.Samples | wire.Findings | wire.Gap) -> str:
-    return "tel" if isinstance(rows, wire.Samples) else rows.st
-
-
-def _salvage(channel: str, payload: bytes, error: Rejected) -> Rows:
+def _salvage(stream: str, payload: bytes, error: Rejected) -> tuple[Rows, str]:
     """Return what of a message with a readable head can be kept; raise `error` if it has none."""
     document = wire.unpack(payload)
     try:
         head = _Head.model_validate(document)
     except ValidationError:
         raise error from None
-    if head.st != channel or head.s0 + head.n > LAST_SEQ:
+    if head.st != stream or head.s0 + head.n > LAST_SEQ:
         raise error
-    events = document.get("ev")
-    if head.st == "evt" and isinstance(events, list) and len(events) == head.n:
-        return _row_by_row(head, events)
-    return Unreadable(head.ep, head.s0, head.n, "schema")
+    rows = document.get(ROWS_KEY.get(stream, ""))
+    if not isinstance(rows, list) or len(rows) != head.n:
+        # No digest: another version may read what this one cannot, and that makes no fork.
+        return Unreadable(head.ep, head.s0, head.n, "schema"), ""
+    if stream == "evt":
+        found = FindingRows(head.ep, head.s0, head.n, *_one_by_one(Finding, rows))
+        return found, _digest(rows)
+    return RecordRows(head.ep, head.s0, head.n, *_one_by_one(wire.Record, rows)), _digest(rows)
 
 
-def _row_by_row(head: _Head, events: list[Any]) -> FindingRows:
-    rows: dict[int, Finding] = {}
+R = TypeVar("R", Finding, wire.Record)
+
+
+def _one_by_one(kind: type[R], rows: list[Any]) -> tuple[dict[int, R], dict[int, str]]:
+    """Return the rows that are of `kind`, and those that are not."""
+    good: dict[int, R] = {}
     bad: dict[int, str] = {}
-    for row, event in enumerate(events):
+    for row, item in enumerate(rows):
         try:
-            rows[row] = Finding.model_validate(event)
+            good[row] = kind.model_validate(item)
         except ValidationError:
             bad[row] = "schema"
-    return FindingRows(head.ep, head.s0, head.n, rows, bad)
+    return good, bad
+
+
+def _digest(rows: Any) -> str:
+    """Return what tells these rows from others; nothing where they cannot be written again."""
+    try:
+        body = orjson.dumps(rows, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes
+        return ""
+    return hashlib.sha256(body).hexdigest()[:16]
 
 
 __all__ = [
     "LAST_SEQ",
+    "ROWS_KEY",
     "Content",
+    "Control",
     "FindingRows",
     "Incoming",
+    "RecordRows",
     "Refused",
     "Rows",
+    "Snapshot",
     "Unreadable",
     "read",
 ]

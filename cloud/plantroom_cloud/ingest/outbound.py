@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from plantroom_cloud.ingest.batch import Answers
+from plantroom_cloud.ingest.answers import Answers
 from plantroom_shared import topics, wire
 from plantroom_shared.errors import Rejected
 
@@ -29,9 +29,10 @@ class Outbound:
         """Take `answers` to so many `messages`, to be sent soon."""
         self._answers.add(answers)
         self._messages += messages
-        if answers.acks or answers.nacks or answers.resumes:
+        urgent = bool(answers.nacks or answers.resumes or answers.flows or answers.commands)
+        if answers.acks or urgent:
             self._something.set()
-        if answers.nacks or answers.resumes or self._messages >= self._enough:
+        if urgent or self._messages >= self._enough:
             self._hurry.set()
 
     async def next(self) -> list[Outgoing]:
@@ -53,11 +54,12 @@ class Outbound:
 
 
 def packed(answers: Answers) -> list[Outgoing]:
-    """Return `answers` as messages: resumes, then refusals, then acks."""
+    """Return `answers` as messages: resumes, how fast to go on, refusals, then acks."""
     out = [
         (topics.down(gateway, "resume"), _pack_resume(resume))
         for gateway, resume in answers.resumes
     ]
+    out += [(topics.down(gateway, "flow"), wire.encode(flow)) for gateway, flow in answers.flows]
     out += [(topics.down(gateway, "ack"), wire.encode(nack)) for gateway, nack in answers.nacks]
     for (gateway, epoch, stream), ranges in answers.acks.items():
         for start in range(0, len(ranges), wire.MAX_RANGES):
@@ -65,7 +67,7 @@ def packed(answers: Answers) -> list[Outgoing]:
                 {"ep": epoch, "st": stream, "ranges": ranges[start : start + wire.MAX_RANGES]}
             )
             out.append((topics.down(gateway, "ack"), wire.encode(ack)))
-    return out
+    return out + answers.commands
 
 
 def _pack_resume(resume: wire.Resume) -> bytes:

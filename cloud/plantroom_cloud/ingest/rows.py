@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import le
 from typing import Any
 
 import orjson
 
-from plantroom_cloud.ingest.messages import FindingRows
+from plantroom_cloud.ingest.messages import Snapshot
 from plantroom_shared import wire
-from plantroom_shared.model import Value
+from plantroom_shared.model import Batch, Value
 from plantroom_shared.ranges import Range
 
 EARLIEST_US = 1_577_836_800_000_000
@@ -21,8 +22,6 @@ AHEAD_US = 300_000_000
 """Five minutes: a timestamp further ahead of our clock than that is none."""
 MAX_ALIAS = 100_000
 """No epoch names more points than this; a higher alias is a damaged row, not an unknown point."""
-MAX_DEPTH = 32
-"""Levels of nesting in a finding's evidence."""
 COLUMNS = ("point_id", "ts_us", "tie", "value", "text", "quality", "reason")
 _EXACT = 2**53
 
@@ -54,6 +53,29 @@ class Column:
     def __len__(self) -> int:
         return len(self.point_id)
 
+    def take(
+        self, batch: Batch, rows: Sequence[int], dictionary: Sequence[int], ties: Iterable[int]
+    ) -> None:
+        """Append some `rows` of a batch from the wire; column by column, as there are many."""
+        values, start = [batch.values[row] for row in rows], len(self)
+        self.point_id += [dictionary[batch.points[row]] for row in rows]
+        self.ts_us += [batch.times[row] for row in rows]
+        self.tie += ties
+        self.raw += values
+        if set(map(type, values)) == {float}:
+            self.value += values  # type: ignore[arg-type]  # mypy does not follow the types of a set
+            self.text += [None] * len(rows)
+        else:
+            pairs = [stored_value(value) for value in values]
+            self.value += [number for number, _ in pairs]
+            self.text += [words for _, words in pairs]
+        self.quality += [0] * len(rows)
+        self.reason += [""] * len(rows)
+        for index, row in enumerate(rows, start) if batch.quality else ():
+            code, reason = batch.quality.get(row, (0, ""))
+            self.quality[index] = int(code)  # `true` passes for 1 on the wire, not in a database
+            self.reason[index] = clean(reason)
+
     def extend(self, other: Column) -> None:
         """Append the rows of `other`."""
         for name in self.__slots__:
@@ -73,6 +95,8 @@ class Column:
 
     def newest(self) -> dict[int, int]:
         """Return point id → index of its newest row, by time, then tie."""
+        if _rises(self.ts_us) and _rises(self.tie):  # as live rows do: the last is the newest
+            return dict(zip(self.point_id, range(len(self)), strict=True))
         best: dict[int, int] = {}
         for row, point in enumerate(self.point_id):
             old = best.get(point)
@@ -83,6 +107,10 @@ class Column:
     def packed(self) -> bytes:
         """Return the rows as the outbox keeps them."""
         return orjson.dumps({"p": self.point_id, "t": self.ts_us, "v": self.raw, "q": self.quality})
+
+
+def _rises(numbers: list[int]) -> bool:
+    return all(map(le, numbers, islice(numbers, 1, None)))
 
 
 def tie_base(epoch: str) -> int:
@@ -129,26 +157,26 @@ def sample_rows(
         now_us: our clock.
     """
     column, refused = Column(), dict[int, str]()
-    base, batch, latest = tie_base(message.ep), message.batch, now_us + AHEAD_US
+    base, s0 = tie_base(message.ep), message.s0
+    bad = _bad_rows(message, len(dictionary), now_us + AHEAD_US)
     for lo, hi in wanted:
-        for seq in range(lo, hi + 1):
-            row = seq - message.s0
-            alias, ts = batch.points[row], batch.times[row]
-            why = message.bad_rows.get(row, "") or _why_not(alias, ts, len(dictionary), latest)
-            if why:
-                refused[row] = why
-                continue
-            code, reason = batch.quality.get(row, (0, ""))
-            number, text = stored_value(batch.values[row])
-            column.point_id.append(dictionary[alias])
-            column.ts_us.append(ts)
-            column.tie.append(tie(base, seq))
-            column.value.append(number)
-            column.text.append(text)
-            column.quality.append(int(code))  # `true` passes for 1 on the wire, not in a database
-            column.reason.append(clean(reason))
-            column.raw.append(batch.values[row])
+        rows = range(lo - s0, hi - s0 + 1)
+        refused |= {row: bad[row] for row in rows if row in bad} if bad else {}
+        good = [row for row in rows if row not in refused] if refused else rows
+        ties = [tie(base, s0 + row) for row in good]
+        column.take(message.batch, good, dictionary, ties)
     return column, _quote(message, payload, refused) if refused else []
+
+
+def _bad_rows(message: wire.Samples, known: int, latest: int) -> dict[int, str]:
+    """Return row → why it cannot be stored."""
+    points, times = message.batch.points, message.batch.times
+    bad = dict(message.bad_rows)
+    if max(points) >= known or max(times) > latest:
+        for row, (alias, ts) in enumerate(zip(points, times, strict=True)):
+            if why := _why_not(alias, ts, known, latest):
+                bad.setdefault(row, why)
+    return bad
 
 
 def _why_not(alias: int, ts: int, known: int, latest: int) -> str:
@@ -160,11 +188,12 @@ def _why_not(alias: int, ts: int, known: int, latest: int) -> str:
 def _quote(message: wire.Samples, payload: bytes, refused: dict[int, str]) -> list[Refusal]:
     """Return refused rows as they were sent, bad values and all."""
     sent = wire.unpack(payload)
+    sent["p"] = wire.expand_points(sent["p"], message.n)
     return [
         Refusal(
             message.s0 + row,
             why,
-            _dump(
+            dump(
                 {key: sent[key][row] for key in ("p", "dt", "x")}
                 | {"q": sent["q"].get(str(row)), "t": str(message.batch.times[row])}
             ),
@@ -184,70 +213,17 @@ def unknown_aliases(message: wire.Samples, known: int) -> bool:
     )
 
 
-def finding_rows(
-    message: FindingRows, payload: bytes, wanted: Iterable[Range], now_us: int
-) -> tuple[list[dict[str, Any]], list[Refusal]]:
-    """Return the rows of `message` to store, as parameters of an upsert, and those to quarantine."""
-    good, refused = list[dict[str, Any]](), dict[int, str]()
-    latest = now_us + AHEAD_US
-    for lo, hi in wanted:
-        for seq in range(lo, hi + 1):
-            row = seq - message.s0
-            why = message.bad_rows.get(row, "") or _finding_trouble(message, row, latest)
-            if why:
-                refused[row] = why
-            else:
-                good.append(_finding(message, row))
-    if not refused:
-        return good, []
-    sent = wire.unpack(payload)["ev"]
-    return good, [Refusal(message.s0 + row, why, _dump(sent[row])) for row, why in refused.items()]
+def latest_rows(message: Snapshot, dictionary: Sequence[int], now_us: int) -> Column:
+    """Return the rows of a snapshot whose points are known and whose times can be."""
+    column, samples = Column(), message.samples
+    base, bad = tie_base(samples.ep), _bad_rows(samples, len(dictionary), now_us + AHEAD_US)
+    good = [row for row in range(samples.n) if row not in bad]
+    column.take(samples.batch, good, dictionary, [tie(base, message.order[row]) for row in good])
+    return column
 
 
-def _finding_trouble(message: FindingRows, row: int, latest: int) -> str:
-    finding = message.rows[row]
-    times = [ts for ts in (finding.started, finding.ended) if ts is not None]
-    if min(times) < EARLIEST_US:
-        return "time"
-    if max(times) > latest:
-        return "future_ts"
-    if not math.isfinite(finding.score):
-        return "value"
-    return "nesting" if _depth(finding.evidence) > MAX_DEPTH else ""
-
-
-def _depth(value: Any) -> int:
-    """Return how deeply lists and objects are nested, `MAX_DEPTH` + 1 at most."""
-    level, depth = [value], 0
-    while level and depth <= MAX_DEPTH:
-        depth += 1
-        level = [
-            inner
-            for item in level
-            for inner in (
-                item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-            )
-            if isinstance(inner, dict | list)
-        ]
-    return depth
-
-
-def _finding(message: FindingRows, row: int) -> dict[str, Any]:
-    finding = message.rows[row]
-    return {
-        "id": clean(finding.id),
-        "detector": clean(finding.detector),
-        "subject": clean(finding.subject),
-        "points": [clean(key) for key in finding.points],
-        "started_us": finding.started,
-        "ended_us": finding.ended,
-        "score": finding.score,
-        "text": clean(finding.text),
-        "evidence": finding.evidence,
-    }
-
-
-def _dump(value: Any) -> bytes:
+def dump(value: Any) -> bytes:
+    """Return `value` as JSON, for a person who looks into the quarantine."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:  # nested deeper, or an integer longer, than orjson writes

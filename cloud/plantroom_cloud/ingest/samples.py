@@ -4,66 +4,70 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, insert, or_, select, text
+import orjson
+from sqlalchemy import and_, insert, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope, insert_into, is_sqlite
 from plantroom_cloud.ingest.rows import Column
-from plantroom_cloud.tables import FindingRow, Latest, Outbox, SampleRow, Target
+from plantroom_cloud.store.writer import SampleWriter
+from plantroom_cloud.tables import FindingRow, Latest, Outbox, Target
 
-_COLUMNS = {
-    "point_id": "bigint[]",
-    "ts_us": "bigint[]",
-    "tie": "bigint[]",
-    "value": "float8[]",
-    "text": "text[]",
-    "quality": "smallint[]",
-    "reason": "text[]",
+_LATEST = {
+    "point_id": "bigint",
+    "ts_us": "bigint",
+    "tie": "bigint",
+    "value": "float8",
+    "text": "text",
+    "quality": "smallint",
+    "reason": "text",
 }
-_UNNEST = ", ".join(f"CAST(:{name} AS {kind})" for name, kind in _COLUMNS.items())
-_NAMES = ", ".join(_COLUMNS)
-# One statement with arrays: on PostgreSQL that is several times the speed of a row per statement.
-_INSERT_MANY = text(
-    f"INSERT INTO sample (company_id, {_NAMES}) "  # noqa: S608 - built of the constants above
-    f"SELECT CAST(:company_id AS bigint), * FROM unnest({_UNNEST}) ON CONFLICT DO NOTHING"
+_CHANGED = tuple(_LATEST)[1:]
+_KINDS = ", ".join(f"{name} {kind}" for name, kind in _LATEST.items())
+_SET = ", ".join(f"{name} = excluded.{name}" for name in _CHANGED)
+# One statement with one document: PostgreSQL takes that several times as fast as a statement per
+# row, and the driver makes it in a tenth of the time that arrays cost.
+_ADVANCE = text(
+    f"INSERT INTO latest (company_id, {', '.join(_LATEST)}) "  # noqa: S608 - constants
+    f"SELECT CAST(:company_id AS bigint), {', '.join(_LATEST)} "
+    f"FROM json_to_recordset(CAST(:rows AS json)) AS newest({_KINDS}) ORDER BY point_id "
+    f"ON CONFLICT (point_id) DO UPDATE SET {_SET} "
+    "WHERE (excluded.ts_us, excluded.tie) > (latest.ts_us, latest.tie)"
 )
 
 
 class SampleRepository:
     """What one company's points said."""
 
-    def __init__(self, session: AsyncSession, scope: Scope) -> None:
+    def __init__(self, session: AsyncSession, scope: Scope, gateway: str = "") -> None:
+        """Keep whose samples they are; without `gateway` they may be any gateway's."""
         self._session, self._company_id = session, scope.company_id
+        self._writer = SampleWriter(session, scope.company_id, gateway)
 
     async def add(self, column: Column) -> int:
         """Insert rows that are not there yet; return how many that were."""
-        if not column:
-            return 0
-        if is_sqlite(self._session):
-            statement = insert_into(self._session, SampleRow).on_conflict_do_nothing()
-            result = await self._session.execute(statement, column.rows(self._company_id))
-        else:
-            values: dict[str, Any] = {name: getattr(column, name) for name in _COLUMNS}
-            values["company_id"] = self._company_id
-            result = await self._session.execute(_INSERT_MANY, values)
-        assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what it is
-        return result.rowcount
+        return await self._writer.add(column)
 
     async def advance_latest(self, column: Column) -> None:
         """Move the latest values of some rows forward, never back."""
         newest = column.newest()
         # In the order of the points: two writers that go the same way never wait for each other
         # in a circle.
-        rows = [column.row(newest[point]) for point in sorted(newest)]
+        picked = [newest[point] for point in sorted(newest)]
+        if not is_sqlite(self._session):
+            rows = orjson.dumps([column.row(row) for row in picked]).decode()
+            values = {"company_id": self._company_id, "rows": rows}
+            await self._session.execute(_ADVANCE, values)
+            return
         statement = insert_into(self._session, Latest)
         new = statement.excluded
         later = or_(new.ts_us > Latest.ts_us, and_(new.ts_us == Latest.ts_us, new.tie > Latest.tie))
-        names = ("ts_us", "tie", "value", "text", "quality", "reason")
         upsert = statement.on_conflict_do_update(
-            index_elements=["point_id"], set_={name: new[name] for name in names}, where=later
+            index_elements=["point_id"], set_={name: new[name] for name in _CHANGED}, where=later
         )
         head = {"company_id": self._company_id}
-        await self._session.execute(upsert, [head | row for row in rows])
+        if picked:
+            await self._session.execute(upsert, [head | column.row(row) for row in picked])
 
     async def targets(self) -> list[str]:
         """Return the kinds of the company's enabled targets."""

@@ -16,16 +16,22 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Database, insert_into
-from plantroom_cloud.gateways.repository import find_owners
-from plantroom_cloud.ingest.batch import Answers, Dictionaries, GatewayBatch, Patience
+from plantroom_cloud.gateways.repository import Owned, find_owners
+from plantroom_cloud.gateways.signing import Trust
+from plantroom_cloud.ingest.answers import Answers
+from plantroom_cloud.ingest.batch import GatewayBatch, Memory
+from plantroom_cloud.ingest.memory import Dictionaries, Patience
 from plantroom_cloud.ingest.messages import Incoming, Refused
+from plantroom_cloud.streaming import Streamed
+from plantroom_cloud.streaming.batch import StreamingBatch
+from plantroom_cloud.streaming.devices import Memory as DeviceMemory
 from plantroom_cloud.tables import Counter
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-Item = Incoming | Refused
+Item = Incoming | Streamed | Refused
 _POISON = (DataError, IntegrityError, OverflowError)
 _MOST_STRANGERS = 1000
 
@@ -41,12 +47,26 @@ class Statistics:
 
 
 class Store:
-    """Stores batches in `database`; `clock` says what is too far in the future."""
+    """Stores batches in a database.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
-        self._dictionaries, self._patience = Dictionaries(), Patience()
+    Args:
+        database: where to.
+        clock: says what is too far in the future.
+        trust: whose signatures count; without it no gap record is taken for signed.
+    """
+
+    def __init__(self, database: Database, clock: Clock, trust: Trust | None = None) -> None:
+        self._database = database
+        self._memory = Memory(clock, Dictionaries(), Patience(), trust)
+        self._devices = DeviceMemory()
+        self.reorder_us = 0
+        """How long a device's message may be overtaken by others; more where several share them."""
         self.statistics = Statistics()
+
+    @property
+    def clock(self) -> Clock:
+        """The clock by which times are judged."""
+        return self._memory.clock
 
     async def store(self, items: Sequence[Item]) -> Answers:
         """Store `items` in one transaction and return the answers, to be sent now.
@@ -75,7 +95,7 @@ class Store:
         return answers
 
     async def _set_aside(self, item: Item) -> Answers:
-        refused = item.set_aside("store") if isinstance(item, Incoming) else item
+        refused = item if isinstance(item, Refused) else item.set_aside("store")
         try:
             return await self._attempt([refused])
         except Unavailable:
@@ -86,10 +106,10 @@ class Store:
             return Answers()
 
     async def _attempt(self, items: Sequence[Item]) -> Answers:
-        answers = Answers()
+        answers, devices = Answers(), list[StreamingBatch]()
         try:
             async with self._database.write() as session:
-                batches = await self._fill(session, items, answers)
+                batches = await self._fill(session, items, answers, devices)
         except _POISON:
             raise
         except (SQLAlchemyError, OSError) as error:
@@ -97,26 +117,37 @@ class Store:
             raise Unavailable(msg) from error
         # Only what is committed may be remembered.
         for batch in batches:
-            self._dictionaries.learn(batch)
+            learn = self._memory.dictionaries.learn
+            learn(batch.gateway.id, batch.stamp, batch.dictionaries)
             self.statistics.rows += batch.stored
+        for device in devices:
+            device.learn()
+            self.statistics.rows += device.stored
         self.statistics.messages += len(items)
         return answers
 
     async def _fill(
-        self, session: AsyncSession, items: Sequence[Item], answers: Answers
+        self,
+        session: AsyncSession,
+        items: Sequence[Item],
+        answers: Answers,
+        devices: list[StreamingBatch],
     ) -> list[GatewayBatch]:
-        owners = await find_owners(session, {item.gateway for item in items if item.gateway})
-        now_us, batches = self._clock.now_us(), list[GatewayBatch]()
+        ids = {item.gateway for item in items if item.gateway}
+        # Two processes that have messages of one gateway take turns.
+        owners = await find_owners(session, ids, lock=True)
+        batches = list[GatewayBatch]()
         counts: dict[tuple[int, str], int] = {}
-        # Always in the same order of gateways: two processes cannot wait for each other in a circle.
         for gateway, group in groupby(sorted(items, key=_gateway), key=_gateway):
             messages = list(group)
             owner = owners.get(gateway)
             if owner is None:
                 self._note_stranger(gateway, len(messages))
                 continue
-            batch = GatewayBatch(session, owner, self._dictionaries, self._patience, now_us)
+            batch = GatewayBatch(session, owner, self._memory)
             await batch.take([item for item in messages if isinstance(item, Incoming)], answers)
+            if streamed := [item for item in messages if isinstance(item, Streamed)]:
+                devices.append(await self._stream(session, owner, streamed, answers, batch))
             for item in messages:
                 if isinstance(item, Refused):
                     batch.count(item.reason)
@@ -125,6 +156,22 @@ class Store:
             batches.append(batch)
         await _count(session, counts)
         return batches
+
+    async def _stream(
+        self,
+        session: AsyncSession,
+        owner: Owned,
+        messages: Sequence[Streamed],
+        answers: Answers,
+        batch: GatewayBatch,
+    ) -> StreamingBatch:
+        """Store what a device has streamed; its counts go with those of `batch`."""
+        now_us, patience_us = self._memory.clock.now_us(), self.reorder_us
+        device = StreamingBatch(session, owner, self._devices, now_us, patience_us=patience_us)
+        await device.take(messages, answers)
+        for name, number in device.counts.items():
+            batch.count(name, number)
+        return device
 
     def _note_stranger(self, gateway: str, messages: int) -> None:
         known = self.statistics.strangers
@@ -154,5 +201,5 @@ async def _count(session: AsyncSession, counts: dict[tuple[int, str], int]) -> N
 
 
 def _about(item: Item, error: Exception) -> dict[str, str]:
-    channel = item.channel if isinstance(item, Incoming) else "-"
+    channel = "-" if isinstance(item, Refused) else item.channel
     return {"gateway": item.gateway, "channel": channel, "error_kind": type(error).__name__}

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import CursorResult, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope, insert_into
 from plantroom_cloud.ingest.rows import Column, Refusal
-from plantroom_cloud.tables import GapRecord, QuarantinedRow, StreamRange, StreamTotal
+from plantroom_cloud.tables import (
+    EdgeRecord,
+    GapRecord,
+    QuarantinedRow,
+    StreamMessage,
+    StreamRange,
+    StreamTotal,
+)
 from plantroom_shared import wire
 from plantroom_shared.ranges import Range, count, merge, subtract
 
 Key = tuple[str, str]
 """Epoch and stream."""
+
+
+MessageKey = tuple[str, str, int, int]
+"""Epoch, stream, first order number and number of rows: one way to cut a message."""
+InStream = StreamRange | StreamTotal | GapRecord | QuarantinedRow | EdgeRecord
+"""Tables whose rows belong to a stream."""
+_MANY = 500
+_KEY = (StreamMessage.epoch, StreamMessage.stream, StreamMessage.s0, StreamMessage.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Rows that a gap record says are lost, and what the record is worth."""
+
+    span: Range
+    """Those of its rows that had not come."""
+    gap: wire.Gap
+    serial: str = ""
+    """Of the certificate by whose key it was signed; empty where nobody has."""
 
 
 @dataclass(slots=True)
@@ -30,17 +56,30 @@ class Stream:
     ranges: list[Range]
     """The same with what the batch adds."""
     samples: Column = field(default_factory=Column)
+    """Samples that came live ..."""
+    backlog: Column = field(default_factory=Column)
+    """... and those that went by ``fill``: too old to raise an alarm, and samples like any other."""
+    records: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    gaps: list[tuple[Range, str]] = field(default_factory=list)
+    gaps: list[Declared] = field(default_factory=list)
     duplicates: int = 0
+
+    def missing(self, s0: int, n: int) -> list[Range]:
+        """Return those of ``s0 .. s0 + n - 1`` that are new."""
+        return subtract([(s0, s0 + n - 1)], self.ranges)
 
     def claim(self, s0: int, n: int) -> list[Range]:
         """Return those of ``s0 .. s0 + n - 1`` that are new, and mark them as dealt with."""
-        whole = (s0, s0 + n - 1)
-        wanted = subtract([whole], self.ranges)
-        self.ranges = merge([*self.ranges, whole])
+        wanted = self.missing(s0, n)
+        self.ranges = merge([*self.ranges, (s0, s0 + n - 1)])
         return wanted
+
+    @property
+    def rows(self) -> int:
+        """How many rows are to be stored."""
+        samples = len(self.samples) + len(self.backlog)
+        return samples + len(self.records) + len(self.findings)
 
     def around(self, seq: int) -> Range:
         """Return the whole range that holds `seq`: acknowledging it heals acks that were lost."""
@@ -48,7 +87,10 @@ class Stream:
 
 
 class StreamRepository:
-    """Ranges, gaps, totals and quarantine of one gateway."""
+    """Ranges, gaps, totals, records and quarantine of one gateway.
+
+    Whoever opens a stream holds the gateway's lock (`find_owners`), so that what he reads stays so.
+    """
 
     def __init__(self, session: AsyncSession, scope: Scope, gateway: str) -> None:
         self._session, self._gateway = session, gateway
@@ -56,7 +98,7 @@ class StreamRepository:
         self._company_id = scope.company_id
 
     async def open(self, spans: dict[Key, Range]) -> dict[Key, Stream]:
-        """Lock the streams of `spans` until the transaction ends; return what is known around."""
+        """Return what is known around `spans`; the streams come into being where they are new."""
         if not spans:
             return {}
         zero = {"stored": 0, "quarantined": 0, "declared": 0, "duplicates": 0}
@@ -70,20 +112,16 @@ class StreamRepository:
         return {key: await self._open(*key, spans[key]) for key in sorted(spans)}
 
     async def _open(self, epoch: str, stream: str, span: Range) -> Stream:
-        # On PostgreSQL two ingest processes meet here; SQLite has one writer at a time anyway.
-        lock = select(StreamTotal.epoch).where(*self._is(StreamTotal, epoch, stream))
-        await self._session.execute(lock.with_for_update())
         query = (
             select(StreamRange.lo, StreamRange.hi)
-            .where(*self._is(StreamRange, epoch, stream))
+            .where(*self.of(StreamRange, epoch, stream))
             .where(StreamRange.hi >= span[0] - 1, StreamRange.lo <= span[1] + 1)
         )
         found = [(lo, hi) for lo, hi in await self._session.execute(query)]
         return Stream(epoch, stream, found, merge(found))
 
-    def _is(
-        self, table: type[StreamRange | StreamTotal], epoch: str, stream: str
-    ) -> tuple[Any, ...]:
+    def of(self, table: type[InStream], epoch: str, stream: str) -> tuple[Any, ...]:
+        """Return the conditions for rows of one stream."""
         return (
             table.company_id == self._company_id,
             table.gateway_id == self._gateway,
@@ -97,12 +135,12 @@ class StreamRepository:
         await self._save_gaps(stream, now_us)
         await self._save_refused(stream, now_us)
         # A row that the watermark calls new but whose key is there already has come again.
-        again = len(stream.samples) + len(stream.findings) - stored
+        again = stream.rows - stored
         quarantined = sum(item.n for item in stream.refused)
-        declared = count(span for span, _ in stream.gaps)
+        declared = count(item.span for item in stream.gaps)
         await self._session.execute(
             update(StreamTotal)
-            .where(*self._is(StreamTotal, stream.epoch, stream.stream))
+            .where(*self.of(StreamTotal, stream.epoch, stream.stream))
             .values(
                 stored=StreamTotal.stored + stored,
                 quarantined=StreamTotal.quarantined + quarantined,
@@ -114,7 +152,7 @@ class StreamRepository:
     async def _save_ranges(self, stream: Stream) -> None:
         """Bring the table to `stream.ranges`; nearly always that is one range growing."""
         old, new = dict(stream.before), dict(stream.ranges)
-        where = self._is(StreamRange, stream.epoch, stream.stream)
+        where = self.of(StreamRange, stream.epoch, stream.stream)
         for lo in sorted(old.keys() - new.keys()):
             await self._session.execute(delete(StreamRange).where(*where, StreamRange.lo == lo))
         for lo in sorted(old.keys() & new.keys()):
@@ -130,9 +168,31 @@ class StreamRepository:
 
     async def _save_gaps(self, stream: Stream, now_us: int) -> None:
         head = self._row | {"epoch": stream.epoch, "stream": stream.stream, "received_us": now_us}
-        rows = [head | {"lo": lo, "hi": hi, "cause": cause} for (lo, hi), cause in stream.gaps]
+        rows = [
+            head
+            | {"lo": item.span[0], "hi": item.span[1], "cause": item.gap.gap.replace("\x00", "")}
+            | {"from_us": item.gap.from_us, "to_us": item.gap.to_us}
+            | {"signed": bool(item.serial), "certificate_serial": item.serial}
+            | {"signature": item.gap.sig.replace("\x00", "")}
+            | {"message_s0": item.gap.s0, "message_n": item.gap.n}
+            for item in stream.gaps
+        ]
         if rows:
             await self._session.execute(insert_into(self._session, GapRecord), rows)
+
+    async def add_records(self, stream: Stream) -> int:
+        """Insert records that are not there yet; return how many that were."""
+        head, stored = self._row | {"epoch": stream.epoch, "stream": stream.stream}, 0
+        for start in range(0, len(stream.records), _MANY):
+            rows = [head | row for row in stream.records[start : start + _MANY]]
+            # One statement, and its count kept: else PostgreSQL's driver would not tell it.
+            statement = insert_into(self._session, EdgeRecord).values(rows)
+            statement = statement.on_conflict_do_nothing()
+            options = {"preserve_rowcount": True}
+            result = await self._session.execute(statement, execution_options=options)
+            assert isinstance(result, CursorResult)  # noqa: S101 - tells mypy what it is
+            stored += result.rowcount
+        return stored
 
     async def _save_refused(self, stream: Stream, now_us: int) -> None:
         head = self._row | {"epoch": stream.epoch, "stream": stream.stream, "received_us": now_us}
@@ -142,6 +202,48 @@ class StreamRepository:
         ]
         if rows:
             await self._session.execute(insert_into(self._session, QuarantinedRow), rows)
+
+    # ------------------------------------------------------------ what messages held
+
+    async def digests(self, keys: Sequence[MessageKey]) -> dict[MessageKey, str]:
+        """Return the digests of those messages of `keys` that are stored and remembered."""
+        found: dict[MessageKey, str] = {}
+        wanted = set(keys)
+        for start in range(0, len(keys), _MANY):
+            numbers = [s0 for _, _, s0, _ in keys[start : start + _MANY]]
+            query = select(*_KEY, StreamMessage.digest).where(
+                StreamMessage.gateway_id == self._gateway,
+                StreamMessage.company_id == self._company_id,
+                StreamMessage.epoch.in_({key[0] for key in wanted}),
+                StreamMessage.s0.in_(numbers),
+            )
+            found |= {
+                (epoch, stream, s0, n): digest
+                for epoch, stream, s0, n, digest in await self._session.execute(query)
+            }
+        return {key: digest for key, digest in found.items() if key in wanted}
+
+    async def remember(self, digests: Mapping[MessageKey, str], now_us: int) -> None:
+        """Keep the digests of messages that are stored now."""
+        head = {"gateway_id": self._gateway, "company_id": self._company_id, "stored_us": now_us}
+        names = ("epoch", "stream", "s0", "n")
+        rows = [
+            head | dict(zip(names, key, strict=True)) | {"digest": digest}
+            for key, digest in digests.items()
+        ]
+        if rows:
+            statement = insert_into(self._session, StreamMessage).on_conflict_do_nothing()
+            await self._session.execute(statement, rows)
+
+    async def highest(self, epochs: Iterable[str]) -> dict[Key, int]:
+        """Return the highest order number of every stream of `epochs`."""
+        query = (
+            select(StreamRange.epoch, StreamRange.stream, func.max(StreamRange.hi))
+            .where(StreamRange.company_id == self._company_id)
+            .where(StreamRange.gateway_id == self._gateway, StreamRange.epoch.in_(epochs))
+            .group_by(StreamRange.epoch, StreamRange.stream)
+        )
+        return {(epoch, name): hi for epoch, name, hi in await self._session.execute(query)}
 
     async def known(self, epochs: Iterable[str]) -> dict[Key, list[Range]]:
         """Return the first ranges of every stream of `epochs`, as many as a message may hold."""

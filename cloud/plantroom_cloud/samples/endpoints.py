@@ -63,7 +63,7 @@ Aggregates = Annotated[
     Query(
         alias="agg",
         max_length=100,
-        description="Which of min, max, mean, last, count; counts are always given.",
+        description="Which of min, max, mean, sum, first, last, count; counts are always given.",
     ),
 ]
 
@@ -134,9 +134,9 @@ async def list_samples(
             detail = "intervals come in one piece: leave it out"
             raise invalid(detail, parameter="after")
         length, asked = read_interval(interval, window), read_aggregates(agg)
-        rows = await samples.buckets(point, window, length)
+        sums = await samples.buckets(point, window, length)
         body = _heading(about, window) | {"interval": duration(length)}
-        return json_response(body | {"items": show_buckets(rows, asked)})
+        return json_response(body | {"items": show_buckets(sums, asked)})
     listing = listing_of("samples", point=point)
     if after is None:
         window, page = read_window(start, end, clock.now_us()), Page(limit, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 
 from plantroom_cloud.kit.pages import Page
 from plantroom_cloud.kit.repository import AnyRow, AnySelect, Repository
 from plantroom_cloud.samples.window import Window
+from plantroom_cloud.store.history import HistoryRepository, Sums
 from plantroom_cloud.tables import Latest, Point, SampleRow
 
 _SAMPLE = (
@@ -30,8 +31,6 @@ _LATEST = (
     Point.name,
     Point.unit,
 )
-# Sums of larger numbers may overflow a double, which PostgreSQL makes an error of the whole query.
-SUMMABLE = 1e290
 
 
 class SampleRepository(Repository):
@@ -83,41 +82,10 @@ class SampleRepository(Repository):
             SampleRow.ts_us < window.end,
         ]
 
-    async def buckets(self, point_id: int, window: Window, interval: int) -> Sequence[AnyRow]:
+    async def buckets(self, point_id: int, window: Window, interval: int) -> Sequence[Sums]:
         """Return what was said in each interval that holds a sample, oldest first.
 
-        Intervals start at multiples of `interval` since 1970-01-01 UTC. An interval whose last
-        good moment has two samples comes twice, the one with the greater tie after the other.
+        Intervals start at multiples of `interval` since 1970-01-01 UTC.
         """
-        good = SampleRow.quality == 0
-        number = case((good, SampleRow.value))
-        summable = and_(good, func.abs(SampleRow.value) <= SUMMABLE)
-        bucket = (SampleRow.ts_us - SampleRow.ts_us % interval).label("bucket")
-        grouped = (
-            select(
-                bucket,
-                func.min(number).label("min"),
-                func.max(number).label("max"),
-                func.sum(case((summable, SampleRow.value))).label("total"),
-                func.count(number).label("numbers"),
-                func.count(case((good, 1))).label("count"),
-                func.count(case((SampleRow.quality == 1, 1))).label("uncertain"),
-                func.count(case((SampleRow.quality == 2, 1))).label("bad"),
-                func.max(case((good, SampleRow.ts_us))).label("last_us"),
-            )
-            .where(*self._within(point_id, window))
-            .group_by("bucket")
-            .subquery("grouped")
-        )
-        newest = and_(
-            self._own(SampleRow),
-            SampleRow.point_id == point_id,
-            SampleRow.ts_us == grouped.c.last_us,
-            good,
-        )
-        statement = (
-            select(grouped, SampleRow.value.label("last"), SampleRow.text.label("last_text"))
-            .outerjoin(SampleRow, newest)
-            .order_by(grouped.c.bucket, SampleRow.tie)
-        )
-        return (await self._session.execute(statement)).all()
+        history = HistoryRepository(self._session, self._scope)
+        return await history.sums(point_id, window, interval)

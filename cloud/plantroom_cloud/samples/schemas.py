@@ -64,6 +64,8 @@ class BucketOut(BaseModel):
     min: float | None = None
     max: float | None = None
     mean: float | None = None
+    sum: float | None = None
+    first: ValueOut = None
     last: ValueOut = None
     count: int = Field(description="Good samples.")
     uncertain: int

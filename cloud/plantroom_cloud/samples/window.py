@@ -10,7 +10,7 @@ from plantroom_cloud.kit.times import DAY, parse_interval, parse_time
 
 RAW_LIMIT: Final = 31 * DAY
 MAX_BUCKETS: Final = 10_000
-AGGREGATES: Final = ("min", "max", "mean", "last", "count")
+AGGREGATES: Final = ("min", "max", "mean", "last", "count", "sum", "first")
 
 
 @dataclass(frozen=True, slots=True)

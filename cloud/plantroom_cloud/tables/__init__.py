@@ -5,39 +5,66 @@ from __future__ import annotations
 from plantroom_cloud.tables.base import Base, Tenant
 from plantroom_cloud.tables.delivery import (
     Counter,
+    DeliveryAlarm,
     DictionaryEntry,
+    EdgeRecord,
     GapRecord,
+    GatewayCertificate,
+    GatewayEpoch,
     QuarantinedRow,
+    StreamMessage,
     StreamRange,
     StreamTotal,
 )
 from plantroom_cloud.tables.identity import ApiKey, Company
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
 from plantroom_cloud.tables.publishing import EnosDevice, Outbox, Target
-from plantroom_cloud.tables.samples import FindingRow, Latest, SampleRow
+from plantroom_cloud.tables.quarantine import QuarantineDecision
+from plantroom_cloud.tables.replay import ReplayPosition
+from plantroom_cloud.tables.samples import (
+    FindingRow,
+    Latest,
+    Retention,
+    Rollup,
+    RollupDue,
+    SampleRow,
+)
 from plantroom_cloud.tables.sites import Device, Gateway, Point, Site
+from plantroom_cloud.tables.streaming import SparkplugBirth, StreamingDevice
 
 __all__ = [
     "ApiKey",
     "Base",
     "Company",
     "Counter",
+    "DeliveryAlarm",
     "Device",
     "DictionaryEntry",
+    "EdgeRecord",
     "EnosDevice",
     "FindingRow",
     "GapRecord",
     "Gateway",
+    "GatewayCertificate",
+    "GatewayEpoch",
     "Latest",
     "Mapping",
     "MappingCache",
     "Outbox",
     "Point",
+    "QuarantineDecision",
     "QuarantinedRow",
+    "ReplayPosition",
+    "Retention",
+    "Rollup",
+    "RollupDue",
     "SampleRow",
     "Site",
+    "SparkplugBirth",
+    "StreamMessage",
     "StreamRange",
     "StreamTotal",
+    "StreamingDevice",
     "Target",
     "Tenant",
 ]

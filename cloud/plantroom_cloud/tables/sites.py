@@ -38,6 +38,16 @@ class Gateway(Tenant, Base):
     agent_version: Mapped[str] = mapped_column(String(64), default="")
     report: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     """Counters of the last state message."""
+    clock_state: Mapped[str] = mapped_column(String(16), default="")
+    """``sync``, ``holdover`` or ``unset``; empty until it has said."""
+    clock_skew_us: Mapped[Micros | None]
+    """Its clock minus ours; None until it was measured."""
+    clock_seen_us: Mapped[Micros | None]
+    """When that was, by our clock."""
+    oldest_us: Mapped[Micros | None]
+    """When the oldest row that it still holds was accepted, by its clock; None where it has none."""
+    dictionary_stamp: Mapped[str] = mapped_column(String(16), default="")
+    """Random, new with every change of a dictionary: what a process remembers is of this stamp."""
 
 
 class Device(Tenant, Base):

@@ -1,0 +1,401 @@
+"""What a message must look like, key by key: the kit's own reader, written from the specification.
+
+It shares nothing with the codec that both sides use (`plantroom_shared.wire`), so that a mistake
+there is found and not repeated. A check is a function from a value to what is wrong with it, the
+empty text where nothing is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Check = Callable[[Any], str]
+
+MAX_WIRE: Final = 122_880
+MAX_PLAIN: Final = 4_194_304
+MAX_ROWS: Final = 2_000
+MAX_TEXT: Final = 4_096
+_STREAMS: Final = ("cmd", "evt", "aud", "tel")
+_BIG: Final = 2**63 - 1
+_EXACT: Final = 2**53
+
+
+class Unreadable(Exception):
+    """A payload that is not a packed JSON object; `limit` says whether only its size is wrong."""
+
+    def __init__(self, what: str, *, limit: bool = False) -> None:
+        self.limit = limit
+        super().__init__(what)
+
+
+def unpack(payload: bytes) -> dict[str, Any]:
+    """Return the JSON object in `payload`.
+
+    Raises:
+        Unreadable: it is no gzipped JSON object within the limits.
+    """
+    if len(payload) > MAX_WIRE:
+        msg = f"{len(payload)} bytes on the wire, more than {MAX_WIRE}"
+        raise Unreadable(msg, limit=True)
+    inflater = zlib.decompressobj(31)
+    try:
+        plain = inflater.decompress(payload, MAX_PLAIN + 1)
+    except zlib.error as error:
+        msg = f"not gzip: {error}"
+        raise Unreadable(msg) from error
+    if len(plain) > MAX_PLAIN:
+        msg = f"more than {MAX_PLAIN} bytes inflated"
+        raise Unreadable(msg, limit=True)
+    if not inflater.eof:
+        msg = "gzip is cut short"
+        raise Unreadable(msg)
+    try:
+        document = json.loads(plain, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        msg = f"not JSON: {error}"
+        raise Unreadable(msg) from error
+    if not isinstance(document, dict):
+        msg = "not a JSON object"
+        raise Unreadable(msg)
+    return document
+
+
+def pack(document: Mapping[str, Any]) -> bytes:
+    """Return `document` as the kit sends it."""
+    squeezer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return squeezer.compress(json.dumps(document).encode()) + squeezer.flush()
+
+
+def _no_constant(name: str) -> Any:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+# ---------------------------------------------------------------- checks
+
+
+def whole(low: int = 0, high: int = _BIG) -> Check:
+    """An integer from `low` to `high`."""
+
+    def check(value: Any) -> str:
+        fits = type(value) is int and low <= value <= high
+        return "" if fits else f"{_show(value)} is no integer from {low} to {high}"
+
+    return check
+
+
+def text(most: int, *, least: int = 0, pattern: str = "") -> Check:
+    """A text of `least` to `most` characters that matches `pattern` as a whole."""
+    wanted = re.compile(pattern) if pattern else None
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not least <= len(value) <= most:
+            return f"{_show(value)} is no text of {least} to {most} characters"
+        return "" if wanted is None or wanted.fullmatch(value) else f"{_show(value)} is malformed"
+
+    return check
+
+
+def one_of(*values: Any) -> Check:
+    """One of `values`."""
+
+    def check(value: Any) -> str:
+        known = any(type(value) is type(item) and value == item for item in values)
+        return "" if known else f"{_show(value)} is none of {', '.join(map(str, values))}"
+
+    return check
+
+
+def either(*checks: Check) -> Check:
+    """Whatever one of `checks` takes."""
+
+    def check(value: Any) -> str:
+        found = [part(value) for part in checks]
+        return "" if "" in found else found[0]
+
+    return check
+
+
+def many(item: Check, most: int, *, least: int = 0) -> Check:
+    """A list of `least` to `most` items."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            return f"no list of {least} to {most} items"
+        return next((f"[{at}] {why}" for at, part in enumerate(value) if (why := item(part))), "")
+
+    return check
+
+
+def table(keys: Check, item: Check) -> Check:
+    """An object whose keys and values are all alike."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, dict):
+            return f"{_show(value)} is no object"
+        found = (keys(key) or item(part) for key, part in value.items())
+        return next((why for why in found if why), "")
+
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Check that a value is an object with these keys; others are a later version's."""
+
+    required: Mapping[str, Check]
+    optional: Mapping[str, Check]
+
+    def __call__(self, value: Any) -> str:
+        """Say what is wrong with `value`."""
+        if not isinstance(value, dict):
+            return f"{_show(value)} is no object"
+        if missing := [key for key in self.required if key not in value]:
+            return f"key {missing[0]!r} is missing"
+        known = {**self.required, **self.optional}
+        found = ((key, known[key](part)) for key, part in value.items() if key in known)
+        return next((f"{key}: {why}" for key, why in found if why), "")
+
+
+def flag(value: Any) -> str:
+    """Check that a value is true or false."""
+    return "" if isinstance(value, bool) else f"{_show(value)} is neither true nor false"
+
+
+def anything(_: Any) -> str:
+    """Take any value."""
+    return ""
+
+
+def nothing(value: Any) -> str:
+    """Check that a value is null."""
+    return "" if value is None else f"{_show(value)} is not null"
+
+
+def number(value: Any) -> str:
+    """Check that a value is a finite number."""
+    # 1e400 is JSON, and no number that a point can hold.
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return "" if good else f"{_show(value)} is no number"
+
+
+def span(value: Any) -> str:
+    """Check that a value is an inclusive range."""
+    if why := many(whole(), 2, least=2)(value):
+        return why
+    return "" if value[0] <= value[1] else f"{value} runs backwards"
+
+
+def _show(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:37]}..."
+
+
+# ---------------------------------------------------------------- messages
+
+V = one_of(1)
+EPOCH = text(16, least=16, pattern="[0-9a-f]{16}")
+CLOCK = one_of("sync", "holdover", "unset")
+KEY = text(200, least=1)
+WORDS = text(512)
+COUNTS = table(text(16), whole())
+SPANS = table(text(16), many(span, 100_000))
+MOMENT = whole()
+
+HOLDING = Shape({"ep": EPOCH}, {"accepted": COUNTS, "held": SPANS})
+HELLO = Shape(
+    {"v": V, "session": EPOCH, "agent": text(64), "epochs": many(HOLDING, 4096)},
+    {
+        "boot": whole(),
+        "clock": CLOCK,
+        "at": MOMENT,
+        "used_bytes": whole(),
+        "limit_bytes": whole(),
+        "certificate": text(8192),
+    },
+)
+STATE = Shape(
+    {"v": V, "online": flag},
+    {
+        "at": MOMENT,
+        "clock": CLOCK,
+        "oldest_us": either(MOMENT, nothing),
+        "epochs": many(HOLDING, 4096),
+        "counters": table(text(200), number),
+    },
+)
+DEVICE = Shape(
+    {"key": KEY, "name": WORDS, "protocol": WORDS},
+    {"address": WORDS, "vendor": WORDS, "model": WORDS, "description": WORDS},
+)
+POINT = Shape(
+    {"key": KEY, "device": KEY, "name": WORDS},
+    {
+        "description": WORDS,
+        "unit": WORDS,
+        "object_type": WORDS,
+        "states": many(WORDS, 100_000),
+        "writable": either(flag, nothing),
+        "equip_class": WORDS,
+        "point_class": WORDS,
+        "enos": WORDS,
+    },
+)
+DICTIONARY = Shape(
+    {"v": V, "ep": EPOCH, "a0": whole(), "points": many(POINT, MAX_ROWS)},
+    {"devices": many(DEVICE, MAX_ROWS)},
+)
+_HEAD = {"v": V, "ep": EPOCH, "s0": whole(1)}
+FINDING = Shape(
+    {"id": KEY, "detector": WORDS, "subject": KEY, "started": whole(-_BIG), "score": number,
+     "text": WORDS},
+    {"points": many(KEY, 100_000), "ended": either(whole(-_BIG), nothing),
+     "evidence": table(text(_BIG), anything)},
+)  # fmt: skip
+RECORD = Shape(
+    {"at": MOMENT, "kind": text(64, pattern=r"[a-z][a-z0-9_.]{0,63}")},
+    {"doc": table(text(_BIG), anything)},
+)
+FINDINGS = Shape(
+    {**_HEAD, "st": one_of("evt"), "n": whole(1, MAX_ROWS), "ev": many(FINDING, MAX_ROWS)}, {}
+)
+RECORDS = Shape(
+    {**_HEAD, "st": one_of("aud", "cmd"), "n": whole(1, MAX_ROWS), "rc": many(RECORD, MAX_ROWS)},
+    {},
+)
+GAP = Shape(
+    {**_HEAD, "st": one_of(*_STREAMS), "n": whole(1, 2**31), "gap": text(64, least=1)},
+    {"from_us": MOMENT, "to_us": MOMENT, "sig": text(1024)},
+)
+VALUE = either(flag, number, text(MAX_TEXT), nothing)
+QUALITY = table(
+    text(4, least=1, pattern="0|[1-9][0-9]*"),
+    lambda value: (
+        ""
+        if isinstance(value, list)
+        and len(value) == 2
+        and not one_of(1, 2)(value[0])
+        and not text(64)(value[1])
+        else f"{_show(value)} is no quality"
+    ),
+)
+
+
+def _run(value: Any) -> str:
+    fits = many(whole(0, _EXACT), 2, least=2)(value) == "" and value[1] >= 1
+    return "" if fits else f"{_show(value)} is neither an alias nor a run"
+
+
+def aliases(column: list[Any]) -> list[int]:
+    """Return one alias for each row of a checked column ``p``."""
+    out: list[int] = []
+    for item in column:
+        first, many_ = item if isinstance(item, list) else (item, 1)
+        out += range(first, first + min(many_, MAX_ROWS + 1))
+    return out
+
+
+def values(document: Mapping[str, Any]) -> list[Any]:
+    """Return the values of a checked message as they were read: column ``f`` undone."""
+    out = list(document["x"])
+    for first, count in document.get("f", []):
+        for row in range(first, min(first + count, len(out))):
+            if type(out[row]) is float:
+                with contextlib.suppress(OverflowError):  # beyond 32 bits: it stays what it is
+                    out[row] = struct.unpack("<f", struct.pack("<f", out[row]))[0]
+    return out
+
+
+_COLUMNS = {
+    "n": whole(1, MAX_ROWS),
+    "t0": whole(),
+    "p": many(either(whole(0, _EXACT), _run), MAX_ROWS, least=1),
+    "dt": many(whole(-_EXACT, _EXACT), MAX_ROWS, least=1),
+    "x": many(VALUE, MAX_ROWS, least=1),
+    "q": QUALITY,
+}
+_NARROW = {"f": many(_run, MAX_ROWS)}
+SAMPLES = Shape(
+    {**_HEAD, **_COLUMNS, "st": one_of("tel")},
+    {
+        **_NARROW,
+        "dv": whole(),
+        "cs": CLOCK,
+        "h": text(64),
+        "bt": whole(0, _EXACT),
+        "mo": whole(0, _EXACT),
+    },
+)
+SNAPSHOT = Shape(
+    {"v": V, "ep": EPOCH, "s": many(whole(1, _EXACT), MAX_ROWS, least=1), **_COLUMNS}, _NARROW
+)
+KNOWN = Shape({"ep": EPOCH}, {"ranges": SPANS, "dictionary": whole()})
+RESUME = Shape(
+    {"v": V, "session": EPOCH, "epochs": many(KNOWN, 4096), "time": MOMENT},
+    {"hello_at": MOMENT, "takes": many(text(16), 64)},
+)
+ACK = Shape({"v": V, "ep": EPOCH, "st": one_of(*_STREAMS, "inv"), "ranges": many(span, 64)}, {})
+NACK = Shape(
+    {"v": V, "ep": EPOCH, "st": one_of(*_STREAMS, "inv"),
+     "nack": one_of("need_dict", "fork", "schema")},
+    {"s0": whole(), "have": whole()},
+)  # fmt: skip
+FLOW = Shape({"v": V}, {"pause_ms": whole(0, 600_000), "window": either(whole(1, 64), nothing)})
+
+
+CHAPTERS: Final[dict[str, tuple[Shape, ...]]] = {
+    "4.1": (HELLO, HOLDING),
+    "4.2": (DICTIONARY, POINT, DEVICE),
+    "4.3": (SAMPLES,),
+    "4.4": (FINDINGS, FINDING),
+    "4.5": (RECORDS, RECORD),
+    "4.6": (GAP,),
+    "4.7": (SNAPSHOT,),
+    "4.8": (STATE,),
+    "4.9": (RESUME, KNOWN),
+    "4.10": (ACK,),
+    "4.11": (NACK,),
+    "4.12": (FLOW,),
+}
+"""Which chapter of the specification describes which objects."""
+
+
+def columns(document: Mapping[str, Any], rows: tuple[str, ...]) -> str:
+    """Say what is wrong with columns `rows` of a message of `n` rows, and with what goes with them."""
+    n = document["n"]
+    points = aliases(document.get("p", []))
+    for key in rows:
+        if (count := len(points if key == "p" else document[key])) != n:
+            return f"{key} holds {count} rows where n says {n}"
+    if "q" in document and any(int(row) >= n for row in document["q"]):
+        return "q names a row that is not there"
+    if document.get("dv", _BIG) <= max(points, default=0):
+        return "dv does not cover the highest alias"
+    return "dt does not begin with 0" if document.get("dt", [0])[0] != 0 else ""
+
+
+def rows_of(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the assertion about a message of rows and what is wrong with it."""
+    if "gap" in document:
+        return "SV1-M-06", GAP(document)
+    match document.get("st"):
+        case "evt":
+            return "SV1-M-04", FINDINGS(document) or columns(document, ("ev",))
+        case "aud" | "cmd":
+            return "SV1-M-05", RECORDS(document) or columns(document, ("rc",))
+        case _:
+            found = SAMPLES(document) or columns(document, ("p", "dt", "x"))
+            return "SV1-M-03", found
+
+
+def snapshot_of(document: Mapping[str, Any]) -> str:
+    """Say what is wrong with a snapshot."""
+    return SNAPSHOT(document) or columns(document, ("s", "p", "dt", "x"))

@@ -1,0 +1,1 @@
+"""Refused rows: to be looked at, corrected and released, or discarded."""

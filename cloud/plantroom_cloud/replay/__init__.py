@@ -1,0 +1,1 @@
+"""A site's samples and findings once more, in order: to a file or a topic."""

@@ -1,0 +1,134 @@
+"""``plantroom-cloud export`` and ``plantroom-cloud retention``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from plantroom_cloud.config import load_settings
+from plantroom_cloud.db import Database, Scope, open_database
+from plantroom_cloud.gateways.provision import find_site
+from plantroom_cloud.identity.setup import find_company
+from plantroom_cloud.migrations import migrate
+from plantroom_cloud.tables import Site
+from plantroom_shared.errors import ConfigError
+
+T = TypeVar("T")
+
+retention_app = typer.Typer(help="How long samples and roll-ups are kept.", no_args_is_help=True)
+
+Company = Annotated[str, typer.Option(help="The company's slug.")]
+OneSite = Annotated[str, typer.Option(help="The site's slug.")]
+
+
+def export_command(
+    context: typer.Context,
+    *,
+    site: OneSite,
+    start: Annotated[str, typer.Option("--from", help="2026-01-31T12:00:00Z, or seconds.")],
+    end: Annotated[str, typer.Option("--to", help="The same; what is said at it is left out.")],
+    out: Annotated[Path, typer.Option(help="A file, or a folder for SITE-FROM-TO.parquet.")],
+    company: Annotated[str, typer.Option(help="Needed where several have such a site.")] = "",
+) -> None:
+    """Write a site's samples to a Parquet file.
+
+    Columns: site, device, point, unit, ts, value, text, quality, reason.
+    """
+    from plantroom_cloud.store.export import read_samples, write_parquet  # noqa: PLC0415 - loads the web stack's times
+
+    start_us, end_us = _moment(start, "--from"), _moment(end, "--to")
+    if start_us >= end_us:
+        what = "lies not before --to"
+        raise ConfigError(what, key="--from", fix="exchange them or widen")
+
+    async def export(database: Database) -> tuple[Path, int]:
+        async with database.read() as session:
+            scope, site_id = await find_site(session, site, company)
+        path = out / f"{site}-{start_us}-{end_us}.parquet" if out.is_dir() else out
+        chunks = read_samples(database, scope, site_id, start_us, end_us)
+        return path, await write_parquet(chunks, path)
+
+    path, rows = _with_database(context, export)
+    typer.echo(f"{rows} samples in {path}")
+
+
+@retention_app.command("set")
+def retention_set(
+    context: typer.Context,
+    company: Company = "default",
+    site: Annotated[str, typer.Option(help="Only this site; else the whole company.")] = "",
+    raw_days: Annotated[int | None, typer.Option(help="Samples; 0 is for ever.")] = None,
+    rollup_days: Annotated[int | None, typer.Option(help="Roll-ups; 0 is for ever.")] = None,
+) -> None:
+    """Say how long samples and roll-ups are kept; what is left out is as above: company, default."""
+    from plantroom_cloud.store.retention import RetentionRepository  # noqa: PLC0415 - as in export
+
+    async def change(database: Database) -> None:
+        async with database.write() as session:
+            scope, site_id = await _place(session, company, site)
+            await RetentionRepository(session, scope).set(site_id, raw_days, rollup_days)
+
+    _with_database(context, change)
+    retention_show(context, company)
+
+
+@retention_app.command("show")
+def retention_show(context: typer.Context, company: Company = "default") -> None:
+    """Show how long the sites of a company keep what."""
+    from plantroom_cloud.store.retention import RetentionRepository  # noqa: PLC0415 - as in export
+
+    async def read(database: Database) -> Table:
+        table = Table("site", "samples", "roll-ups")
+        async with database.read() as session:
+            scope = await find_company(session, company)
+            slugs = select(Site.id, Site.slug).where(Site.company_id == scope.company_id)
+            names = {row.id: row.slug for row in await session.execute(slugs)}
+            for place in await RetentionRepository(session, scope).places():
+                keep = place.keep
+                table.add_row(names[place.site_id], _days(keep.raw_days), _days(keep.rollup_days))
+        return table
+
+    Console().print(_with_database(context, read))
+
+
+def _days(days: int) -> str:
+    return f"{days} days" if days else "for ever"
+
+
+async def _place(session: AsyncSession, company: str, site: str) -> tuple[Scope, int]:
+    if site:
+        return await find_site(session, site, company)
+    return await find_company(session, company), 0
+
+
+def _moment(text: str, option: str) -> int:
+    from plantroom_cloud.kit.problems import InvalidRequest  # noqa: PLC0415 - as in export
+    from plantroom_cloud.kit.times import parse_time  # noqa: PLC0415 - as in export
+
+    try:
+        return parse_time(text, option)
+    except InvalidRequest as error:
+        what, fix = "is no time", "write it as 2026-01-31T12:00:00Z or as seconds since 1970"
+        raise ConfigError(what, key=option, fix=fix) from error
+
+
+def _with_database(context: typer.Context, action: Callable[[Database], Awaitable[T]]) -> T:
+    """Run `action` on the migrated database and return its result."""
+
+    async def run() -> T:
+        database = open_database(load_settings(context.obj))
+        try:
+            await migrate(database)
+            return await action(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())

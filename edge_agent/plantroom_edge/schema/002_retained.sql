@@ -1,0 +1,18 @@
+-- Confirmed rows stay for a while: a cloud restored from a backup asks for them again.
+-- `done` in `position` now means confirmed; those of its rows that are still in `frame` are named here.
+CREATE TABLE retained (
+    epoch INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    hour INTEGER NOT NULL,   -- hours since 1970 in which they were confirmed
+    rows TEXT NOT NULL,      -- JSON list of inclusive ranges
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (epoch, stream, hour)
+) WITHOUT ROWID;
+
+-- Samples accepted before the gateway's clock was ever set: not sent before their times are put right.
+CREATE TABLE waiting (
+    epoch INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,   -- which start of the machine: its monotonic clock ties them together
+    rows TEXT NOT NULL,
+    crc INTEGER NOT NULL
+) WITHOUT ROWID;

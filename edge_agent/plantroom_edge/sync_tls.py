@@ -1,0 +1,93 @@
+"""TLS for the connection to the cloud, also where the machine believes that it is 1970.
+
+The chain and the name are always verified by OpenSSL. The dates of the certificates are, too, while
+the system's clock is what the gateway goes by; otherwise they are compared here with what is known
+of the time, before the first byte of MQTT is sent.
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cryptography import x509
+
+from plantroom_edge.clock import EdgeClock
+from plantroom_edge.config import CloudConfig
+from plantroom_shared.errors import ConfigError
+
+_NO_CHECK_TIME: Final = 0x200000
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which `ssl` has no name."""
+
+
+class _DatedSocket(ssl.SSLSocket):
+    """A connection whose certificates are checked against the gateway's own clock."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        if isinstance(self.context, CloudContext):
+            self.context.check_dates(_chain(self))
+
+
+class CloudContext(ssl.SSLContext):
+    """Settings of TLS that take the time from an `EdgeClock`; made by `tls_context`."""
+
+    clock: EdgeClock | None = None
+
+    def prepare(self) -> None:
+        """Decide who checks the dates on the next connection; call it before each."""
+        trusted = self.clock is None or self.clock.follows_system
+        flags = int(self.verify_flags) & ~_NO_CHECK_TIME
+        self.verify_flags = ssl.VerifyFlags(flags if trusted else flags | _NO_CHECK_TIME)
+
+    def check_dates(self, chain: list[x509.Certificate]) -> None:
+        """Raise SSLCertVerificationError if a certificate of `chain` cannot be valid now."""
+        if self.clock is None or self.clock.follows_system:
+            return
+        if not chain:
+            msg = "the broker showed no certificate"
+            raise ssl.SSLCertVerificationError(msg)
+        known = self.clock.state != "unset"
+        now = _instant(self.clock.now_us() if known else self.clock.floor_us)
+        for certificate in chain:
+            if certificate.not_valid_after_utc < now:
+                msg = f"certificate verify failed: it expired at {certificate.not_valid_after_utc}"
+                raise ssl.SSLCertVerificationError(msg)
+            if known and certificate.not_valid_before_utc > now:
+                msg = f"certificate verify failed: not valid before {certificate.not_valid_before_utc}"
+                raise ssl.SSLCertVerificationError(msg)
+
+
+def tls_context(cloud: CloudConfig, clock: EdgeClock | None = None) -> CloudContext:
+    """Return the TLS settings for the connection; ConfigError if a file is not what it should be."""
+    context = CloudContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.clock = clock
+    context.sslsocket_class = _DatedSocket
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cafile=str(cloud.ca))
+    except (ssl.SSLError, OSError) as error:
+        what = f"{cloud.ca} holds no usable CA certificate: {error}"
+        raise ConfigError(what, key="cloud.ca", fix="give the PEM file of the authority") from error
+    try:
+        context.load_cert_chain(cloud.cert, cloud.key, password="")
+    except (ssl.SSLError, OSError) as error:
+        what = f"{cloud.cert} and {cloud.key} are no certificate and its key: {error}"
+        fix = "give the PEM files this gateway was issued, the key unencrypted"
+        raise ConfigError(what, key="cloud.cert", fix=fix) from error
+    return context
+
+
+def _chain(sock: ssl.SSLSocket) -> list[x509.Certificate]:
+    """Return the certificates that OpenSSL verified, from the broker's up to the authority's."""
+    inner: Any = sock._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 -- public only from Python 3.13 on
+    verified = inner.get_verified_chain() or []
+    return [
+        x509.load_der_x509_certificate(ssl.PEM_cert_to_DER_cert(one.public_bytes()))
+        for one in verified
+    ]
+
+
+def _instant(us: int) -> datetime:
+    return datetime.fromtimestamp(us / 1e6, UTC)

@@ -1,0 +1,73 @@
+"""sync v1 on the wire: every message between a gateway and the cloud, encoded and decoded.
+
+A row is known for ever by ``(gateway, epoch, stream, seq)``: `epoch` is 64 random bits per process
+start, written as 16 hex digits, `seq` counts from 1 within epoch and stream. Four streams
+carry rows: ``cmd`` (results of commands), ``evt`` (findings), ``aud`` (what happened on the gateway) and
+``tel`` (samples). Samples that are sent while newer ones go out, too, travel on the channel
+``fill``. All else is control.
+
+Messages are UTF-8 JSON, gzipped, at most `MAX_WIRE` bytes on the wire and `MAX_PLAIN` inflated.
+Receivers ignore unknown keys, so a version only ever adds. Everything that arrives is untrusted:
+decoders return checked objects or raise `Rejected`, and a bad row never costs its neighbours.
+"""
+
+from __future__ import annotations
+
+from plantroom_shared.wire.columns import expand_points
+from plantroom_shared.wire.messages import (
+    CHANNELS,
+    MAX_CERTIFICATE,
+    MAX_RANGES,
+    MAX_ROWS,
+    STREAMS,
+    Ack,
+    ClockState,
+    Count,
+    Dictionary,
+    Envelope,
+    Epoch,
+    Findings,
+    Flow,
+    Gap,
+    Hello,
+    Holding,
+    Known,
+    Message,
+    Nack,
+    Record,
+    Records,
+    Resume,
+    Seq,
+    Span,
+    State,
+    Stream,
+    decode_reply,
+    spans,
+)
+from plantroom_shared.wire.packing import (
+    MAX_PLAIN,
+    MAX_WIRE,
+    VERSION,
+    decode,
+    encode,
+    pack,
+    unpack,
+)
+from plantroom_shared.wire.samples import (
+    MAX_TEXT,
+    Samples,
+    decode_rows,
+    decode_snapshot,
+    encode_samples,
+    encode_snapshot,
+)
+
+__all__ = [
+    "CHANNELS", "MAX_CERTIFICATE", "MAX_PLAIN", "MAX_RANGES", "MAX_ROWS", "MAX_TEXT", "MAX_WIRE", "STREAMS",
+    "VERSION",
+    "Ack", "ClockState", "Count", "Dictionary", "Envelope", "Epoch", "Findings", "Flow", "Gap",
+    "Hello", "Holding", "Known", "Message", "Nack", "Record", "Records", "Resume", "Samples", "Seq",
+    "Span", "State", "Stream",
+    "decode", "decode_reply", "decode_rows", "decode_snapshot", "encode", "encode_samples",
+    "encode_snapshot", "expand_points", "pack", "spans", "unpack",
+]  # fmt: skip

@@ -1,0 +1,126 @@
+"""Gap records carry the gateway's signature, whatever kind of key it was issued."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
+
+from plantroom_edge.buffer_db import Frame
+from plantroom_edge.config import CloudConfig
+from plantroom_edge.gap_signer import GapSigner
+from plantroom_shared.errors import ConfigError
+from plantroom_shared.wire import Gap, decode, encode
+
+GATEWAY = "gw-test-0001"
+EP = "a" * 16
+
+
+def certificate(key: Any, signer: Any = None, *, padding_bytes: int = 0) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, GATEWAY)])
+    signer = signer or key
+    plain = isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+    )
+    if padding_bytes:
+        oid = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
+        noise = x509.UnrecognizedExtension(oid, b"\x04\x82" + b"x" * padding_bytes)
+        builder = builder.add_extension(noise, critical=False)
+    return builder.sign(signer, None if plain else hashes.SHA256())
+
+
+def issued(folder: Path, key: Any, leaf: x509.Certificate) -> CloudConfig:
+    pem = serialization.Encoding.PEM
+    form = serialization.PrivateFormat.PKCS8
+    other = certificate(ec.generate_private_key(ec.SECP256R1()))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    (folder / "cert.pem").write_bytes(leaf.public_bytes(pem) + other.public_bytes(pem))
+    files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
+    return CloudConfig.model_validate({"host": "127.0.0.1", **files})
+
+
+def lost(kind: str = "gap", blob: bytes | None = None) -> Frame:
+    gap = Gap(ep=EP, st="tel", s0=11, n=90, gap="quota", from_us=5, to_us=6)
+    return Frame(EP, 1, "tel", 11, 90, 0, blob or encode(gap), kind, "quota")
+
+
+Verify = Callable[[Any, bytes, bytes], None]
+
+
+@pytest.mark.parametrize(
+    ("key", "verify"),
+    [
+        (
+            ec.generate_private_key(ec.SECP256R1()),
+            lambda public, sig, data: public.verify(sig, data, ec.ECDSA(hashes.SHA256())),
+        ),
+        (
+            rsa.generate_private_key(65537, 2048),
+            lambda public, sig, data: public.verify(sig, data, padding.PKCS1v15(), hashes.SHA256()),
+        ),
+        (ed25519.Ed25519PrivateKey.generate(), lambda public, sig, data: public.verify(sig, data)),
+        (ed448.Ed448PrivateKey.generate(), lambda public, sig, data: public.verify(sig, data)),
+    ],
+    ids=["ec", "rsa", "ed25519", "ed448"],
+)
+def test_a_gap_is_signed_with_the_key_of_the_certificate(
+    tmp_path: Path, key: Any, verify: Verify
+) -> None:
+    """The signature holds for this gateway's gap, and for no other."""
+    signer = GapSigner(GATEWAY, issued(tmp_path, key, certificate(key)))
+    frame = signer.signed(lost())
+    gap = decode(Gap, frame.blob)
+    assert (gap.s0, gap.n, gap.gap, gap.from_us, gap.to_us) == (11, 90, "quota", 5, 6)
+    assert (frame.s0, frame.last, frame.kind) == (11, 100, "gap")
+    public = x509.load_pem_x509_certificate(signer.certificate.encode()).public_key()
+    signature = base64.b64decode(gap.sig)
+    verify(public, signature, gap.signed_part(GATEWAY))
+    with pytest.raises(InvalidSignature):
+        verify(public, signature, gap.signed_part("gw-test-0002"))
+
+
+def test_data_goes_as_it_is(tmp_path: Path) -> None:
+    """Only gaps are signed; a gap that cannot be read is left to the cloud to refuse."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer = GapSigner(GATEWAY, issued(tmp_path, key, certificate(key)))
+    for frame in (lost("data"), lost(blob=b"rubbish")):
+        assert signer.signed(frame) is frame
+
+
+def test_a_certificate_too_long_for_a_hello_is_left_out(tmp_path: Path) -> None:
+    """The hello stays small enough; gaps are then signed all the same."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    signer = GapSigner(GATEWAY, issued(tmp_path, key, certificate(key, padding_bytes=9000)))
+    assert signer.certificate == ""
+    assert decode(Gap, signer.signed(lost()).blob).sig
+
+
+def test_a_key_that_cannot_sign_is_a_configuration_error(tmp_path: Path) -> None:
+    """Keys for other purposes, missing and broken files are named with their key."""
+    key = x25519.X25519PrivateKey.generate()
+    leaf = certificate(key, ec.generate_private_key(ec.SECP256R1()))
+    cloud = issued(tmp_path, key, leaf)
+    with pytest.raises(ConfigError, match=r"cloud\.key: .*cannot sign.*EC, RSA or Ed25519"):
+        GapSigner(GATEWAY, cloud)
+    cloud.key.write_text("no key")
+    with pytest.raises(ConfigError, match=r"cloud\.key: .*no certificate and its key"):
+        GapSigner(GATEWAY, cloud)
+    cloud.key.unlink()
+    with pytest.raises(ConfigError, match=r"cloud\.key: .*No such file"):
+        GapSigner(GATEWAY, cloud)
