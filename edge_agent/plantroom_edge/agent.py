@@ -16,7 +16,7 @@ import signal
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
@@ -42,6 +42,9 @@ DRAIN: Final = 3.0
 
 _ENDING: Final = 5.0
 """Seconds after that in which the connection must have ended."""
+
+_CANCEL_AGAIN: Final = 2.0
+"""Seconds that a cancelled task has before it is cancelled again."""
 
 
 async def run(
@@ -137,18 +140,27 @@ async def _run_parts(
         )
         _tell_stop(vitals, record, stop)
         leaving.cancel()
-        for task in (*pollers, *watchers, health):
-            task.cancel()
-        await asyncio.gather(*pollers, *watchers, health, return_exceptions=True)
+        await _ended(*pollers, *watchers, health)
         await vitals.buffer.flush()
         if sync and vitals.sync:
             await vitals.sync.stop(DRAIN)
             await asyncio.wait([sync], timeout=_ENDING if vitals.sync.connected else 0)
-            sync.cancel()
-        for task in (*outlets, *others):
-            task.cancel()
+            await _ended(sync)
+        await _ended(*outlets, *others)
     with contextlib.suppress(OSError):
         status.write(vitals.config.status_file, await vitals.document(stopped=True))
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel `tasks` until they have ended.
+
+    Once is not enough: Python 3.11's `wait_for` loses a cancellation that comes as it finishes.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN)
 
 
 async def _prove_health(record: Starts) -> None:

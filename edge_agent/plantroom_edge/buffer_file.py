@@ -42,6 +42,10 @@ class DamagedError(Exception):
     """The content of the file contradicts itself in a way SQLite does not see."""
 
 
+class LeftAloneError(Exception):
+    """The disk failed a moment ago; nothing was tried now."""
+
+
 class DiskFullError(Exception):
     """There is no room for these rows."""
 
@@ -86,6 +90,10 @@ class BufferFile:
                 if not is_full(error) or not self._use_reserve():
                     raise
                 return self._attempt(operation)
+        except LeftAloneError as error:
+            # Not a failure of its own: it must not put off the next attempt any further.
+            msg = f"buffer {self.path}: {error}"
+            raise Unavailable(msg) from error
         except (sqlite3.Error, OSError, DamagedError, DiskFullError, UnicodeDecodeError) as error:
             self._give_up(error)
             msg = f"buffer {self.path}: {error}"
@@ -153,7 +161,7 @@ class BufferFile:
             return
         if self.clock.monotonic() < self._not_before:
             msg = "the disk failed a moment ago; waiting before the next attempt"
-            raise OSError(msg)
+            raise LeftAloneError(msg)
         finish(self.path)
         if reason := why_untrusted(self.path):
             self._repair(reason)

@@ -21,7 +21,7 @@ data: ./data
 #  mqtt: auto                 # auto, 5 or 3.1.1
 
 buffer:
-  limit_mb: 512    # beyond this the oldest samples become a declared gap
+  limit_mb: 512    # beyond this samples are thinned, then dropped; each loss is declared
   commit_ms: 250   # a power cut costs at most what was read in this time
 
 # One entry for each field bus.

@@ -315,6 +315,41 @@ class TestTwins:
         await store.store([hello(epochs=[wire.Holding(ep=FIRST, accepted={"tel": 1})])])
         assert (await alarms(database))["restored"].count == 1
 
+    @pytest.mark.parametrize(
+        ("epochs", "more", "alarmed"),
+        [
+            ((FIRST, THIRD), {"boot": 2}, True),  # the start as SECOND is gone, and its count
+            ((FIRST, THIRD), {"boot": 1}, True),
+            ((FIRST, SECOND, THIRD), {"boot": 3}, False),
+            ((THIRD,), {"boot": 1}, False),  # a new disk
+            ((FIRST, THIRD), {"boot": 0}, False),  # tells no count
+            ((FIRST, SECOND), {"boot": 2}, False),  # no new start
+            ((FIRST, THIRD), {"boot": 2, "at": NOW - 60_000_000}, False),  # late, not set back
+        ],
+    )
+    async def test_a_new_start_that_counts_no_further_is_an_old_image(
+        self,
+        database: Database,
+        store: Store,
+        home: Home,
+        epochs: tuple[str, ...],
+        more: dict[str, int],
+        *,
+        alarmed: bool,
+    ) -> None:
+        """The count of starts only grows: an image that lacks a whole epoch is known by it."""
+        await self.greeted(
+            store,
+            hello(FIRST, boot=1, at=NOW - 9),
+            hello(FIRST, SECOND, session="2" * 16, boot=2, at=NOW),
+            hello(*epochs, session="3" * 16, **({"at": NOW + 9} | more)),
+        )
+        found = await alarms(database)
+        assert ("restored" in found) is alarmed
+        if alarmed:
+            details = {"epoch": THIRD, "boot": more["boot"], "here": 2}
+            assert found["restored"].details == details
+
 
 class TestAlarms:
     """How alarms are kept."""

@@ -291,3 +291,26 @@ def test_who_runs_is_known_by_its_process(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(os, "kill", anothers)
     assert status.is_running({"pid": 5})
+
+
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An orderly stop does not hang on a library that swallows one."""
+    monkeypatch.setattr(agent, "_CANCEL_AGAIN", 0.01)
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await agent._ended(task)
+    assert swallowed == 2
+    assert task.cancelled()

@@ -173,7 +173,7 @@ LIMIT_MB: Final = 512
 @case("month-offline", faults="6, 13", small=1, pr=2, full=30, alone=True)
 def month_offline(setting: Setting) -> Sequence[Figure]:
     """A site was offline for `count` days; then its agent drains into PostgreSQL while it goes on."""
-    name, points = f"{setting.count} days offline", 60 if setting.count == 1 else POINTS
+    name, points = f"{setting.count} days offline", 20 if setting.count == 1 else POINTS
     with rigged(setting, postgres=True, points=4, interval=5.0) as rig:
         rig.start_cloud()
         rig.configure_agent(buffer={"limit_mb": LIMIT_MB})

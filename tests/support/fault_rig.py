@@ -172,7 +172,9 @@ class Rig:
         """
         for _ in range(3):
             self.drain()
-            assert self.stack.children["agent"].stop() == 0
+            agent = self.stack.children["agent"]
+            code = agent.stop()
+            assert code == 0, f"the agent ended with {code}:\n{agent.log_end()}"
             account = self.agent_says()
             if not account["on_edge"]:
                 break

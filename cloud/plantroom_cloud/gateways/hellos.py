@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope, insert_into
@@ -37,6 +37,23 @@ class HelloRepository:
             GatewayEpoch.company_id == scope.company_id,
             GatewayEpoch.gateway_id == gateway,
         )
+
+    async def set_back(self, hello: wire.Hello) -> int:
+        """Return the highest count of starts we know, where a new epoch counts no further; else 0.
+
+        The count only grows: such a gateway runs from an old image of its disk. One that begins at
+        1 with nothing of its own has got a new disk, which is no restore. Ask before `note`.
+        """
+        if not hello.epochs or not hello.boot or hello.boot == len(hello.epochs) == 1:
+            return 0
+        if await self._get(GatewayEpoch.epoch == hello.epochs[-1].ep) is not None:
+            return 0
+        running = await self._get(GatewayEpoch.superseded_us.is_(None))
+        if running is not None and 0 < hello.at <= running.hello_at_us:
+            return 0  # overtaken by the hello of a later start
+        query = select(func.max(GatewayEpoch.boot)).where(*self._mine)
+        highest = await self._session.scalar(query) or 0
+        return highest if hello.boot <= highest else 0
 
     async def note(self, hello: wire.Hello, now_us: int) -> Twins | None:
         """Record `hello`; return the two epochs that run at the same time, if that is so."""
@@ -74,6 +91,7 @@ class HelloRepository:
             "seen_us": now_us,
             "superseded_us": None,
             "returns": 0,
+            "boot": hello.boot,
         }
         await self._session.execute(insert_into(self._session, GatewayEpoch), [self._head | row])
 

@@ -43,6 +43,9 @@ class Greeting:
         gateway = self._gateway.id
         await self._gateways.greet(gateway, hello, self._now_us)
         await self._keep_certificate(hello.certificate)
+        if highest := await self._hellos.set_back(hello):
+            details = {"epoch": hello.epochs[-1].ep, "boot": hello.boot, "here": highest}
+            await self._alarms.note(gateway, "restored", details, self._now_us)
         if twins := await self._hellos.note(hello, self._now_us):
             details = {"epoch": twins.returned, "other_epoch": twins.other}
             await self._alarms.note(gateway, "duplicate_identity", details, self._now_us)

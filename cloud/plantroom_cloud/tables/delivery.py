@@ -178,6 +178,8 @@ class GatewayEpoch(Tenant, Base):
     """When another epoch said hello after it; None for the one that runs."""
     returns: Mapped[int] = mapped_column(Big, default=0)
     """Hellos after that which may have been late."""
+    boot: Mapped[int] = mapped_column(Big, default=0)
+    """The gateway's count of its starts; 0 where it told none."""
 
 
 class GatewayCertificate(Tenant, Base):

@@ -121,6 +121,7 @@ def _identity() -> None:
         sa.Column("seen_us", BIG, nullable=False),
         sa.Column("superseded_us", BIG, nullable=True),
         sa.Column("returns", BIG, nullable=False),
+        sa.Column("boot", BIG, nullable=False),
         sa.Column("company_id", BIG, nullable=False),
         sa.ForeignKeyConstraint(["company_id"], ["company.id"], name="fk_gateway_epoch_company_id"),
         sa.ForeignKeyConstraint(["gateway_id"], ["gateway.id"], name="fk_gateway_epoch_gateway_id"),
