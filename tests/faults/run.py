@@ -89,7 +89,7 @@ class Runner:
         file = self.folder / each.name / "figures.json"
         if not file.exists():
             return False
-        self.figures += _read(file)
+        self.figures += read_figures(file)
         return True
 
     def run(self) -> int:
@@ -146,7 +146,7 @@ class Runner:
                 self.crashed.append(name)
                 _say(f"{name}: BROKE OFF after {took:.0f} s, code {code}: {running.folder / 'log'}")
                 continue
-            figures = _read(file)
+            figures = read_figures(file)
             self.figures += figures
             verdict = "ok" if all(each.holds for each in figures) else "FAILED"
             _say(f"{name}: {verdict} in {took:.0f} s")
@@ -168,7 +168,8 @@ class Runner:
         return 1 if bad else 0
 
 
-def _read(file: Path) -> list[Figure]:
+def read_figures(file: Path) -> list[Figure]:
+    """Return the figures that a case has left."""
     known = json.loads(file.read_text())
     return [Figure(**{k: v for k, v in each.items() if k != "verdict"}) for each in known]
 
