@@ -55,6 +55,9 @@ OVERTAKEN_AGAIN: Final = 1.0
 """Seconds to wait for the ack of a message when a later one has been acked: it went down with a
 process of the cloud, or another one has it and is a little slower."""
 
+HURRIES: Final = 3
+"""How often a message is sent again that soon: what is never acked must not fill the line."""
+
 DICTIONARY_AGAIN: Final = 1.0
 """Seconds within which several requests for one dictionary count as one."""
 
@@ -306,8 +309,11 @@ class Session:
     def _hurry_older(self, acked: Entry, now: float) -> None:
         """Send again soon what went out before `acked`, on its way, and is still not acked."""
         for entry in self._flight:
-            older = (entry.frame.order, entry.frame.last) < (acked.frame.order, acked.frame.s0)
-            if older and entry.channel == acked.channel and entry.tries == 1:
+            older = entry.sent < acked.sent or (
+                entry.sent == acked.sent
+                and (entry.frame.order, entry.frame.last) < (acked.frame.order, acked.frame.s0)
+            )
+            if older and entry.channel == acked.channel and entry.tries <= HURRIES:
                 soon = now + OVERTAKEN_AGAIN
                 if soon < entry.due:
                     entry.due, entry.hurried = soon, True

@@ -198,6 +198,19 @@ def test_overtaken_messages_go_out_again_soon() -> None:
     assert session.tick(9.0) == []
 
 
+def test_a_message_lost_twice_is_hurried_again_but_not_for_ever() -> None:
+    """Whatever was sent after its last copy and is acked hurries a message, three times at most."""
+    session = live()
+    offer(session, [frame(1)], 0.0)
+    again = []
+    for turn in range(1, 6):
+        now = 2.0 * turn
+        offer(session, [frame(10 * turn + 1)], now)
+        session.receive("ack", ack((10 * turn + 1, 10 * turn + 10)), now)
+        again.append(session.tick(now + 1.0) == [Publish("tel", b"blob 1")])
+    assert again == [True, True, True, False, False]
+
+
 def test_dictionary_goes_before_the_rows_that_need_it() -> None:
     """What the cloud lacks of a dictionary is sent before the first row that names it, once."""
     session = live(Known(ep=EP, dictionary=3))
