@@ -146,8 +146,10 @@ def why_untrusted(path: Path, *, budget: float = CHECK_BUDGET) -> str:
     """
     if not path.exists() or path.stat().st_size == 0:
         return ""
+    # A power cut in the first transaction leaves half a page and a journal that undoes it.
+    undone = path.with_name(f"{path.name}-journal").exists()
     with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
+        if file.read(len(_MAGIC)) != _MAGIC and not undone:
             return "it is no SQLite file"
     try:
         return _check(path, budget)
