@@ -67,12 +67,13 @@ def start(stack: Stack) -> dict[str, Any]:
 
 def victims(stack: Stack) -> dict[str, Victim]:
     """Return the three processes to kill, and how each shows that it serves."""
+    buffer = load(stack.agent_config).buffer_file
 
     def has_accepted() -> bool:
         """Say whether the agent of now has rows in its epoch: only those can be lost."""
         if stack.agent_status().get("pid") != stack.children["agent"].pid:
             return False
-        return bool(buffered(stack)["epochs"][-1]["accepted"]["tel"])
+        return bool(books(buffer)["epochs"][-1]["accepted"]["tel"])
 
     def is_ready(name: str) -> bool:
         return (stack.folder / f"{name}.ready").exists()
@@ -90,23 +91,19 @@ def drain(stack: Stack) -> None:
     A message that went down with the ingest is sent again after a while, behind newer ones: how
     much is held says nothing about which rows are.
     """
+    buffer = load(stack.agent_config).buffer_file
     before = accepted(stack)
     wait_for(lambda: accepted(stack) > before, what="polling again", seconds=60)
-    goal = {epoch["epoch"]: epoch["accepted"]["tel"] for epoch in buffered(stack)["epochs"]}
+    goal = {epoch["epoch"]: epoch["accepted"]["tel"] for epoch in books(buffer)["epochs"]}
 
     def waiting() -> list[str]:
         return [
             f"{epoch['epoch']}: {ranges}"
-            for epoch in buffered(stack)["epochs"]
+            for epoch in books(buffer)["epochs"]
             if (ranges := epoch["held"].get("tel")) and ranges[0][0] <= goal.get(epoch["epoch"], 0)
         ]
 
     wait_for(lambda: not waiting(), what="the backlog draining", seconds=120)
-
-
-def buffered(stack: Stack) -> dict[str, Any]:
-    """Return what the agent's buffer says, the agent running or not."""
-    return books(load(stack.agent_config).buffer_file)
 
 
 def accepted(stack: Stack) -> int:
