@@ -42,10 +42,6 @@ class DamagedError(Exception):
     """The content of the file contradicts itself in a way SQLite does not see."""
 
 
-class LeftAloneError(Exception):
-    """The disk failed a moment ago; nothing was tried now."""
-
-
 class DiskFullError(Exception):
     """There is no room for these rows."""
 
@@ -90,10 +86,6 @@ class BufferFile:
                 if not is_full(error) or not self._use_reserve():
                     raise
                 return self._attempt(operation)
-        except LeftAloneError as error:
-            # Not a failure of its own: it must not put off the next attempt any further.
-            msg = f"buffer {self.path}: {error}"
-            raise Unavailable(msg) from error
         except (sqlite3.Error, OSError, DamagedError, DiskFullError, UnicodeDecodeError) as error:
             self._give_up(error)
             msg = f"buffer {self.path}: {error}"
@@ -160,8 +152,11 @@ class BufferFile:
         if self._conn is not None:
             return
         if self.clock.monotonic() < self._not_before:
-            msg = "the disk failed a moment ago; waiting before the next attempt"
-            raise LeftAloneError(msg)
+            # Not a failure of its own, which `run` would take for a reason to wait still longer.
+            msg = (
+                f"buffer {self.path}: the disk failed a moment ago; waiting before the next attempt"
+            )
+            raise Unavailable(msg)
         finish(self.path)
         if reason := why_untrusted(self.path):
             self._repair(reason)
