@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from plantroom_edge import buffer_account as account
 from plantroom_edge.buffer_db import (
     PAGE,
     connect,
@@ -24,8 +25,11 @@ from plantroom_edge.buffer_db import (
     has_our_schema,
     lenient,
 )
+from plantroom_edge.buffer_leaves import Row, rows_on_leaves
+from plantroom_shared import ranges
 from plantroom_shared.errors import Rejected
-from plantroom_shared.wire import STREAMS, unpack
+from plantroom_shared.ranges import Range
+from plantroom_shared.wire import STREAMS, Stream, unpack
 
 KEEP_BAD: Final = 2
 """How many damaged files are kept for a person to look at: they count against the disk."""
@@ -39,7 +43,8 @@ _GUESSES: Final = 200_000
 _UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading damage can end in."""
 
-Row = tuple[Any, ...]
+_FRAME: Final = "id, epoch, stream, s0, n, kind, cause, dv, accepted_us, crc, blob"
+"""The columns of a frame, as they stand in the table."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,8 @@ class Salvage:
     frames: int = 0
     rows: int = 0
     epochs: int = 0
+    scanned: bool = True
+    """Whether the frames could be read from the first to the last."""
 
 
 def repair(path: Path) -> Salvage:
@@ -120,15 +127,15 @@ def _salvage(bad: Path, new: sqlite3.Connection) -> Salvage:
     with contextlib.suppress(sqlite3.Error, OSError):
         if not _schema_is_whole(bad):
             _lend_first_page(bad)
-    old = lenient(sqlite3.connect(bad, isolation_level=None))
     new.execute("BEGIN IMMEDIATE")
     try:
-        _copy(old, new, report)
+        with contextlib.closing(lenient(sqlite3.connect(bad, isolation_level=None))) as old:
+            _copy(old, new, report)
+        if not report.scanned:
+            _copy_leaves(bad, new, report)
     except BaseException:
         new.execute("ROLLBACK")
         raise
-    finally:
-        old.close()
     new.execute("COMMIT")
     return report
 
@@ -139,23 +146,51 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, report: Salvage) -> 
         if crc == crc_of(id_, ep, boot):
             names[id_] = ep
             new.execute("INSERT OR IGNORE INTO epoch VALUES (?, ?, ?, ?)", (id_, ep, boot, crc))
-    for row in _by_id(
-        old, "frame", "id, epoch, stream, s0, n, kind, cause, dv, accepted_us, crc, blob"
-    ):
-        _, epoch, stream, _, n, kind, _, _, _, crc, blob = row
-        if crc != frame_crc(stream, row[3:8], blob):
-            continue
-        if epoch not in names and not _name_epoch(new, names, epoch, blob):
-            continue
-        new.execute(f"INSERT OR IGNORE INTO frame VALUES ({','.join('?' * 11)})", row)  # noqa: S608 -- marks only
-        report.frames += 1
-        report.rows += n if kind == "data" else 0
+    for row in _by_id(old, "frame", _FRAME, report):
+        if _is_frame(row) and (row[1] in names or _name_epoch(new, names, row[1], row[10])):
+            _insert(new, row, report)
     report.epochs = len(names)
     for epoch in names:
         _copy_small(old, new, epoch)
     with contextlib.suppress(*_UNREADABLE):
         rows = old.execute("SELECT name, value FROM counter").fetchall()
         new.executemany("INSERT OR REPLACE INTO counter VALUES (?, ?)", rows)
+
+
+def _is_frame(row: Row) -> bool:
+    """Say whether `row` (of `_FRAME`) passes its CRC."""
+    return bool(row[9] == frame_crc(row[2], row[3:8], row[10]))
+
+
+def _insert(new: sqlite3.Connection, row: Row, report: Salvage) -> None:
+    done = new.execute(f"INSERT OR IGNORE INTO frame VALUES ({','.join('?' * 11)})", row)  # noqa: S608 -- marks only
+    report.frames += done.rowcount
+    report.rows += row[4] if done.rowcount and row[5] == "data" else 0
+
+
+def _copy_leaves(bad: Path, new: sqlite3.Connection, report: Salvage) -> None:
+    """Copy the frames that a broken tree hides: those of epochs that are known, as far as still held.
+
+    A page that was given up may keep what stood on it: such a frame passes its CRC and is still not
+    to come back.
+    """
+    there = {row[0] for row in new.execute("SELECT id FROM frame")}
+    epochs = [row[0] for row in new.execute("SELECT id FROM epoch")]
+    for kind in ("gap", "data"):  # what was declared lost stays lost
+        wanted = {(ep, st): _wanted(new, ep, st) for ep in epochs for st in STREAMS}
+        for row in rows_on_leaves(bad, len(_FRAME.split(","))):
+            if row[0] in there or row[5] != kind or row[1:3] not in wanted or not _is_frame(row):
+                continue
+            if ranges.intersect([(row[3], row[3] + row[4] - 1)], wanted[row[1], row[2]]):
+                _insert(new, row, report)
+
+
+def _wanted(db: sqlite3.Connection, epoch: int, stream: Stream) -> list[Range]:
+    """Return the rows that are neither declared lost nor confirmed and no longer kept."""
+    lost = "SELECT s0, s0 + n - 1 FROM frame WHERE stream=? AND epoch=? AND kind='gap'"
+    _, done = account.position(db, epoch, stream)
+    forgotten = ranges.subtract(done, account.retained(db, epoch, stream))
+    return ranges.subtract([(1, 2**63)], [*db.execute(lost, (stream, epoch)), *forgotten])
 
 
 def _name_epoch(new: sqlite3.Connection, names: dict[int, str], epoch: int, blob: bytes) -> bool:
@@ -210,8 +245,13 @@ def _dictionary_size(old: sqlite3.Connection, new: sqlite3.Connection, epoch: in
     return min(int(size[0]), _LOOKUPS)
 
 
-def _by_id(db: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
-    """Yield every readable row of `table`: in one scan, and past damage one by one."""
+def _by_id(
+    db: sqlite3.Connection, table: str, columns: str, report: Salvage | None = None
+) -> Iterator[Row]:
+    """Yield every readable row of `table`: in one scan, and past damage one by one.
+
+    `report` learns whether the scan came to its end.
+    """
     seen = 0
     select = f"SELECT {columns} FROM {table}"  # noqa: S608 -- our own names
     try:
@@ -219,7 +259,8 @@ def _by_id(db: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
             seen = row[0]
             yield row
     except _UNREADABLE:
-        pass
+        if report:
+            report.scanned = False
     else:
         return
     for id_ in range(seen + 1, min(_last_id(db, table, seen), seen + _LOOKUPS) + 1):

@@ -22,6 +22,8 @@ from plantroom_edge import buffer_db, buffer_salvage
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_db import PAGE, frame_crc, why_untrusted
 from plantroom_edge.buffer_file import DamagedError
+from plantroom_edge.buffer_leaves import rows_on_leaves
+from plantroom_edge.buffer_ledger import Ledger
 from plantroom_edge.buffer_store import Store
 from plantroom_shared import ranges
 from plantroom_shared.errors import Unavailable
@@ -245,6 +247,52 @@ def test_a_broken_first_page_costs_nothing(tmp_path: Path) -> None:
         "aud": 0,
         "tel": total,
     }
+
+
+def _break_page_of(path: Path, table: str) -> None:
+    """Overwrite the page where the tree of `table` begins."""
+    with sqlite3.connect(path) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name=?", (table,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * PAGE)
+        assert file.read(1) == b"\x05", "not an inner page: the table is too small for this test"
+        file.seek((root - 1) * PAGE)
+        file.write(bytes(PAGE))
+
+
+def test_a_broken_inner_page_costs_nothing(tmp_path: Path) -> None:
+    """The leaves say by themselves what stands on them."""
+    path = tmp_path / "buffer.db"
+    total = fill(path)
+    _break_page_of(path, "frame")
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert {row: _value(row) for row in rows} == rows
+    assert len(rows) == total
+    assert not gaps
+
+
+def test_what_was_given_up_does_not_come_back_from_old_pages(tmp_path: Path) -> None:
+    """Pages without a tree may be old: neither confirmed rows nor those declared lost return."""
+    path = tmp_path / "buffer.db"
+    total = fill(path, frames=200)
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("DELETE FROM frame WHERE stream='tel' AND epoch=1 AND s0 <= 4000")
+        Ledger(db, VirtualTime()).insert_gap(1, "tel", (1, 3000), "quota")
+        Ledger(db, VirtualTime()).put_position(1, "tel", 10_000, [(3001, 4000)])
+    db.close()
+    _break_page_of(path, "frame")
+    with path.open("r+b") as file:  # the list of free pages is lost, too
+        file.seek(32)
+        file.write(bytes(8))
+    old = [row for row in rows_on_leaves(path, 11) if row[1] == 1 and row[3] + row[4] <= 4001]
+    assert len(old) > 2, "there are no old pages to fall for"
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert len(rows) == total - 4000
+    assert gaps == {("1" * 16, seq) for seq in range(1, 3001)}
+    assert store.run(store.stats).salvaged == total - 4000 + 2
 
 
 def test_flipped_bytes_never_crash_lie_or_lose_silently(tmp_path: Path) -> None:
