@@ -13,8 +13,11 @@ from typing import Final
 
 from plantroom_shared.wire import MAX_WIRE, Flow
 
-WINDOW: Final = 8
+WINDOW: Final = 16
 """Messages that may be unacked at a time, unless the cloud says otherwise."""
+
+START: Final = 8
+"""The same on a line of which nothing is known yet."""
 
 MAX_BYTES: Final = 1024 * 1024
 """Bytes that may be unacked at a time."""
@@ -41,7 +44,7 @@ class Window:
 
     def __init__(self, *, jitter: Callable[[float, float], float] = random.uniform) -> None:
         self._jitter = jitter
-        self._own = float(WINDOW)
+        self._own = float(START)
         self._told: tuple[int, float] | None = None
         self._halved = -math.inf
         self._latency: float | None = None

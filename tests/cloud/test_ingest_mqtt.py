@@ -198,7 +198,7 @@ async def test_slow_database_slows_the_broker_down(
     for seq in range(1, number + 1):
         await link.send("tel", site.samples(seq, 1))
     limit = consumer.IN_FLIGHT + consumer.GROUP
-    assert ingest._queue.qsize() <= limit
+    assert ingest.lanes[0].queue.qsize() <= limit
     store.gate.set()
     await link.until_acked(EPOCH, "tel", (1, number))
 
@@ -215,7 +215,7 @@ async def test_stopping_finishes_what_has_been_read(
             store.gate.clear()
             for seq in range(1, 11):
                 await link.send("tel", site.samples(seq, 1))
-            await eventually(lambda: ingest._queue._unfinished_tasks >= 10, "arrival")  # type: ignore[attr-defined]
+            await eventually(lambda: ingest.lanes[0].queue._unfinished_tasks >= 10, "arrival")  # type: ignore[attr-defined]
             asyncio.get_running_loop().call_later(0.05, store.gate.set)
         await link.until_acked(EPOCH, "tel", (1, 10))
     assert await stored(sqlite_database) == list(range(1, 11))

@@ -85,3 +85,16 @@ def test_a_resume_that_is_too_big_says_less() -> None:
     kept = wire.decode(wire.Resume, payload).epochs
     assert 0 < len(kept) < len(epochs)
     assert kept[-1] == epochs[-1], "the newest epochs matter most"
+
+
+async def test_acks_wait_for_nothing_where_no_message_waits() -> None:
+    """A gateway whose window is full sends the next rows only after them."""
+    outbound = Outbound(gather=3600, enough=20)
+    outbound.add(ack((1, 5)), 1, more=True)
+    waiting = asyncio.create_task(outbound.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    outbound.add(ack((6, 9)), 1, more=False)
+    async with asyncio.timeout(5):
+        ((_, payload),) = await waiting
+    assert wire.decode_reply(payload) == wire.Ack(ep=EPOCH, st="tel", ranges=[(1, 9)])

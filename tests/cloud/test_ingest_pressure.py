@@ -177,7 +177,7 @@ async def test_slow_database_holds_the_gateways_back_and_nothing_piles_up(
         await link.send("inv", wire.encode(site.dictionary(1)))
         for number in range(sent):
             await link.send("tel", site.samples(1 + number * rows, rows))
-        waiting = ingest.pressure._waiting
+        waiting = ingest.lanes[0].pressure._waiting
         await eventually(lambda: len(waiting) >= IN_FLIGHT, "a full window")
         await eventually(lambda: link.flows, "the request to go slower")
         assert link.flows[0].window == 1
@@ -202,11 +202,11 @@ async def test_what_a_lost_connection_was_about_to_hand_over_gives_its_room_back
     await site.add_home(sqlite_database)
     store = SlowStore(sqlite_database)
     async with running(own, store) as ingest:
-        vars(ingest._queue)["_maxsize"] = 4  # so that handing over has to wait
+        vars(ingest.lanes[0].queue)["_maxsize"] = 4  # so that handing over has to wait
         async with linked(own, GATEWAY) as link:
             for number in range(2 * IN_FLIGHT):
                 await link.send("tel", site.samples(1 + number, 1))
-            await eventually(ingest._queue.full, "a full queue")
+            await eventually(ingest.lanes[0].queue.full, "a full queue")
             own.kill()
             monkeypatch.setattr(pressure, "SLOW", 0.0)  # it is noticed when something is to be said
             await eventually(lambda: not ingest.ready.is_set(), "the end of the connection")
@@ -214,5 +214,5 @@ async def test_what_a_lost_connection_was_about_to_hand_over_gives_its_room_back
         for _ in range(4 * IN_FLIGHT):
             store.turn.release()
         await eventually(lambda: ingest._room.used == 0, "the room given back")
-        await eventually(lambda: not ingest.pressure._waiting, "nobody waiting")
+        await eventually(lambda: not ingest.lanes[0].pressure._waiting, "nobody waiting")
     own.stop()

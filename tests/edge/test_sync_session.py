@@ -18,7 +18,7 @@ from plantroom_edge.session_actions import (
     SendSnapshot,
     Want,
 )
-from plantroom_edge.session_window import LEAST, MAX_BYTES, WINDOW
+from plantroom_edge.session_window import LEAST, MAX_BYTES, START, WINDOW
 from plantroom_shared.wire import (
     CHANNELS,
     MAX_WIRE,
@@ -298,15 +298,15 @@ def test_inventory_replies_need_nothing_done() -> None:
 def test_window_is_bounded_and_leaves_room_for_what_is_urgent() -> None:
     """Samples fill all places but one; a finding always finds one."""
     session = live()
-    assert wants(session)["live"].limit == (WINDOW - 1 + 1) // 2  # half: there may be a backlog
-    offer(session, [frame(1 + 10 * i) for i in range(WINDOW - 1)])
+    assert wants(session)["live"].limit == (START - 1 + 1) // 2  # half: there may be a backlog
+    offer(session, [frame(1 + 10 * i) for i in range(START - 1)])
     left = wants(session)
     assert "live" not in left
     assert "fill" not in left
     assert {lane: want.limit for lane, want in left.items()} == {"cmd": 1, "evt": 1, "aud": 1}
     offer(session, [frame(1, stream="evt")])
     assert not wants(session)
-    assert session.window == WINDOW
+    assert session.window == START
 
 
 def test_bytes_on_the_way_are_bounded() -> None:
@@ -331,6 +331,7 @@ def test_old_and_new_samples_take_turns() -> None:
     assert (first["fill"].after, first["fill"].until) == ((0, 0), MARK)
     assert (first["live"].after, first["live"].until) == (MARK, None)
     session = live()
+    session.receive("flow", encode(Flow(window=START)), 0.0)  # so that it stays the same
     went, old, new = [], 1, 1001
     for _ in range(40):
         for want in session.wants(0.0):
@@ -409,10 +410,10 @@ def test_the_cloud_can_make_the_window_one() -> None:
     offer(session, [frame(1)])
     assert not wants(session)
     assert session.window_size(29.9) == 1
-    assert session.window_size(30.0) == WINDOW
+    assert session.window_size(30.0) == START
     session.receive("flow", encode(Flow(window=1)), 31.0)
     session.receive("flow", encode(Flow()), 32.0)
-    assert session.window_size(32.0) == WINDOW
+    assert session.window_size(32.0) == START
 
 
 def test_silence_and_late_acks_halve_the_window_and_acks_in_time_widen_it() -> None:
@@ -420,7 +421,7 @@ def test_silence_and_late_acks_halve_the_window_and_acks_in_time_widen_it() -> N
     session = live()
     offer(session, [frame(1 + 10 * i) for i in range(7)])
     session.tick(10.0)
-    assert session.window_size(10.0) == WINDOW // 2
+    assert session.window_size(10.0) == START // 2
     session.tick(30.0)
     assert session.window_size(30.0) == LEAST
     session.tick(70.0)
@@ -441,7 +442,7 @@ def test_a_message_that_was_overtaken_says_nothing_of_the_link() -> None:
     offer(session, [frame(1), frame(11)])
     session.receive("ack", ack((11, 20)), 1.0)
     assert session.tick(2.0) == [Publish("tel", b"blob 1")]
-    assert session.window_size(2.0) == WINDOW
+    assert session.window_size(2.0) == START
 
 
 def test_patience_grows_with_the_latency_of_the_link() -> None:

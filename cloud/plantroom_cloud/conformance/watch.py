@@ -21,7 +21,7 @@ ROW_CHANNELS: Final = ("cmd", "evt", "aud", "tel", "fill")
 CHANNELS: Final = ("hello", "now", *ROW_CHANNELS, "inv", "state")
 LATE: Final = ("now", "cmd", "aud", "fill")
 """Channels that a gateway uses only where the resume names them."""
-WINDOW: Final = 8
+WINDOW: Final = 16
 GRACE: Final = 2.0
 """Seconds that a message may have been under way when the gateway was told something."""
 SETTLE: Final = 1.0

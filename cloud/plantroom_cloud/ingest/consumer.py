@@ -2,12 +2,12 @@
 
 ::
 
-    broker ─▶ read: decode ─▶ queue ─▶ store: one transaction ─▶ commit ─▶ outbound ─▶ broker
+    broker ─▶ read: decode ─▶ lanes ─▶ store: one transaction ─▶ commit ─▶ outbound ─▶ broker
        ▲                                                            │
        └──────────────── PUBACK: flow control, nothing more ◀───────┘
 
 The broker gets its PUBACK only when a message is dealt with, so a slow database stops the broker
-from sending instead of filling our memory. The queue outlives the connection, and what is in it
+from sending instead of filling our memory. The lanes outlive the connection, and what is in them
 when the process ends was never acknowledged: the edge sends it again.
 """
 
@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import aiomqtt
@@ -29,13 +29,14 @@ from plantroom_cloud import streaming
 from plantroom_cloud.config import MqttSettings
 from plantroom_cloud.gateways.pki import CLOUDS, TlsFiles, client_context
 from plantroom_cloud.ingest.answers import Answers
+from plantroom_cloud.ingest.lane import Delivery, Lane, lane_of
 from plantroom_cloud.ingest.messages import Incoming, Refused, read, sender
 from plantroom_cloud.ingest.outbound import Outbound, Outgoing
-from plantroom_cloud.ingest.pressure import Pressure, Room, weight
+from plantroom_cloud.ingest.pressure import Room, weight
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_cloud.supervise import Backoff, cancelled
 from plantroom_shared import topics, wire
-from plantroom_shared.errors import ConfigError, Unavailable
+from plantroom_shared.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -55,23 +56,6 @@ _DRAIN = 10.0
 _UNSUPPORTED: Final = 132  # MQTT 5's reason code for a version the broker does not speak
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    """A message with the way to say that it is dealt with."""
-
-    item: Item
-    client: aiomqtt.Client
-    mid: int
-    qos: int
-    weight: int
-
-    def done(self) -> None:
-        """Tell the broker; on a connection that is gone this does nothing."""
-        # aiomqtt has no call for it: acknowledging late is what makes a slow database slow the
-        # broker down.
-        self.client._client.ack(self.mid, self.qos)  # noqa: SLF001
-
-
 class Ingest:
     """Takes everything gateways send through the broker of `settings` into `store`.
 
@@ -86,12 +70,14 @@ class Ingest:
         self, store: Store, settings: MqttSettings, tls: TlsFiles, *, gather: float = 0.3
     ) -> None:
         self._store, self._settings, self._tls = store, settings, tls
-        self._queue: asyncio.Queue[_Delivery] = asyncio.Queue(IN_FLIGHT)
-        self._outbound = Outbound(gather)
-        self.pressure, self._room = Pressure(GROUP), Room(DECODED)
+        self._outbound, self._room = Outbound(gather), Room(DECODED)
+        self.lanes = [
+            Lane(store, self._outbound, self._room, length=IN_FLIGHT, group=GROUP)
+            for _ in range(store.writers)
+        ]
         if settings.instance:
             store.reorder_us = _REORDER_US
-        self._database = Backoff("database", most=5.0)
+        self._speaking = asyncio.Lock()
         self._version = ProtocolVersion.V311 if settings.version == "3.1.1" else ProtocolVersion.V5
         self.ready = asyncio.Event()
         """Set while connected and subscribed."""
@@ -99,13 +85,17 @@ class Ingest:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`; then finish what has been read, answer it and disconnect."""
         context = client_context(self._tls)
-        storing = asyncio.create_task(self._store_forever(stop), name="ingest-store")
+        storing = [
+            asyncio.create_task(lane.run(stop), name=f"ingest-store-{number}")
+            for number, lane in enumerate(self.lanes)
+        ]
         connecting = asyncio.create_task(self._stay_connected(context, stop), name="ingest-mqtt")
         watching = asyncio.create_task(self._watch(), name="ingest-pressure")
         try:
-            await asyncio.wait((storing, connecting, watching), return_when=asyncio.FIRST_COMPLETED)
+            tasks = (*storing, connecting, watching)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            outcomes = await cancelled(storing, connecting, watching)
+            outcomes = await cancelled(*storing, connecting, watching)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -178,7 +168,8 @@ class Ingest:
             await cancelled(reading)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN):
-                    await self._queue.join()
+                    for lane in self.lanes:
+                        await lane.queue.join()
                     await self._publish(client, self._outbound.take())
         finally:
             self.ready.clear()
@@ -191,12 +182,8 @@ class Ingest:
             size = weight(content)
             await self._room.enter(size)
             item = self._understand(topic, content)
-            try:
-                await self._queue.put(_Delivery(item, client, message.mid, message.qos, size))
-            except asyncio.CancelledError:  # the connection is gone, and with it the message
-                self._room.leave(size)
-                raise
-            self.pressure.arrived(item.gateway, self._now())
+            lane = lane_of(self.lanes, item.gateway)
+            await lane.put(Delivery(item, client, message.mid, message.qos, size))
 
     def _understand(self, topic: str, payload: bytes) -> Item:
         take = streaming.read if streaming.is_ours(topic) else read
@@ -215,50 +202,19 @@ class Ingest:
             await self._publish(client, await self._outbound.next())
 
     async def _publish(self, client: aiomqtt.Client, outgoing: list[Outgoing]) -> None:
-        for start in range(0, len(outgoing), 10):
-            chunk = outgoing[start : start + 10]
-            await asyncio.gather(*(self._say(client, *message) for message in chunk))
+        # One at a time: who stops waits for what another has taken to be sent.
+        async with self._speaking:
+            for start in range(0, len(outgoing), 10):
+                chunk = outgoing[start : start + 10]
+                await asyncio.gather(*(self._say(client, *message) for message in chunk))
 
     async def _say(self, client: aiomqtt.Client, topic: str, payload: bytes) -> None:
         await client.publish(topic, payload, qos=streaming.qos(topic))
-
-    # ------------------------------------------------------------ storing
-
-    async def _store_forever(self, stop: asyncio.Event) -> None:
-        while True:
-            group = [await self._queue.get()]
-            while len(group) < self.pressure.group and not self._queue.empty():
-                group.append(self._queue.get_nowait())
-            began = self._now()
-            answers = await self._store_group([delivery.item for delivery in group], stop)
-            self.pressure.stored(len(group), self._now() - began, self._now())
-            if answers is not None:
-                self._outbound.add(answers, len(group))
-            for delivery in group:
-                if answers is not None:
-                    delivery.done()
-                self._room.leave(delivery.weight)
-                self._queue.task_done()
 
     async def _watch(self) -> None:
         """Tell gateways to go slower while storing is behind, and to go on afterwards."""
         while True:
             await asyncio.sleep(_TICK)
-            if flows := self.pressure.flows(self._now()):
+            now = asyncio.get_running_loop().time()
+            if flows := [flow for lane in self.lanes for flow in lane.pressure.flows(now)]:
                 self._outbound.add(Answers(flows=flows), 0)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    async def _store_group(self, items: list[Item], stop: asyncio.Event) -> Answers | None:
-        """Store `items`, however long the database is away; None where we are told to end."""
-        while True:
-            try:
-                answers = await self._store.store(items)
-            except Unavailable as error:
-                if stop.is_set():
-                    return None
-                await self._database.wait(error, stop)
-            else:
-                self._database.recovered()
-                return answers

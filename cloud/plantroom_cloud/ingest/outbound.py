@@ -1,4 +1,4 @@
-"""Answers on their way to the gateways: acks are gathered for a moment, the rest leaves at once."""
+"""Answers on their way to the gateways: acks wait for those of messages at hand, the rest does not."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ class Outbound:
         self._answers, self._messages = Answers(), 0
         self._something, self._hurry = asyncio.Event(), asyncio.Event()
 
-    def add(self, answers: Answers, messages: int) -> None:
-        """Take `answers` to so many `messages`, to be sent soon."""
+    def add(self, answers: Answers, messages: int, *, more: bool = True) -> None:
+        """Take `answers` to so many `messages`, to be sent soon.
+
+        Without `more` messages that are about to be stored there is nothing for acks to wait for: a
+        gateway whose window is full sends the next ones only after them.
+        """
         self._answers.add(answers)
         self._messages += messages
         urgent = bool(answers.nacks or answers.resumes or answers.flows or answers.commands)
         if answers.acks or urgent:
             self._something.set()
-        if urgent or self._messages >= self._enough:
+        if urgent or not more or self._messages >= self._enough:
             self._hurry.set()
 
     async def next(self) -> list[Outgoing]:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 Item = Incoming | Streamed | Refused
 _POISON = (DataError, IntegrityError, OverflowError)
 _MOST_STRANGERS = 1000
+_WRITERS = 2  # one makes rows ready while PostgreSQL writes those of the other
 
 
 @dataclass(slots=True)
@@ -62,6 +63,11 @@ class Store:
         self.reorder_us = 0
         """How long a device's message may be overtaken by others; more where several share them."""
         self.statistics = Statistics()
+
+    @property
+    def writers(self) -> int:
+        """How many may store at a time with profit: SQLite has one writer, whoever waits."""
+        return 1 if self._database.is_sqlite else _WRITERS
 
     @property
     def clock(self) -> Clock:
