@@ -165,6 +165,12 @@ class Rig:
             ((count,),) = db.execute("SELECT count(*) FROM sample")
             return int(count)
 
+    def whole(self) -> bool:
+        """Say whether the cloud has no hole between the rows that it has."""
+        with self.cloud_database() as db:
+            sql = "SELECT min(lo), count(*) FROM stream_range WHERE stream='tel' GROUP BY epoch"
+            return all(tuple(row) == (1, 1) for row in db.execute(sql))
+
     def finish(self) -> tuple[Judgement, dict[str, Any]]:
         """Drain, stop everything but the database, and judge.
 
