@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -161,11 +162,10 @@ async def test_two_workers_count_each_value_once(site: PublishSite, platform: Pl
 
     async def work() -> None:
         async with worker_of(site, platform) as worker:
-            for _ in range(6):
-                try:
+            for _ in range(12):
+                # A busy machine may let an answer come too late: what was sent is sent again.
+                with contextlib.suppress(TakenElsewhere, Unavailable):
                     await worker.round()
-                except TakenElsewhere:
-                    continue
 
     await asyncio.gather(work(), work(), work())
     await check(site, platform, expected)
