@@ -61,7 +61,8 @@ class Supervisor:
 
         Where the failure is Unavailable and says when to try again, that is when.
 
-        Says so once on failure and once on recovery. Cancellation goes through untouched.
+        Says so once on failure and once on recovery. Cancellation of this task goes through untouched;
+        one that comes from inside (a library that cancels its own futures) is a failure like others.
         """
         report = self.tasks.setdefault(name, TaskReport())
         tries = 0
@@ -72,8 +73,10 @@ class Supervisor:
             try:
                 await run()
             # Whatever went wrong inside is that task's own trouble: it must neither end the
-            # process nor stay down. CancelledError is no Exception and passes.
-            except Exception as error:  # noqa: BLE001 -- the one place that retries
+            # process nor stay down.
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 tries = tries + 1 if report.failing else 1
                 wait = full_jitter(tries, base=self.base, cap=self.cap)
                 if isinstance(error, Unavailable) and error.retry_after is not None:
@@ -86,7 +89,7 @@ class Supervisor:
                 recovery.cancel()
             await self.sleep(wait)
 
-    def _failed(self, name: str, report: TaskReport, error: Exception) -> None:
+    def _failed(self, name: str, report: TaskReport, error: BaseException) -> None:
         if not report.failing:
             log.error(
                 "task failed; it will be restarted until it recovers",
@@ -101,3 +104,9 @@ class Supervisor:
         if report.failing:
             log.info("task recovered", extra={"task": name, "restarts": report.restarts})
         report.failing = False
+
+
+def _is_cancelled() -> bool:
+    """Say whether somebody has asked the current task to end."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

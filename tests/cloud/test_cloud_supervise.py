@@ -82,3 +82,24 @@ async def test_a_steady_run_counts_as_recovery() -> None:
     async with asyncio.timeout(5):
         await enough.wait()
     await cancelled(task)
+
+
+async def test_what_a_library_cancels_by_itself_ends_no_part() -> None:
+    """A future that is cancelled under a part is a failure; cancelling the part itself ends it."""
+    starts, enough = 0, asyncio.Event()
+
+    async def part() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 2:
+            enough.set()
+            await asyncio.Event().wait()
+        lost = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        await lost
+
+    task = asyncio.create_task(keep_running("part", part, most=0.0))
+    async with asyncio.timeout(5):
+        await enough.wait()
+    (outcome,) = await cancelled(task)
+    assert isinstance(outcome, asyncio.CancelledError)

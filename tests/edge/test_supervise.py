@@ -116,3 +116,22 @@ async def test_cancellation_goes_through() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert supervisor.tasks["x"].restarts == 0
+
+
+async def test_what_a_library_cancels_by_itself_is_a_failure() -> None:
+    """A future that is cancelled under a task does not end the task for good."""
+    supervisor = Supervisor(base=0.0)
+    lives: list[int] = []
+
+    async def run() -> None:
+        lives.append(len(lives))
+        if len(lives) < 3:
+            lost = asyncio.get_running_loop().create_future()
+            lost.cancel()
+            await lost
+
+    async with asyncio.timeout(5):
+        await supervisor.keep_running("x", run)
+    assert len(lives) == 3
+    assert supervisor.tasks["x"].restarts == 2
+    assert supervisor.tasks["x"].error.startswith("CancelledError")
