@@ -20,7 +20,7 @@ from plantroom_edge.buffer_rows import unfit
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Poll, PollGroup
 from plantroom_edge.sinks import Sink
-from plantroom_edge.supervise import Sleep, Supervisor
+from plantroom_edge.supervise import Sleep, Supervisor, heed_cancellation
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Batch, Quality
 
@@ -194,6 +194,7 @@ class Sampler:
     async def _poll(self, driver: Driver, device: DeviceState, entry: _Group) -> None:
         group = entry.group
         poll = await self._read(driver, group)
+        heed_cancellation()
         device.polls += 1
         self.counters["polls"] += 1
         change = device.breaker.note(alive=poll.alive, now=self._clock.monotonic())

@@ -74,9 +74,8 @@ class Supervisor:
                 await run()
             # Whatever went wrong inside is that task's own trouble: it must neither end the
             # process nor stay down.
-            except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                    raise
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- the one place that retries
+                heed_cancellation()
                 tries = tries + 1 if report.failing else 1
                 wait = full_jitter(tries, base=self.base, cap=self.cap)
                 if isinstance(error, Unavailable) and error.retry_after is not None:
@@ -106,7 +105,12 @@ class Supervisor:
         report.failing = False
 
 
-def _is_cancelled() -> bool:
-    """Say whether somebody has asked the current task to end."""
+def heed_cancellation() -> None:
+    """Raise CancelledError if somebody has asked the current task to end.
+
+    For loops that call libraries: Python 3.11's `wait_for` swallows a cancellation that comes in the
+    moment in which it finishes, and a task group cancels its tasks only once.
+    """
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -400,3 +400,18 @@ async def test_samples_reach_a_real_buffer(tmp_path: Path) -> None:
     assert (await buffer.stats()).accepted["tel"] == 2 * 3 * 5
     assert buffer.dictionary_size == 6
     await buffer.close()
+
+
+async def test_a_library_that_swallows_the_cancellation_does_not_keep_the_agent_alive() -> None:
+    """The group ends after the read that went on, and is not polled again."""
+    site = Site(devices=2)
+    site.script.deaf.add("scripted:1")
+    task = asyncio.create_task(site.supervisor.keep_running("bus", site.sampler.run))
+    await site.time.advance(1.0)
+    assert site.script.flying["scripted:1"] == 1
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert site.script.reads["scripted:1"] == 1
+    assert not site.memory.rows("scripted:1:p0")

@@ -135,3 +135,23 @@ async def test_what_a_library_cancels_by_itself_is_a_failure() -> None:
     assert len(lives) == 3
     assert supervisor.tasks["x"].restarts == 2
     assert supervisor.tasks["x"].error.startswith("CancelledError")
+
+
+async def test_a_failure_after_a_swallowed_cancellation_is_the_end() -> None:
+    """What was to end is not started again, however it ends."""
+    supervisor = Supervisor()
+    started = asyncio.Event()
+
+    async def run() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ZeroDivisionError from None
+
+    task = asyncio.create_task(supervisor.keep_running("x", run))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert supervisor.tasks["x"].restarts == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ class Script:
     dead: set[str] = field(default_factory=set)
     hung: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    """Reads go on when they are cancelled, as in a library that swallows it."""
     missing: set[str] = field(default_factory=set)
     reads: Counter[str] = field(default_factory=Counter)
     at: list[tuple[str, float]] = field(default_factory=list)
@@ -81,6 +84,9 @@ class ScriptedDriver:
         script.flying[name] += 1
         script.most_flying = max(script.most_flying, script.flying[name])
         try:
+            if name in script.deaf:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
             if name in script.hung:
                 await asyncio.Event().wait()
             if script.take:

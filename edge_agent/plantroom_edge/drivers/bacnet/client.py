@@ -123,7 +123,8 @@ class Client(asyncio.DatagramProtocol):
                     if not target.host or target in roll.waiting:
                         self._who_is(target, limits)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(roll.complete.wait(), self._timeout)
+                    async with asyncio.timeout(self._timeout):
+                        await roll.complete.wait()
                     break
         finally:
             self._roll = None
