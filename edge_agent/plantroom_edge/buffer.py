@@ -142,7 +142,7 @@ class Buffer:
 
     @property
     def clock_state(self) -> ClockState:
-        """How the gateway's clock is; while ``unset``, samples are kept back until `restamp`."""
+        """How the gateway's clock is; while ``unset``, all but results of commands is kept back until `restamp`."""
         return self._store.clock_state
 
     @clock_state.setter
@@ -210,13 +210,13 @@ class Buffer:
         return (Batch(), []) if self.clock_state == "unset" else self._latest.snapshot()
 
     async def restamp(self, offset_us: int) -> int:
-        """Shift the times of all samples that wait for the clock, and give them out.
+        """Shift the times of all rows that wait for the clock, and give them out.
 
         Args:
             offset_us: what to add to their times, microseconds.
 
         Returns:
-            How many samples were shifted.
+            How many rows were shifted.
         """
         shifted = await self._run(lambda: self._store.restamp(offset_us))
         self._latest.shift(offset_us)

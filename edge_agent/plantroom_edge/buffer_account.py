@@ -24,6 +24,9 @@ MAX_GAP: Final = 2**31
 MAX_EPOCHS: Final = 1000
 """Most epochs in one account: the hello has to fit into a message."""
 
+WAITING: Final = "SELECT epoch, stream, machine, rows, crc FROM held_back ORDER BY epoch, stream"
+"""Reads, with `row_set`, which rows wait for the gateway's clock to be set."""
+
 _RECENT: Final = 16
 """Drained epochs that still stand in the account, so that the cloud learns how they ended."""
 
@@ -39,7 +42,7 @@ class Stats:
     retained: dict[str, int] = field(default_factory=dict)
     """Confirmed and still in the file, for a cloud that is restored from a backup."""
     waiting: int = 0
-    """Samples that wait for the gateway's clock to be set."""
+    """Rows that wait for the gateway's clock to be set."""
     lost: dict[str, int] = field(default_factory=dict)
     """Declared lost, by ``cause_stream``."""
     epochs: int = 0
@@ -231,12 +234,11 @@ def stats(db: sqlite3.Connection, *, limit: int = 0, salvaged: int = 0) -> Stats
     kept = dict.fromkeys(STREAMS, 0)
     for _, stream, _, rows in row_set(db, "SELECT epoch, stream, hour, rows, crc FROM retained"):
         kept[stream] += ranges.count(rows)
-    waits = row_set(db, "SELECT epoch, machine, rows, crc FROM waiting")
     return Stats(
         accepted={str(stream): count for stream, count in accepted.items()},
         held={str(stream): count for stream, count in held_rows.items()},
         retained={str(stream): count for stream, count in kept.items()},
-        waiting=sum(ranges.count(row[-1]) for row in waits),
+        waiting=sum(ranges.count(row[-1]) for row in row_set(db, WAITING)),
         lost={
             k.removeprefix("lost_"): v for k, v in counters.items() if k.startswith("lost_") and v
         },

@@ -73,7 +73,7 @@ class Ledger:
         """Bytes of messages written since the file was opened."""
         self._positions: dict[tuple[int, Stream], tuple[int, list[Range]]] | None = None
         self._lane_bytes: dict[Stream, int] | None = None
-        self._waiting: dict[int, list[Range]] | None = None
+        self._waiting: dict[tuple[int, Stream], list[Range]] | None = None
 
     def forget(self) -> None:
         """What is in memory may be of a transaction that never was: read it anew."""
@@ -113,23 +113,31 @@ class Ledger:
         accepted, done = self.position(epoch, stream)
         return ranges.subtract([(1, accepted)], done) if accepted else []
 
-    def waiting(self) -> dict[int, list[Range]]:
-        """Return the samples of each epoch that wait for the clock to be set."""
+    def waiting(self) -> dict[tuple[int, Stream], list[Range]]:
+        """Return the rows of each (epoch, stream) that wait for the clock to be set."""
         if self._waiting is None:
-            sql = "SELECT epoch, machine, rows, crc FROM waiting"
-            self._waiting = {row[0]: row[-1] for row in account.row_set(self.db, sql)}
+            found = account.row_set(self.db, account.WAITING)
+            self._waiting = {(row[0], row[1]): row[-1] for row in found}
         return self._waiting
 
-    def put_waiting(self, epoch: int, machine: str, rows: list[Range]) -> None:
-        """Write which samples of `epoch` wait for the clock to be set."""
-        row = (epoch, machine, orjson.dumps(rows).decode())
-        self.db.execute("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?)", (*row, crc_of(*row)))
-        self.waiting()[epoch] = rows
+    def put_waiting(self, epoch: int, stream: Stream, machine: str, rows: list[Range]) -> None:
+        """Write which rows of `stream` wait for the clock to be set."""
+        row = (epoch, stream, machine, orjson.dumps(rows).decode())
+        sql = "INSERT OR REPLACE INTO held_back VALUES (?, ?, ?, ?, ?)"
+        self.db.execute(sql, (*row, crc_of(*row)))
+        self.waiting()[epoch, stream] = rows
 
-    def drop_waiting(self, epoch: int) -> None:
-        """No sample of `epoch` waits for the clock any more."""
-        self.db.execute("DELETE FROM waiting WHERE epoch=?", (epoch,))
-        self.waiting().pop(epoch, None)
+    def drop_waiting(self, epoch: int, stream: Stream) -> None:
+        """No row of `stream` waits for the clock any more."""
+        self.db.execute("DELETE FROM held_back WHERE epoch=? AND stream=?", (epoch, stream))
+        self.waiting().pop((epoch, stream), None)
+
+    def adopt_waiting(self) -> None:
+        """Enter what waits by the books of an older agent, which held back samples only."""
+        sql = "SELECT epoch, machine, rows, crc FROM waiting"
+        for epoch, machine, rows in account.row_set(self.db, sql):
+            self.put_waiting(epoch, "tel", machine, rows)
+        self.db.execute("DELETE FROM waiting")
 
     def epochs(self, stream: Stream) -> list[int]:
         """Return the epochs in which `stream` holds rows, oldest first."""
@@ -357,7 +365,7 @@ class Ledger:
             for stream in STREAMS:
                 if accepted := self.position(epoch, stream)[0]:
                     self.count(f"past_{stream}", accepted)
-            for table in ("position", "retained", "waiting"):
+            for table in ("position", "retained", "held_back"):
                 self.db.execute(f"DELETE FROM {table} WHERE epoch=?", (epoch,))  # noqa: S608 -- ours
             self.db.execute("DELETE FROM epoch WHERE id=?", (epoch,))
         if drained[keep:]:

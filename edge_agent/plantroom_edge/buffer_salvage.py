@@ -218,7 +218,7 @@ def _copy_small(old: sqlite3.Connection, new: sqlite3.Connection, epoch: int) ->
             row = old.execute(sql, (epoch, stream)).fetchone()
             if row and row[4] == crc_of(*row[:4]):
                 new.execute("INSERT OR IGNORE INTO position VALUES (?, ?, ?, ?, ?)", row)
-    for table, width in (("retained", 5), ("waiting", 4)):
+    for table, width in (("retained", 5), ("waiting", 4), ("held_back", 5)):
         with contextlib.suppress(*_UNREADABLE):
             for row in old.execute(f"SELECT * FROM {table} WHERE epoch=?", (epoch,)):  # noqa: S608 -- ours
                 if len(row) == width and row[-1] == crc_of(*row[:-1]):

@@ -79,7 +79,7 @@ class Store(BufferFile):
         self.quota = Quota(limit, self._options.shares)
         self.boot = 0
         self.clock_state: ClockState = "sync"
-        """``unset``: samples are accepted, and given out only after `restamp`."""
+        """``unset``: rows are accepted, and those of `WAITS` given out only after `restamp`."""
         self._machine = buffer_clock.machine_start(ep)
         self._offset_us: int | None = None
         """What to add to times from before the clock was set, once that is known."""
@@ -95,6 +95,7 @@ class Store(BufferFile):
     def begin(self) -> None:
         """Enter the current epoch, and put right what is not as it ought to be."""
         self._begin_epoch()
+        self.ledger.adopt_waiting()
         self._heal_all()
         self.ledger.prune(self._order, _KEEP_EPOCHS)
 
@@ -194,15 +195,7 @@ class Store(BufferFile):
             parts.append((start, batch))
             messages.setdefault("tel", []).extend(self._encode(start, batch, state))
             start += len(batch)
-        first = self._accepted["evt"] + 1
-        messages["evt"] = list(encode_findings(self.ep, first, findings)) if findings else []
-        lanes = {"aud": self.notes[:notes]} | {k: list(v) for k, v in (records or {}).items()}
-        if records and notes:
-            lanes["aud"] = [*self.notes[:notes], *records.get("aud", ())]
-        for lane in ("cmd", "aud"):
-            rows = lanes.get(lane)
-            first = self._accepted[lane] + 1
-            messages[lane] = list(encode_records(self.ep, lane, first, rows)) if rows else []
+        messages |= self._encode_rest(findings, records or {}, self.notes[:notes])
         self._write(messages, waits=state == "unset")
         del self.notes[:notes]
         self.noted += notes
@@ -228,6 +221,33 @@ class Store(BufferFile):
             )
         )
 
+    def _encode_rest(
+        self,
+        findings: Sequence[Finding],
+        records: Mapping[Stream, Sequence[Record]],
+        notes: Sequence[Record],
+    ) -> dict[Stream, list[Message]]:
+        """Return what is no sample as messages, with right times as far as they are known."""
+        messages: dict[Stream, list[Message]] = {}
+        if findings:
+            if self._offset_us is not None:
+                findings = buffer_clock.findings_right(findings, self._offset_us)
+            first = self._accepted["evt"] + 1
+            messages["evt"] = list(encode_findings(self.ep, first, findings))
+        lanes: dict[Stream, list[Record]] = {
+            "cmd": list(records.get("cmd", ())),
+            "aud": [*notes, *records.get("aud", ())],
+        }
+        for lane, rows in lanes.items():
+            if not rows:
+                continue
+            right = rows
+            if self._offset_us is not None:
+                right = buffer_clock.records_right(rows, self._offset_us)
+            first = self._accepted[lane] + 1
+            messages[lane] = list(encode_records(self.ep, lane, first, right))
+        return messages
+
     def _write(self, messages: Mapping[Stream, Sequence[Message]], *, waits: bool) -> None:
         accepted = dict(self._accepted)
         with self.transaction():
@@ -241,9 +261,9 @@ class Store(BufferFile):
                     accepted[stream] = message.s0 + message.n - 1
                 _, done = self.ledger.position(self._order, stream)
                 self.ledger.put_position(self._order, stream, accepted[stream], done)
-                if stream == "tel" and waits:
+                if waits and stream in buffer_clock.WAITS:
                     rows = (group[0].s0, accepted[stream])
-                    buffer_clock.hold_back(self.ledger, self._order, rows, self._machine)
+                    buffer_clock.hold_back(self.ledger, self._order, stream, rows, self._machine)
             self._keep_house()
         self._accepted = accepted
 
@@ -267,7 +287,7 @@ class Store(BufferFile):
             self._expire_at = self.clock.monotonic() + _EXPIRE_EVERY
 
     def restamp(self, offset_us: int) -> int:
-        """Shift the times of samples accepted while the clock was unset; give them out."""
+        """Shift the times of rows accepted while the clock was unset; give them out."""
         with self.transaction():
             shifted = buffer_clock.restamp(self.ledger, offset_us, self._machine)
         # On the thread that accepts rows: none may be held back any more, or miss the offset.
@@ -321,8 +341,7 @@ class Store(BufferFile):
     def _open_rows(self, stream: Stream, epoch: int, after: tuple[int, int]) -> list[Range]:
         """Return the rows of an epoch that may be given out, behind `after`."""
         held = self.ledger.held(epoch, stream)
-        if stream == "tel" and epoch in self.ledger.waiting():
-            held = ranges.subtract(held, self.ledger.waiting()[epoch])
+        held = ranges.subtract(held, self.ledger.waiting().get((epoch, stream), []))
         return ranges.subtract(held, [(0, after[1])]) if epoch == after[0] else held
 
     def _is_whole(

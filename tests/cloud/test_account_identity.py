@@ -31,6 +31,8 @@ class Edge:
         self.waiting: Ranges = []
         self.held: Ranges = []
         self.gaps = 0
+        self.now = NOW
+        self.reports: list[bytes] = []
 
     async def live(self, steps: int) -> None:
         """Take `steps` at random."""
@@ -73,10 +75,18 @@ class Edge:
             await self.confirm(await self.stores[0].store([message]))
 
     async def report(self) -> None:
-        """Say what is held."""
+        """Say what is held; by way of several ingests, one of which may be long in storing it."""
         holding = wire.Holding(ep=EPOCH, accepted={"tel": self.accepted}, held={"tel": self.held})
-        state = wire.State(online=True, at=NOW, epochs=[holding])
-        await self.stores[0].store([site.incoming("state", wire.encode(state))])
+        self.now += 1
+        state = wire.State(online=True, at=self.now, epochs=[holding])
+        self.reports.append(wire.encode(state))
+        while self.random.random() < 0.6 and self.reports:
+            await self.deliver_report()
+
+    async def deliver_report(self) -> None:
+        """Store one of the reports that are on their way."""
+        report = self.reports.pop(self.random.randrange(len(self.reports)))
+        await self.random.choice(self.stores).store([site.incoming("state", report)])
 
 
 async def test_closed_under_concurrent_ingest(database: Database) -> None:
@@ -102,8 +112,10 @@ async def test_closed_under_concurrent_ingest(database: Database) -> None:
 
     async def work() -> None:
         try:
-            await edge.live(50)
+            await edge.live(80)
             await edge.report()
+            while edge.reports:
+                await edge.deliver_report()
         finally:
             done.set()
 

@@ -318,8 +318,6 @@ async def test_rows_without_a_clock_wait_for_it(tmp_path: Path) -> None:
         assert buffer.snapshot() == (Batch(), [])
         stats = await buffer.stats()
         assert (stats.held["tel"], stats.waiting) == (6, 6)
-        await buffer.append_findings([finding("goes at once")])
-        assert len(await everything(buffer, "evt")) == 1
         buffer.clock_state = "sync"
         await buffer.append(batch([0], [9.0], T0 + 9))
         assert [f.s0 for f in await everything(buffer)] == [7]

@@ -33,7 +33,7 @@ from support.edge_broker import GATEWAY, BrokerProcess, cloud_behind, running
 from support.edge_cloud import ModelCloud
 from support.edge_rows import batch, counting, finding
 from support.edge_sync import gateway, values
-from support.edge_time import eventually
+from support.edge_time import T0, eventually
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_every_stream_arrives_most_urgent_first(
     broker: BrokerProcess, tmp_path: Path
 ) -> None:
     """Results of commands, findings and the audit go before a backlog of samples."""
-    record = Record(at=1, kind="agent.test")
+    record = Record(at=T0, kind="agent.test")
     model = Flowing()
     async with (
         cloud_behind(broker, model),

@@ -8,11 +8,12 @@ from math import isfinite
 from typing import Any
 
 import orjson
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import ReadSession, Scope, insert_into, is_sqlite
-from plantroom_cloud.tables import Gateway, GatewayCertificate, StreamTotal
+from plantroom_cloud.gateways.reports import Report, is_late
+from plantroom_cloud.tables import Gateway, GatewayCertificate, GatewayEpoch, StreamTotal
 from plantroom_shared import wire
 from plantroom_shared.ranges import Range, merge
 
@@ -76,23 +77,28 @@ class GatewayRepository:
         )
         return (await self._session.execute(query)).scalar_one_or_none()
 
-    async def greet(self, gateway: str, hello: wire.Hello, now_us: int) -> None:
-        """Record that `gateway` has connected and what it holds."""
+    async def greet(self, gateway: str, hello: wire.Hello, now_us: int) -> bool:
+        """Record that `gateway` has connected and what it holds; say whether that is news.
+
+        To be called with the gateway's lock held, when `HelloRepository` knows of the hello.
+        """
         version = hello.agent.replace("\x00", "")
         values: dict[str, Any] = {"online": True, "seen_us": now_us, "agent_version": version}
-        await self._update(gateway, **values, clock_state=hello.clock)
-        await self._report(gateway, hello.epochs, now_us)
+        values["clock_state"] = hello.clock
+        return await self._report(gateway, hello, values, now_us)
 
-    async def note_state(self, gateway: str, state: wire.State, now_us: int) -> None:
-        """Record a state message; the will, which says offline, says nothing else."""
+    async def note_state(self, gateway: str, state: wire.State, now_us: int) -> bool:
+        """Record a state message; say whether it is news. The will says offline and nothing else.
+
+        To be called with the gateway's lock held.
+        """
         values: dict[str, Any] = {"online": state.online}
         if state.online:
             kept = [item for item in sorted(state.counters.items()) if isfinite(item[1])]
             report = {key[:64].replace("\x00", ""): value for key, value in kept[:_MOST_COUNTERS]}
             values |= {"seen_us": now_us, "report": report, "oldest_us": state.oldest_us}
             values["clock_state"] = state.clock
-        await self._update(gateway, **values)
-        await self._report(gateway, state.epochs, now_us)
+        return await self._report(gateway, state, values, now_us)
 
     async def note_skew(self, gateway: str, skew_us: int, now_us: int) -> None:
         """Record how far the gateway's clock is ahead of ours."""
@@ -129,8 +135,48 @@ class GatewayRepository:
             .values(**values)
         )
 
-    async def _report(self, gateway: str, epochs: list[wire.Holding], now_us: int) -> None:
-        """Keep the gateway's own account; what it has ever accepted never grows less."""
+    async def _report(
+        self, gateway: str, told: wire.Hello | wire.State, values: dict[str, Any], now_us: int
+    ) -> bool:
+        """Write `values` and keep the gateway's own account, unless a later report came before.
+
+        Returns:
+            Whether it was the newest.
+        """
+        new = Report.of(told.epochs, told.at)
+        late = await self._is_late(gateway, new, now_us)
+        if not late:
+            if new.epoch:
+                values |= {"told_epoch": new.epoch, "told_rows": new.rows}
+                values |= {"told_at_us": new.at, "told_us": now_us}
+            await self._update(gateway, **values)
+        await self._keep_account(gateway, told.epochs, now_us, late=late)
+        return not late
+
+    async def _is_late(self, gateway: str, new: Report, now_us: int) -> bool:
+        company = self._scope.company_id
+        columns = (Gateway.told_epoch, Gateway.told_rows, Gateway.told_at_us)
+        query = select(*columns, Gateway.told_us)
+        query = query.where(Gateway.id == gateway, Gateway.company_id == company)
+        row = (await self._session.execute(query)).one()
+        last, former = Report(*row[:3]), dict[str, bool]()
+        if new.epoch != last.epoch:
+            hellos = select(GatewayEpoch.epoch, GatewayEpoch.superseded_us.is_not(None)).where(
+                GatewayEpoch.company_id == company,
+                GatewayEpoch.gateway_id == gateway,
+                GatewayEpoch.epoch.in_((new.epoch, last.epoch)),
+            )
+            former = {epoch: bool(gone) for epoch, gone in await self._session.execute(hellos)}
+        return is_late(new, last, now_us - row.told_us, former)
+
+    async def _keep_account(
+        self, gateway: str, epochs: list[wire.Holding], now_us: int, *, late: bool
+    ) -> None:
+        """Keep the gateway's own account; what it has ever accepted never grows less.
+
+        What is held goes with what is accepted: an account that knows of fewer rows is older. Only
+        of a former epoch a later report may know less: its disk was damaged, or set back.
+        """
         rows = [
             {
                 "company_id": self._scope.company_id,
@@ -154,8 +200,13 @@ class GatewayRepository:
         insert = insert_into(self._session, StreamTotal)
         # The larger of two numbers is max() in SQLite and greatest() in PostgreSQL.
         larger = func.max if is_sqlite(self._session) else func.greatest
+        news = insert.excluded.accepted > StreamTotal.accepted
+        if not late:
+            own = StreamTotal.epoch == epochs[-1].ep
+            news = or_(insert.excluded.accepted >= StreamTotal.accepted, ~own)
         upsert = insert.on_conflict_do_update(
             index_elements=["gateway_id", "epoch", "stream"],
+            where=news,
             set_={
                 "accepted": larger(StreamTotal.accepted, insert.excluded.accepted),
                 "held": insert.excluded.held,

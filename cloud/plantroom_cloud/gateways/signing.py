@@ -6,12 +6,18 @@ import base64
 import binascii
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from plantroom_shared.errors import Rejected
+
+_SIGNERS = (ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey, rsa.RSAPublicKey)
+"""Kinds of key that sync v1 signs with."""
+
+_UNFIT = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion)
+"""What reading and checking a certificate that somebody made up can raise."""
 
 
 class Trust:
@@ -37,11 +43,11 @@ class Trust:
             certificate = x509.load_pem_x509_certificate(pem.encode())
             certificate.verify_directly_issued_by(self._ca)
             names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-            curve = isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
-        except (ValueError, TypeError, InvalidSignature, x509.InvalidVersion) as error:
+            signs = isinstance(certificate.public_key(), _SIGNERS)
+        except _UNFIT as error:
             msg = f"certificate cannot be trusted: {error}"
             raise Rejected(msg, reason="certificate") from error
-        if not curve or [name.value for name in names] != [gateway]:
+        if not signs or [name.value for name in names] != [gateway]:
             msg = f"certificate is not one of {gateway}"
             raise Rejected(msg, reason="certificate")
         return f"{certificate.serial_number:x}"
@@ -53,12 +59,21 @@ def is_signed(pem: str, content: bytes, signature: str) -> bool:
     Args:
         pem: one that `Trust.serial` took.
         content: what was signed.
-        signature: base64 of an ECDSA signature with SHA-256, DER.
+        signature: base64; ECDSA with SHA-256 (DER), Ed25519, or RSA PKCS #1 v1.5 with SHA-256, as
+            the kind of key has it.
     """
     key = x509.load_pem_x509_certificate(pem.encode()).public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)  # noqa: S101 - `Trust.serial` has seen to it
     try:
-        key.verify(base64.b64decode(signature, validate=True), content, ec.ECDSA(hashes.SHA256()))
-    except (InvalidSignature, binascii.Error, ValueError):
+        proof = base64.b64decode(signature, validate=True)
+        match key:
+            case ec.EllipticCurvePublicKey():
+                key.verify(proof, content, ec.ECDSA(hashes.SHA256()))
+            case ed25519.Ed25519PublicKey():
+                key.verify(proof, content)
+            case rsa.RSAPublicKey():
+                key.verify(proof, content, padding.PKCS1v15(), hashes.SHA256())
+            case _:
+                return False
+    except (InvalidSignature, UnsupportedAlgorithm, binascii.Error, ValueError):
         return False
     return True

@@ -41,7 +41,6 @@ class Greeting:
     async def hello(self, hello: wire.Hello, received_us: int) -> None:
         """Record `hello`, which came at `received_us` by our clock."""
         gateway = self._gateway.id
-        await self._gateways.greet(gateway, hello, self._now_us)
         await self._keep_certificate(hello.certificate)
         if highest := await self._hellos.set_back(hello):
             details = {"epoch": hello.epochs[-1].ep, "boot": hello.boot, "here": highest}
@@ -50,12 +49,16 @@ class Greeting:
             details = {"epoch": twins.returned, "other_epoch": twins.other}
             await self._alarms.note(gateway, "duplicate_identity", details, self._now_us)
         await self._look_for_restore(hello)
-        if hello.at and hello.clock != "unset":
+        if not await self._gateways.greet(gateway, hello, self._now_us):
+            self._count("report_late")
+        elif hello.at and hello.clock != "unset":
             await self._note_skew(hello.at - received_us, received_us, exact=False)
 
     async def state(self, state: wire.State, received_us: int) -> None:
         """Record a state message, which came at `received_us` by our clock."""
-        await self._gateways.note_state(self._gateway.id, state, self._now_us)
+        if not await self._gateways.note_state(self._gateway.id, state, self._now_us):
+            self._count("report_late")
+            return
         if not state.online:
             return
         measured = state.counters.get(MEASURED, math.nan)

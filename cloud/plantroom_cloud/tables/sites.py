@@ -46,6 +46,14 @@ class Gateway(Tenant, Base):
     """When that was, by our clock."""
     oldest_us: Mapped[Micros | None]
     """When the oldest row that it still holds was accepted, by its clock; None where it has none."""
+    told_epoch: Mapped[str] = mapped_column(String(16), default="")
+    """Of the newest report, the epoch that ran; with the next two it tells late ones (`reports`)."""
+    told_rows: Mapped[int] = mapped_column(Big, default=0)
+    """Of the newest report, how many rows that epoch had accepted."""
+    told_at_us: Mapped[int] = mapped_column(Big, default=0)
+    """Of the newest report, its time by the gateway's clock."""
+    told_us: Mapped[int] = mapped_column(Big, default=0)
+    """When that came, by our clock."""
     dictionary_stamp: Mapped[str] = mapped_column(String(16), default="")
     """Random, new with every change of a dictionary: what a process remembers is of this stamp."""
 
