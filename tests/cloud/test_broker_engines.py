@@ -14,12 +14,13 @@ import pytest
 from amqtt.contexts import Action
 from amqtt.session import Session
 
+from demo.processes import free_port
 from plantroom_cloud.broker import embedded, mosquitto, run
 from plantroom_cloud.broker.rules import identity, may_connect, may_publish, may_read
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import eventually, free_port, wait_until
+from support.cloud_broker import eventually, wait_until
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
 

@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "deploy")]
 
-from demo.processes import _die_with_parent  # noqa: E402 -- the path is only known now
+from demo.processes import dying_with_parent  # noqa: E402 -- the path is only known now
 from support.fault_catalog import CASES, Case, Setting  # noqa: E402
 from support.fault_report import Figure, table  # noqa: E402
 
@@ -130,7 +130,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 -- no threads are running
+                preexec_fn=dying_with_parent(),  # noqa: PLW1509 -- no threads are running
             )
         return Running(each, folder, process, time.monotonic())
 
