@@ -205,8 +205,7 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             while not waiting.empty():
                 message: asyncio.Future[Any] = asyncio.Future()
                 message.set_result(waiting.get_nowait())
-                if not await self._handle_message_delivery(client_session, handler, message):
-                    break
+                await self._handle_message_delivery(client_session, handler, message)
             if client_session.attributes.pop(_WILL, False):
                 will = (client_session.will_topic, client_session.will_message)
                 await self._broadcast_message(client_session, *will, client_session.will_qos)
