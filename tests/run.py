@@ -1,4 +1,4 @@
-"""``./plantroom test``: gets the servers the tests need, runs them all, and holds the coverage floor.
+"""``./plantroom test``: gets the programs the tests need, runs them all, and holds the coverage floor.
 
 Arguments go to pytest; with any, coverage is neither measured nor judged.
 """
@@ -14,40 +14,41 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
+PROGRAMS = ("mosquitto", "strace")
+"""Debian's packages have the same names. PostgreSQL is not among them: a Python package carries it."""
 
 
 def _say(text: str) -> None:
     print(f"plantroom: {text}", file=sys.stderr, flush=True)
 
 
-def _have_mosquitto() -> bool:
-    return shutil.which("mosquitto") is not None
+def _missing() -> list[str]:
+    return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
-def _get_mosquitto() -> bool:
-    """Make Mosquitto available; PostgreSQL needs nothing, a Python package carries it."""
+def _get_programs() -> bool:
+    """Make available what the tests need besides Python; say what is missing if that fails."""
     # Debian puts it where the PATH of an ordinary user does not look.
     os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", ""), *SYSTEM_FOLDERS))
-    if _have_mosquitto():
+    if not (missing := _missing()):
         return True
     apt = shutil.which("apt-get")
     if apt and os.geteuid() == 0:
-        _say("installing Mosquitto from the system's packages")
+        _say(f"installing {' and '.join(missing)} from the system's packages")
         quiet = {
             "stdout": subprocess.DEVNULL,
             "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         }
         subprocess.run([apt, "update", "-qq"], check=False, **quiet)  # type: ignore[call-overload]
         subprocess.run(  # type: ignore[call-overload]
-            [apt, "install", "-y", "-qq", "--no-install-recommends", "mosquitto"],
+            [apt, "install", "-y", "-qq", "--no-install-recommends", *missing],
             check=False,
             **quiet,
         )
-    if _have_mosquitto():
+    if not (missing := _missing()):
         return True
-    _say(
-        "the tests need Mosquitto; on Debian: sudo apt-get install --no-install-recommends mosquitto"
-    )
+    fix = f"sudo apt-get install --no-install-recommends {' '.join(missing)}"
+    _say(f"the tests need {' and '.join(missing)}; on Debian: {fix}")
     return False
 
 
@@ -62,7 +63,7 @@ def _coverage(*arguments: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run the tests; return pytest's exit code, or coverage's if only that falls short."""
-    if not _get_mosquitto():
+    if not _get_programs():
         return 2
     if arguments:
         return _pytest(*arguments, covered=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,9 +20,24 @@ class ProcessFailedError(RuntimeError):
     """A child ended, or was not ready in time; the text holds the end of its log."""
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to end this child when its parent dies, however it dies (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def dying_with_parent(how: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """Return a `preexec_fn` that has the kernel send `how` when the parent dies, however it dies.
+
+    Linux only. It counts from the thread that starts the child, which must live as long as we do.
+    """
+    libc = ctypes.CDLL(None)  # here: between fork and exec nothing may be loaded
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, how)
+
+    return ask
+
+
+def free_port() -> int:
+    """Return a TCP port of loopback that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], bool], *, what: str, seconds: float = 30.0) -> None:
@@ -71,7 +87,7 @@ class Child:
                 stderr=log,
                 cwd=self._log.parent,
                 env=self._env,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  no threads are running yet
+                preexec_fn=dying_with_parent(),  # noqa: PLW1509  no threads are running yet
             )
         return self
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from demo.processes import Child, python
+from demo.processes import Child, free_port, python
 from plantroom_cloud.config import load_settings
 from plantroom_cloud.db import open_database
 from plantroom_cloud.gateways.pki import Authority
@@ -28,13 +27,6 @@ from plantroom_shared.clock import SystemClock
 
 GATEWAY = "gw-demo-0001"
 COMPANY, SITE = "demo", "tower"
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on now."""
-    with closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass

@@ -156,6 +156,64 @@ async def test_wills_obey_the_rules(broker: BrokerProcess) -> None:
         assert at_cloud == [(f"sv1/{SOUTH}/up/state", b"gone")]
 
 
+def text(content: str) -> bytes:
+    """Return `content` as it stands in a packet: its length, then itself."""
+    return len(content).to_bytes(2, "big") + content.encode()
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    """Return a packet of fewer than 128 bytes."""
+    return bytes([kind, len(body)]) + body
+
+
+STATE, TEL = f"sv1/{SOUTH}/up/state", f"sv1/{SOUTH}/up/tel"
+SENT = [
+    packet(0x32, text(TEL) + number.to_bytes(2, "big") + bytes([number])) for number in range(1, 31)
+]
+"""Thirty messages with QoS 1."""
+
+
+async def raw_client(broker: BrokerProcess) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect SOUTH, with an empty will on its state, by hand."""
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", broker.port, ssl=broker.tls(SOUTH), server_hostname="127.0.0.1"
+    )
+    ends = b"\x04\x0e\x00\x3c" + text(SOUTH) + text(STATE) + text("")
+    writer.write(packet(0x10, text("MQTT") + ends))
+    assert await reader.readexactly(4) == b"\x20\x02\x00\x00"
+    return reader, writer
+
+
+async def test_the_will_is_the_last_word(broker: BrokerProcess) -> None:
+    """What a client had acknowledged before it died comes, and nothing of it comes after its will."""
+    async with cloud(broker) as middle, heard(middle, f"sv1/{SOUTH}/up/#") as at_cloud:
+        reader, writer = await raw_client(broker)
+        writer.write(b"".join(SENT))
+        await reader.readexactly(4 * len(SENT))
+        writer.write(SENT[0])
+        writer.close()
+        await eventually(lambda: (STATE, b"") in at_cloud, "the will")
+        async with broker.client(SOUTH) as after:
+            await after.publish(STATE, b"after", qos=1)
+            await eventually(lambda: (STATE, b"after") in at_cloud, "the next message")
+    assert at_cloud[-2:] == [(STATE, b""), (STATE, b"after")]
+    assert at_cloud[:30] == [(TEL, bytes([number])) for number in range(1, 31)]
+
+
+async def test_the_old_will_comes_before_the_new_connection(broker: BrokerProcess) -> None:
+    """Where a client takes its own place, the last word on its state is that it is there."""
+    async with cloud(broker) as middle, heard(middle, f"sv1/{SOUTH}/up/#") as at_cloud:
+        _, writer = await raw_client(broker)
+        writer.write(b"".join(SENT))
+        async with broker.client(SOUTH) as after:
+            await after.publish(STATE, b"there", qos=1)
+            await eventually(lambda: len(at_cloud) >= 2 and at_cloud[-1][0] == STATE, "both states")
+            await after.publish(STATE, b"still there", qos=1)
+            await eventually(lambda: (STATE, b"still there") in at_cloud, "the next message")
+        writer.close()
+    assert at_cloud[-3:] == [(STATE, b""), (STATE, b"there"), (STATE, b"still there")]
+
+
 async def test_nothing_is_retained(broker: BrokerProcess) -> None:
     """Who subscribes later hears nothing of before: the broker keeps no message."""
     async with cloud(broker) as middle:

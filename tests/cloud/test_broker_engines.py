@@ -14,12 +14,13 @@ import pytest
 from amqtt.contexts import Action
 from amqtt.session import Session
 
+from demo.processes import free_port
 from plantroom_cloud.broker import embedded, mosquitto, run
 from plantroom_cloud.broker.rules import identity, may_connect, may_publish, may_read
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import eventually, free_port, wait_until
+from support.cloud_broker import eventually, wait_until
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
 
@@ -233,9 +234,9 @@ async def test_silent_client_is_dropped(authority: Authority) -> None:
 
 
 async def test_slow_reader_loses_messages_not_memory(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Beyond a number of unacknowledged messages the broker drops what comes: the edge has it."""
+    """Beyond a number of unacknowledged messages the broker drops and counts them, and says so once."""
     monkeypatch.setattr(embedded, "MAX_UNACKED", 10)
     port = free_port()
     broker = await embedded.start(authority, "127.0.0.1", port)
@@ -249,6 +250,9 @@ async def test_slow_reader_loses_messages_not_memory(
             await client.publish(f"sv1/{NORTH}/down/ack", bytes([number]), qos=1)
         session, _ = broker.sessions[CLOUD]
         assert len(session.inflight_out) <= 10
+        await eventually(lambda: broker.dropped[CLOUD] == 40, "the count of what was dropped")
+        (warning,) = [each for each in caplog.records if "too slowly" in each.message]
+        assert "Mosquitto" in vars(warning)["fix"]
     await broker.shutdown()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from demo.processes import free_port
 from plantroom_cloud.cli import app
 from plantroom_cloud.conformance import commands
 from plantroom_cloud.conformance.arrange import Setting, arranged, external
@@ -19,7 +20,7 @@ from plantroom_cloud.conformance.line import Address, MqttLine, OwnBroker
 from plantroom_cloud.conformance.verdicts import Verdicts
 from plantroom_shared.errors import ConfigError, Unavailable
 from support import conformance_client
-from support.cloud_broker import BrokerProcess, free_port, open_to_others
+from support.cloud_broker import BrokerProcess, open_to_others
 
 NAME = "gw-wrong-0001"
 PATIENCE = Patience(client=20, rows=5, answer=5, connect=10, quiet=0.6, pause=1.6)

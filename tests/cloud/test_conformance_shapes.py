@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantroom_cloud.conformance import shapes
+from plantroom_cloud.conformance.checks import Check
 from plantroom_cloud.conformance.signature import signature_trouble, signed_text
 from plantroom_shared import wire
 from plantroom_shared.errors import Rejected
 from plantroom_shared.wire import expand_points
 from support import golden
 
-CHECKS: dict[str, shapes.Check] = {
+CHECKS: dict[str, Check] = {
     "Hello": shapes.HELLO,
     "Resume": shapes.RESUME,
     "Dictionary": shapes.DICTIONARY,

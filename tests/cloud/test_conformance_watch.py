@@ -7,8 +7,9 @@ from typing import Any
 from plantroom_cloud.conformance import shapes
 from plantroom_cloud.conformance.assertions import GATEWAY
 from plantroom_cloud.conformance.played import PlayedCloud
+from plantroom_cloud.conformance.told import NOBODY, Told, Up
 from plantroom_cloud.conformance.verdicts import Verdicts
-from plantroom_cloud.conformance.watch import NOBODY, Told, Up, Watch
+from plantroom_cloud.conformance.watch import Watch
 from plantroom_shared import wire
 from plantroom_shared.model import Batch
 from support import golden

@@ -19,6 +19,7 @@ import aiomqtt
 import httpx
 import pytest
 
+from demo.processes import free_port
 from plantroom_cloud import serve as composition
 from plantroom_cloud import worker
 from plantroom_cloud.config import CloudSettings, load_settings
@@ -34,7 +35,6 @@ from support.cloud_broker import (
     BrokerProcess,
     Link,
     eventually,
-    free_port,
     linked,
     open_to_others,
     wait_until,

@@ -17,6 +17,7 @@ import aiomqtt
 import pytest
 from pydantic import ValidationError
 
+from demo.processes import free_port
 from plantroom_edge import config as edge_config
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sinks import sinks
@@ -28,7 +29,7 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
 from support import edge_agent
-from support.cloud_broker import BrokerProcess, eventually, free_port, open_to_others
+from support.cloud_broker import BrokerProcess, eventually, open_to_others
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
 from support.edge_points import DEVICES, GROUP, NODE, POINTS, batch
 from support.edge_time import VirtualTime

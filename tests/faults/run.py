@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "deploy")]
 
-from demo.processes import _die_with_parent  # noqa: E402 -- the path is only known now
+from demo.processes import dying_with_parent  # noqa: E402 -- the path is only known now
 from support.fault_catalog import CASES, Case, Setting  # noqa: E402
 from support.fault_report import Figure, table  # noqa: E402
 
@@ -72,7 +72,7 @@ class Runner:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.seed = self._remembered(seed)
         self.figures: list[Figure] = []
-        self.crashed: list[str] = []
+        self.crashed: dict[str, str] = {}
         chosen = [CASES[name] for name in options.only] if options.only else list(CASES.values())
         self._waiting = [each for each in chosen if not self._is_done(each)]
         self._running: list[Running] = []
@@ -130,7 +130,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 -- no threads are running
+                preexec_fn=dying_with_parent(),  # noqa: PLW1509 -- no threads are running
             )
         return Running(each, folder, process, time.monotonic())
 
@@ -143,8 +143,9 @@ class Runner:
             name, file = running.case.name, running.folder / "figures.json"
             took = time.monotonic() - running.began
             if not file.exists():
-                self.crashed.append(name)
-                _say(f"{name}: BROKE OFF after {took:.0f} s, code {code}: {running.folder / 'log'}")
+                why = _last_line(running.folder / "log")
+                self.crashed[name] = why
+                _say(f"{name}: BROKE OFF after {took:.0f} s, code {code}: {why}")
                 continue
             figures = read_figures(file)
             self.figures += figures
@@ -153,19 +154,24 @@ class Runner:
 
     def _report(self) -> int:
         print(table(self.figures))
-        for name in self.crashed:
-            print(f"{name}: broke off; see {self.folder / name / 'log'}")
+        for name, why in self.crashed.items():
+            print(f"{name}: broke off: {why}; see {self.folder / name / 'log'}")
         if self._options.json:
             document: dict[str, Any] = {
                 "tier": self._options.tier,
                 "seed": self.seed,
-                "broke_off": self.crashed,
+                "broke_off": [*self.crashed],
                 "figures": [each.document() for each in self.figures],
             }
             self._options.json.write_text(json.dumps(document, indent=1))
         bad = len(self.crashed) + sum(not each.holds for each in self.figures)
         print(f"\nseed {self.seed}: {'all limits kept' if not bad else f'{bad} FAILED'}")
         return 1 if bad else 0
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no word")
 
 
 def read_figures(file: Path) -> list[Figure]:

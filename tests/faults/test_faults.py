@@ -40,5 +40,5 @@ def test_fault(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     figures = read_figures(tmp_path / "figures.json")
     print(table(figures))
-    assert figures
+    assert any(each.limit is not None for each in figures), "nothing was judged"
     assert not [each for each in figures if not each.holds and not each.timing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,13 @@ from support.fault_report import Figure, percentile, table
 RUN = Path(__file__).with_name("run.py")
 
 
-def faults(*arguments: str) -> subprocess.CompletedProcess[str]:
+def faults(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(RUN), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, str(RUN), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **env},
     )
 
 
@@ -54,6 +59,13 @@ def test_a_limit_that_is_not_kept_fails_the_run(tmp_path: Path) -> None:
     broke_off = faults("--resume", str(tmp_path), "--only", "quota")
     assert broke_off.returncode == 1
     assert "quota: broke off" in broke_off.stdout
+
+
+def test_a_missing_program_fails_the_run(tmp_path: Path) -> None:
+    """Nothing is left out in silence: the case fails with the command that installs what it needs."""
+    done = faults("--resume", str(tmp_path), "--only", "syscalls", PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "syscalls: broke off: RuntimeError: strace is missing: sudo apt-get" in done.stdout
 
 
 def test_an_unknown_case_names_those_there_are() -> None:

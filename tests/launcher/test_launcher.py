@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,3 +60,18 @@ def test_no_python_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "apt-get install python3" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_a_missing_program_ends_the_tests_at_once(tmp_path: Path) -> None:
+    """What the tests need and cannot install is named with a command to type, before any runs."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "run.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(tmp_path)},
+    )
+    assert done.returncode == 2
+    assert "apt-get install --no-install-recommends" in done.stderr
+    assert "strace" in done.stderr
+    assert not done.stdout

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,17 +18,11 @@ from typing import Any
 import aiomqtt
 import yaml
 
+from demo.processes import free_port
 from plantroom_cloud.gateways.pki import Authority, TlsFiles, client_context, write_private
 from plantroom_shared import topics, wire
 
 DEADLINE = 20.0
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import aiomqtt
 import trustme
 
+from demo.processes import free_port
 from plantroom_edge.config import CloudConfig
 from plantroom_shared import topics
 from support import edge_amqtt
@@ -114,12 +115,6 @@ class BrokerProcess:
             "connects_per_minute": 6000,
         }
         return CloudConfig.model_validate(fields | more)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.contextmanager

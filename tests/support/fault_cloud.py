@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import sqlite3
@@ -32,13 +31,6 @@ def safe_postgres() -> Iterator[servers.Postgres]:
         yield postgres
 
 
-def stop_immediately(postgres: servers.Postgres) -> None:
-    """Do what ``pg_ctl stop -m immediate`` does; return when the server is gone."""
-    pid = postgres.server.get_pid()
-    os.kill(pid, signal.SIGQUIT)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists(), what="PostgreSQL's end")
-
-
 def resident_mb(pid: int) -> float:
     """Return the memory that process `pid` holds, MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -59,9 +51,9 @@ def postgres_restart(setting: Setting) -> Sequence[Figure]:
                 stored = rig.stored()
                 wait_for(lambda: rig.stored() > stored, what="storing", seconds=60)  # noqa: B023 -- at once
                 time.sleep(dice.uniform(0, 2))
-                stop_immediately(postgres)
+                postgres.stop(signal.SIGQUIT)  # what `pg_ctl stop -m immediate` does
                 time.sleep(dice.uniform(0, 2))
-                postgres.server.ensure_postgres_running()
+                postgres.start()
             figures, _ = judged(name, rig, setting.seed, runs=setting.count)
         finally:
             rig.stack.stop()

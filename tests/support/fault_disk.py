@@ -127,24 +127,25 @@ def missing(said: Said, held: Held) -> int:
     return len(set(range(said.asked + 1, said.accepted + 1)) - have)
 
 
-def have_strace() -> bool:
-    """Say whether strace is here and may trace."""
-    strace = shutil.which("strace")
-    return strace is not None and (
-        subprocess.run([strace, "-qq", "-o", "/dev/null", "true"], check=False).returncode == 0
+def need_strace() -> None:
+    """Return if strace is here and may trace; else fail with what to do about it."""
+    if (strace := shutil.which("strace")) is None:
+        msg = "strace is missing: sudo apt-get install --no-install-recommends strace"
+        raise RuntimeError(msg)
+    done = subprocess.run(
+        [strace, "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False
     )
-
-
-def _no_strace(name: str) -> list[Figure]:
-    return [Figure(name, "not run: there is no strace here", 0, 0, None)]
+    if done.returncode:
+        fix = "allow ptrace: kernel.yama.ptrace_scope at most 2, a container with SYS_PTRACE"
+        msg = f"strace may not trace here ({done.stderr.strip()}); {fix}"
+        raise RuntimeError(msg)
 
 
 @case("syscalls", faults="2", small=12, pr=40, full=100_000)
 def syscalls(setting: Setting) -> Sequence[Figure]:
     """Killed at the n-th system call that touches a file, for up to `count` values of n."""
     name, steps = "2 kill at a system call", 24
-    if not have_strace():
-        return _no_strace(name)
+    need_strace()
     log = setting.folder / "calls"
     whole = setting.folder / "whole"
     whole.mkdir(parents=True)
@@ -187,8 +188,7 @@ FAILURES: Final = (
 def disk_errors(setting: Setting) -> Sequence[Figure]:
     """The disk fails for a while: EIO at a sync, no space, read-only, short writes."""
     name, dice = "4 disk errors", setting.dice("errors")
-    if not have_strace():
-        return _no_strace(name)
+    need_strace()
     false = lost = stuck = refused = 0
     for number in range(setting.count):
         failure = FAILURES[number % len(FAILURES)]

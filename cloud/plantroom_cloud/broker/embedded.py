@@ -1,15 +1,18 @@
 """The embedded broker: amqtt (MQTT 3.1.1), hardened to what Mosquitto is configured for.
 
 What amqtt does not do by itself is done here: a certificate of our authority is a must and its
-common name is the client; wills obey the ACL; nobody takes over another's session; nothing is
-retained; packets have a size; a silent client is dropped after its keep-alive.
+common name is the client; wills obey the ACL and come after all else that the client has sent;
+nobody takes over another's session; nothing is retained; packets have a size; a silent client is
+dropped after its keep-alive.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -24,6 +27,7 @@ from amqtt.broker import Broker
 from amqtt.contexts import Action, BrokerConfig, ListenerConfig, ListenerType
 from amqtt.errors import AMQTTError, BrokerError, MQTTError, NoDataError, ProtocolHandlerError
 from amqtt.mqtt.connack import NOT_AUTHORIZED, UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
+from amqtt.mqtt.disconnect import DisconnectPacket
 from amqtt.mqtt.packet import CONNECT
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
@@ -38,9 +42,15 @@ log = logging.getLogger(__name__)
 
 MAX_PACKET = MAX_WIRE + 8192
 MAX_UNACKED = 512
-"""Messages on their way to one client; beyond that they are dropped, and the edge sends again."""
+"""Messages on their way to one client; beyond that they are dropped and counted, with a warning.
+
+The edge sends again what the cloud has not acked, so nothing is lost, only late.
+"""
+_WARN_AGAIN = 60.0  # seconds between two warnings of the same slow reader
 _PATIENCE = 10.0  # seconds for a TLS handshake, and again for CONNECT
 _NAME = "plantroom.name"
+_WILL = "plantroom.will"
+_ENDED = "plantroom.ended"
 _MQTT_3_1_1 = 4
 
 
@@ -80,6 +90,14 @@ class _BoundedReader(StreamReaderAdapter):  # type: ignore[misc]  # amqtt is unt
         return data
 
 
+class _Writer(StreamWriterAdapter):  # type: ignore[misc]  # amqtt is untyped
+    """Can end a connection without a goodbye, for which a dead peer would have to be waited for."""
+
+    def abort(self) -> None:
+        """End the connection now."""
+        self._writer.transport.abort()
+
+
 class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     """amqtt's broker with mutual TLS and without the ways around it."""
 
@@ -93,6 +111,9 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             )
         )
         self._context, self._host, self._port = context, host, port
+        self.dropped: Counter[str] = Counter()
+        """Client → messages that it was too slow for, since the start."""
+        self._warned: dict[str, float] = {}
 
     @property
     def port(self) -> int:
@@ -115,9 +136,7 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
     ) -> None:
         """Serve one connection until it ends; whatever goes wrong ends only this one."""
         try:
-            await self._client_connected(
-                listener_name, _BoundedReader(reader), StreamWriterAdapter(writer)
-            )
+            await self._client_connected(listener_name, _BoundedReader(reader), _Writer(writer))
         except Exception:  # whatever amqtt stumbles over, it ends this one connection
             log.debug("connection ended", exc_info=True)
         finally:
@@ -160,12 +179,38 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
             return
         await self._del_all_subscriptions(session)
         await handler.handle_connection_closed()
+        if isinstance(handler.writer, _Writer):
+            handler.writer.abort()
         await handler.stop()
+        if (ended := session.attributes.get(_ENDED)) is not None:
+            with contextlib.suppress(TimeoutError):  # its will comes before the new one's hello
+                await asyncio.wait_for(ended.wait(), _PATIENCE)
 
     def _drop(self, handler: BrokerProtocolHandler) -> None:
         """End a connection that has been silent for longer than its keep-alive."""
         if handler.writer is not None:
             handler.reader.feed_eof()
+
+    async def _client_message_loop(
+        self, client_session: Session, handler: BrokerProtocolHandler
+    ) -> None:
+        """Serve until the connection ends, then pass on what was acknowledged, and the will last.
+
+        amqtt's own sends the will first and forgets what it has not passed on by then.
+        """
+        ended = client_session.attributes[_ENDED] = asyncio.Event()
+        try:
+            await super()._client_message_loop(client_session, handler)
+            waiting = client_session.delivered_message_queue
+            while not waiting.empty():
+                message: asyncio.Future[Any] = asyncio.Future()
+                message.set_result(waiting.get_nowait())
+                await self._handle_message_delivery(client_session, handler, message)
+            if client_session.attributes.pop(_WILL, False):
+                will = (client_session.will_topic, client_session.will_message)
+                await self._broadcast_message(client_session, *will, client_session.will_qos)
+        finally:
+            ended.set()
 
     async def _handle_disconnect(
         self,
@@ -173,6 +218,9 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         handler: BrokerProtocolHandler,
         disconnect_waiter: asyncio.Future[Any],
     ) -> None:
+        if not isinstance(disconnect_waiter.result(), DisconnectPacket):
+            client_session.attributes[_WILL] = client_session.will_flag
+        client_session.will_flag = False  # it is sent later, see above
         await super()._handle_disconnect(client_session, handler, disconnect_waiter)
         current = self._sessions.get(client_session.client_id or "", (None, None))[0]
         if current is client_session:
@@ -202,10 +250,27 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 if handler is None or not may_read(name, topic):
                     continue
                 if len(session.inflight_out) >= MAX_UNACKED:
-                    log.debug("message dropped for a slow reader", extra={"client": name})
+                    self._drop_message(name)
                     continue
                 sending = handler.mqtt_publish(topic, message["data"], qos, retain=False)
                 running_tasks.append(asyncio.ensure_future(_quietly(sending)))
+
+    def _drop_message(self, name: str) -> None:
+        """Count a message that `name` does not get; warn of the first, and every so often.
+
+        The publisher has its PUBACK already. Holding that back would let one gateway that does not
+        read stop the cloud for all. Sync does not depend on it: only the cloud's own acks delete.
+        """
+        self.dropped[name] += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._warned.get(name, -_WARN_AGAIN) >= _WARN_AGAIN:
+            self._warned[name] = now
+            dropped = self.dropped[name]
+            fix = (
+                "run Mosquitto, which queues: apt-get install mosquitto, then broker --engine auto"
+            )
+            extra = {"client": name, "dropped": dropped, "unacked": MAX_UNACKED, "fix": fix}
+            log.warning("messages dropped: the client reads too slowly", extra=extra)
 
 
 async def _read_connect(reader: ReaderAdapter) -> bytes:

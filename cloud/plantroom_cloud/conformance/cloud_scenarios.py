@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from plantroom_cloud.conformance.played_gateway import PlayedGateway, now_us
-from plantroom_cloud.conformance.scenarios import RUBBISH
 from plantroom_cloud.conformance.shapes import MAX_PLAIN, pack
+from plantroom_cloud.conformance.steps import RUBBISH
 from plantroom_shared.ranges import covers, intersect, subtract
 
 ELSEWHERE: Final = "0f1e2d3c4b5a6978"

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from plantroom_cloud.conformance import shapes
 from plantroom_cloud.conformance.played import Document, PlayedCloud, Rows, head
+from plantroom_cloud.conformance.told import ROW_CHANNELS, Up
 from plantroom_cloud.conformance.verdicts import Verdicts
 from plantroom_cloud.conformance.waiting import until
-from plantroom_cloud.conformance.watch import ROW_CHANNELS, Up, Watch
+from plantroom_cloud.conformance.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)

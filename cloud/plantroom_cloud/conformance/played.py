@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plantroom_cloud.conformance import shapes
-from plantroom_cloud.conformance.watch import LATE, Lane, Sent, holdings
+from plantroom_cloud.conformance.told import LATE, Lane, Sent, holdings
 from plantroom_shared import ranges
 from plantroom_shared.ranges import Range
 

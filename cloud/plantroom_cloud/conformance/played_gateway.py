@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from plantroom_cloud.conformance import shapes
+from plantroom_cloud.conformance.checks import Check
 from plantroom_cloud.conformance.kit import Line, Patience
 from plantroom_cloud.conformance.verdicts import Verdicts
 from plantroom_cloud.conformance.waiting import until
@@ -19,7 +20,7 @@ from plantroom_shared.ranges import Range
 Document = dict[str, Any]
 Lane = tuple[str, str]
 
-_CHECKS: Final[dict[str, tuple[str, shapes.Check]]] = {
+_CHECKS: Final[dict[str, tuple[str, Check]]] = {
     "resume": ("SV1-M-11", shapes.RESUME),
     "ack": ("SV1-M-12", shapes.ACK),
     "nack": ("SV1-M-13", shapes.NACK),

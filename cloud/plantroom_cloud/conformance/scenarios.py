@@ -8,106 +8,32 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from plantroom_cloud.conformance.kit import Kit, Scenario
+from plantroom_cloud.conformance.opening import opening
 from plantroom_cloud.conformance.played import Rows, ack, need_dict
-from plantroom_cloud.conformance.watch import SETTLE, WINDOW, Lane, holdings
+from plantroom_cloud.conformance.reconnects import (
+    breaks_the_line,
+    comes_back_empty,
+    kills_the_client,
+    restarts_the_broker,
+)
+from plantroom_cloud.conformance.steps import (
+    FAR,
+    RUBBISH,
+    SOME,
+    STRANGER,
+    NoClient,
+    answer_late,
+    came,
+    forgive,
+)
+from plantroom_cloud.conformance.told import SETTLE, WINDOW, Lane
 from plantroom_shared import ranges
 from plantroom_shared.ranges import Range
 
 log = logging.getLogger(__name__)
-
-STRANGER: Final = "fedcba9876543210"
-"""An epoch and a session that no gateway has drawn."""
-FAR: Final = 1_000_000
-CLAIM: Final = 20
-"""Rows that a resume claims beyond what was accepted."""
-SOME: Final = 3
-"""Messages of rows that show that delivery goes on."""
-RUBBISH: Final = (
-    b"",
-    b"not gzip at all",
-    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03cut",
-)
-
-
-class NoClient(Exception):
-    """There is nothing to judge: no client came, or none with rows."""
-
-
-async def opening(kit: Kit) -> None:
-    """The handshake with every mistake that a cloud or a stranger can make, then the right one."""
-    watch, verdicts = kit.watch, kit.verdicts
-    if not await kit.until(lambda: watch.hellos, kit.patience.client):
-        msg = f"no client said hello within {kit.patience.client:.0f} s"
-        raise NoClient(msg)
-    await kit.quiet()
-    verdicts.holds("SV1-H-02", "nothing came before the resume")
-    for payload in RUBBISH:
-        await kit.line.send("resume", payload)
-    watch.misled()
-    await kit.tell("resume", kit.cloud.resume(watch.told.hello, 0) | {"session": STRANGER})
-    await kit.quiet()
-    verdicts.holds("SV1-H-05", "nothing came after a resume of another session")
-    hellos = watch.hellos
-    name, sessions = watch.told.session, len(watch.sessions)
-    again = await kit.until(lambda: watch.hellos > max(hellos, 1), kit.patience.answer)
-    same = len(watch.sessions) == sessions and watch.told.session == name
-    if not verdicts.failed("SV1-H-05"):  # else it takes its hello for answered
-        otherwise = "no hello of the same session"
-        verdicts.judge("SV1-H-04", again and same, "hello came again", otherwise)
-    await _false_claims(kit)
-
-
-async def _false_claims(kit: Kit) -> None:
-    """Answer as a cloud of 1.0 whose resume says more than it can know; rows must come all the same."""
-    watch, cloud = kit.watch, kit.cloud
-    cloud.greet = cloud.old = True
-    epochs = cloud.resume(watch.told.hello, 0)["epochs"]
-    claims: dict[Lane, Range] = {}
-    for (epoch, stream), (accepted, _) in holdings(watch.told.hello).items():
-        if stream == "tel" and epoch == epochs[-1]["ep"]:  # the running one: others get no rows
-            claims[epoch, stream] = (accepted + 1, accepted + CLAIM)
-            known = epochs[-1]
-            known["ranges"] = {**known["ranges"], stream: [list(claims[epoch, stream])]}
-    epochs.append({"ep": STRANGER, "ranges": {"tel": [[1, FAR]]}, "dictionary": 5})
-    await kit.resume(epochs=epochs, later={"key": [1, {"x": None}]})
-    if not await kit.next_rows(SOME):
-        msg = f"no rows came within {kit.patience.rows:.0f} s of the resume: V-01, H-02 unknown"
-        kit.verdicts.fails("SV1-V-01", "no rows came after a resume with unknown keys")
-        raise NoClient(msg)
-    kit.verdicts.holds("SV1-V-01", "rows came after a resume with unknown keys")
-
-    await _false_claims_judged(kit, claims)
-    if not watch.by_late():
-        kit.verdicts.holds("SV1-H-10", "a cloud of 1.0 got no later channels")
-
-
-async def _false_claims_judged(kit: Kit, claims: dict[Lane, Range]) -> None:
-    """See that what was claimed comes all the same."""
-    for lane, claim in claims.items():
-        top = functools.partial(_beyond, kit, lane, claim[1])
-        if not await kit.until(top, kit.patience.rows):
-            continue
-        missing = functools.partial(_missing, kit, lane, claim)
-        good = await kit.until(functools.partial(_none, missing), kit.patience.answer)
-        otherwise = f"never came: {missing()[:3]}"
-        if not kit.verdicts.judge("SV1-H-09", good, "rows came that a resume claimed", otherwise):
-            _forgive(kit, missing())
-
-
-def _beyond(kit: Kit, lane: Lane, top: int) -> bool:
-    return lane in kit.watch.seen and kit.watch.seen[lane][-1][1] > top
-
-
-def _none(of: Callable[[], list[Range]]) -> bool:
-    return not of()
-
-
-def _missing(kit: Kit, lane: Lane, claim: Range) -> list[Range]:
-    return ranges.subtract([claim], kit.watch.seen.get(lane, []))
 
 
 async def asks_for_dictionary(kit: Kit) -> None:
@@ -138,14 +64,7 @@ async def asks_for_dictionary(kit: Kit) -> None:
     good = await kit.until(served, kit.patience.answer)
     otherwise = f"no dictionary from 0 and rows {rows.whole} after need_dict"
     kit.verdicts.judge("SV1-D-03", good, "dictionary and rows came", otherwise)
-    await _answer_late(kit, [rows])
-
-
-async def _answer_late(kit: Kit, late: list[Rows]) -> None:
-    """Go back to ordinary ways and ack what was left waiting."""
-    kit.cloud.mute = lambda _: False
-    for rows in late:
-        await kit.tell("ack", kit.cloud.commit(rows))
+    await answer_late(kit, [rows])
 
 
 async def loses_an_ack(kit: Kit) -> None:
@@ -163,16 +82,12 @@ async def loses_an_ack(kit: Kit) -> None:
     mark, rows = len(kit.log), lost[0]
 
     def again() -> bool:
-        return ranges.covers(_came(kit, mark, rows.lane), *rows.whole)
+        return ranges.covers(came(kit, mark, rows.lane), *rows.whole)
 
     good = await kit.until(again, kit.patience.answer)
     otherwise = f"rows {rows.whole} did not come again within {kit.patience.answer:.0f} s"
     kit.verdicts.judge("SV1-A-01", good, f"rows {rows.whole} came again", otherwise)
-    await _answer_late(kit, [rows])
-
-
-def _came(kit: Kit, mark: int, lane: Lane) -> list[Range]:
-    return ranges.merge(rows.whole for rows in kit.rows_since(mark) if rows.lane == lane)
+    await answer_late(kit, [rows])
 
 
 async def acks_in_part(kit: Kit) -> None:
@@ -193,11 +108,11 @@ async def acks_in_part(kit: Kit) -> None:
     await kit.tell("ack", ack(rows.ep, rows.st, (rows.s0, rows.s0)))
     rest = (rows.s0 + 1, rows.whole[1])
     good = await kit.until(
-        lambda: ranges.covers(_came(kit, mark, rows.lane), *rest), kit.patience.answer
+        lambda: ranges.covers(came(kit, mark, rows.lane), *rest), kit.patience.answer
     )
     otherwise = f"of {rows.whole} only the first row was acked, the others never came again"
     kit.verdicts.judge("SV1-A-03", good, f"rows {rest} came again", otherwise)
-    await _answer_late(kit, [rows])
+    await answer_late(kit, [rows])
 
 
 async def fills_the_window(kit: Kit) -> None:
@@ -216,7 +131,7 @@ async def fills_the_window(kit: Kit) -> None:
     for epoch, stream in lanes:
         await kit.tell("ack", ack(epoch, stream, (1, tops[epoch, stream] + FAR)))
     await kit.tell("ack", ack(STRANGER, "tel", (1, FAR)))
-    await _answer_late(kit, waiting)
+    await answer_late(kit, waiting)
     await kit.next_rows(SOME)
 
     def missing() -> list[Range]:
@@ -232,7 +147,7 @@ async def fills_the_window(kit: Kit) -> None:
     if came:
         otherwise = f"rows {missing()[:3]} were acked before they were sent and never came"
         if not kit.verdicts.judge("SV1-A-04", good, "rows acked too early came", otherwise):
-            _forgive(kit, missing())
+            forgive(kit, missing())
     for _ in range(2):
         for rows in waiting:
             await kit.tell("ack", kit.cloud.commit(rows))
@@ -250,13 +165,6 @@ async def _come_to_rest(kit: Kit, waiting: list[Rows]) -> None:
 
 def _more_than(waiting: list[Rows], count: int) -> bool:
     return len({rows.sent for rows in waiting}) > count
-
-
-def _forgive(kit: Kit, spans: list[Range]) -> None:
-    """Take rows whose loss has been reported once for present."""
-    for lane in kit.watch.seen:
-        if lane[1] == "tel":
-            kit.watch.forgiven[lane] = ranges.merge([*kit.watch.forgiven.get(lane, []), *spans])
 
 
 async def refuses(kit: Kit) -> None:
@@ -324,104 +232,13 @@ async def slows_down(kit: Kit) -> None:
         late, waiting[:] = list(waiting), []
         for rows in late:
             await kit.tell("ack", kit.cloud.commit(rows))
-    await _answer_late(kit, waiting)
+    await answer_late(kit, waiting)
     await kit.flow(0.0, None)
     for odd in ({"pause_ms": -1}, {"pause_ms": 10**9}, {"window": 0}, {"pause_ms": "9"}):
         await kit.line.send("flow", kit.packed({"v": 1, "pause_ms": 300_000, **odd}))
     await kit.sleep(SETTLE)
     goes_on = await kit.goes_on(kit.patience.answer)
     kit.verdicts.judge("SV1-F-04", goes_on, "rows came after false flows", "no more rows came")
-
-
-async def breaks_the_line(kit: Kit) -> None:
-    """Store two messages unheard, end the connection, and name one of them in the resume."""
-    await _reconnect(kit, kit.line.kick, keep_first=True)
-
-
-async def comes_back_empty(kit: Kit) -> None:
-    """End the connection and come back as a cloud restored from an old backup: it knows nothing."""
-    await _reconnect(kit, kit.line.kick, forget=True)
-
-
-async def restarts_the_broker(kit: Kit) -> None:
-    """Restart the broker under the connection."""
-    await _reconnect(kit, kit.line.restart_broker)
-
-
-async def kills_the_client(kit: Kit) -> None:
-    """Kill the client and start it again: a new epoch, and all of the old one that it holds."""
-    before = {epoch for epoch, _ in kit.watch.seen}
-    if not await _reconnect(kit, kit.line.kill_client):
-        return
-    epochs = {item["ep"] for item in kit.watch.told.hello["epochs"]}
-    await kit.until(lambda: {epoch for epoch, _ in kit.watch.seen} - before, kit.patience.rows)
-    new = (epochs | {epoch for epoch, _ in kit.watch.seen}) - before
-    kit.verdicts.judge("SV1-R-03", bool(new), f"new epoch {sorted(new)}", "no new epoch")
-
-
-async def _reconnect(
-    kit: Kit,
-    end: Callable[[], object],
-    *,
-    keep_first: bool = False,
-    forget: bool = False,
-) -> bool:
-    """Hold acks back, end the connection, answer the next hello, and see that all held rows come."""
-    watch, waiting = kit.watch, list[Rows]()
-
-    def mute(rows: Rows) -> bool:
-        waiting.append(rows)
-        return True
-
-    kit.cloud.mute = mute
-    await kit.until(lambda: len({rows.sent for rows in waiting}) >= WINDOW - 1, kit.patience.quiet)
-    if keep_first and waiting:
-        kit.cloud.commit(waiting[0])
-    if forget:
-        kit.cloud.forget()
-    offline, sessions = watch.offline, len(watch.sessions)
-    kit.cloud.old = kit.cloud.greet = False
-    if not await end():  # type: ignore[misc]  # every way to end it is a coroutine function
-        kit.cloud.greet = True
-        await _answer_late(kit, waiting)
-        return False
-    good = await kit.until(lambda: len(watch.sessions) > sessions, kit.patience.connect)
-    words = f"no hello within {kit.patience.connect:.0f} s"
-    if not kit.verdicts.judge("SV1-T-05", good, "it came back", words):
-        raise NoClient(words)
-    willed = await kit.until(lambda: watch.offline > offline, kit.patience.quiet)
-    if end != kit.line.restart_broker:  # a broker that ends takes the wills with it
-        kit.verdicts.judge("SV1-T-04", willed, "the will came", "no state with online false")
-    kit.cloud.mute = lambda _: False
-    kit.cloud.greet = True
-    await kit.resume()
-    await _held_rows_come(kit)
-    return True
-
-
-async def _held_rows_come(kit: Kit) -> None:
-    watch, mark = kit.watch, kit.place_of_hello()
-    owed = {
-        lane: ranges.subtract(held, watch.told.named.get(lane, []))
-        for lane, (_, held) in holdings(watch.told.hello).items()
-    }
-
-    def missing() -> dict[Lane, list[Range]]:
-        left = {
-            lane: ranges.subtract(spans, _came(kit, mark, lane)) for lane, spans in owed.items()
-        }
-        return {lane: spans for lane, spans in left.items() if spans}
-
-    good = await kit.until(lambda: not missing(), kit.patience.rows)
-    otherwise = f"never came: {dict(list(missing().items())[:2])}"
-    if any(owed.values()):
-        kit.verdicts.judge("SV1-H-08", good, "all held rows came", otherwise)
-    if any(watch.told.named.values()) and not kit.verdicts.failed("SV1-H-07"):
-        kit.verdicts.holds("SV1-H-07", "what the resume named did not come again")
-    running = watch.told.hello["epochs"][-1]["ep"] if watch.told.hello["epochs"] else ""
-    if old := {lane for lane, spans in owed.items() if spans and lane[0] != running}:
-        left = old & missing().keys()
-        kit.verdicts.judge("SV1-R-04", not left, "rows of earlier epochs came", f"{left} did not")
 
 
 async def ends(kit: Kit) -> None:

@@ -1,30 +1,40 @@
 """What a message must look like, key by key: the kit's own reader, written from the specification.
 
 It shares nothing with the codec that both sides use (`plantroom_shared.wire`), so that a mistake
-there is found and not repeated. A check is a function from a value to what is wrong with it, the
-empty text where nothing is.
+there is found and not repeated.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
-import re
 import struct
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
-Check = Callable[[Any], str]
+from plantroom_cloud.conformance.checks import (
+    BIG,
+    Shape,
+    anything,
+    either,
+    flag,
+    many,
+    nothing,
+    number,
+    one_of,
+    show,
+    span,
+    table,
+    text,
+    whole,
+)
 
 MAX_WIRE: Final = 122_880
 MAX_PLAIN: Final = 4_194_304
 MAX_ROWS: Final = 2_000
 MAX_TEXT: Final = 4_096
 _STREAMS: Final = ("cmd", "evt", "aud", "tel")
-_BIG: Final = 2**63 - 1
 _EXACT: Final = 2**53
 
 
@@ -77,126 +87,6 @@ def pack(document: Mapping[str, Any]) -> bytes:
 def _no_constant(name: str) -> Any:
     msg = f"{name} is no JSON"
     raise ValueError(msg)
-
-
-# ---------------------------------------------------------------- checks
-
-
-def whole(low: int = 0, high: int = _BIG) -> Check:
-    """An integer from `low` to `high`."""
-
-    def check(value: Any) -> str:
-        fits = type(value) is int and low <= value <= high
-        return "" if fits else f"{_show(value)} is no integer from {low} to {high}"
-
-    return check
-
-
-def text(most: int, *, least: int = 0, pattern: str = "") -> Check:
-    """A text of `least` to `most` characters that matches `pattern` as a whole."""
-    wanted = re.compile(pattern) if pattern else None
-
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not least <= len(value) <= most:
-            return f"{_show(value)} is no text of {least} to {most} characters"
-        return "" if wanted is None or wanted.fullmatch(value) else f"{_show(value)} is malformed"
-
-    return check
-
-
-def one_of(*values: Any) -> Check:
-    """One of `values`."""
-
-    def check(value: Any) -> str:
-        known = any(type(value) is type(item) and value == item for item in values)
-        return "" if known else f"{_show(value)} is none of {', '.join(map(str, values))}"
-
-    return check
-
-
-def either(*checks: Check) -> Check:
-    """Whatever one of `checks` takes."""
-
-    def check(value: Any) -> str:
-        found = [part(value) for part in checks]
-        return "" if "" in found else found[0]
-
-    return check
-
-
-def many(item: Check, most: int, *, least: int = 0) -> Check:
-    """A list of `least` to `most` items."""
-
-    def check(value: Any) -> str:
-        if not isinstance(value, list) or not least <= len(value) <= most:
-            return f"no list of {least} to {most} items"
-        return next((f"[{at}] {why}" for at, part in enumerate(value) if (why := item(part))), "")
-
-    return check
-
-
-def table(keys: Check, item: Check) -> Check:
-    """An object whose keys and values are all alike."""
-
-    def check(value: Any) -> str:
-        if not isinstance(value, dict):
-            return f"{_show(value)} is no object"
-        found = (keys(key) or item(part) for key, part in value.items())
-        return next((why for why in found if why), "")
-
-    return check
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Check that a value is an object with these keys; others are a later version's."""
-
-    required: Mapping[str, Check]
-    optional: Mapping[str, Check]
-
-    def __call__(self, value: Any) -> str:
-        """Say what is wrong with `value`."""
-        if not isinstance(value, dict):
-            return f"{_show(value)} is no object"
-        if missing := [key for key in self.required if key not in value]:
-            return f"key {missing[0]!r} is missing"
-        known = {**self.required, **self.optional}
-        found = ((key, known[key](part)) for key, part in value.items() if key in known)
-        return next((f"{key}: {why}" for key, why in found if why), "")
-
-
-def flag(value: Any) -> str:
-    """Check that a value is true or false."""
-    return "" if isinstance(value, bool) else f"{_show(value)} is neither true nor false"
-
-
-def anything(_: Any) -> str:
-    """Take any value."""
-    return ""
-
-
-def nothing(value: Any) -> str:
-    """Check that a value is null."""
-    return "" if value is None else f"{_show(value)} is not null"
-
-
-def number(value: Any) -> str:
-    """Check that a value is a finite number."""
-    # 1e400 is JSON, and no number that a point can hold.
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return "" if good else f"{_show(value)} is no number"
-
-
-def span(value: Any) -> str:
-    """Check that a value is an inclusive range."""
-    if why := many(whole(), 2, least=2)(value):
-        return why
-    return "" if value[0] <= value[1] else f"{value} runs backwards"
-
-
-def _show(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:37]}..."
 
 
 # ---------------------------------------------------------------- messages
@@ -255,14 +145,14 @@ DICTIONARY = Shape(
 )
 _HEAD = {"v": V, "ep": EPOCH, "s0": whole(1)}
 FINDING = Shape(
-    {"id": KEY, "detector": WORDS, "subject": KEY, "started": whole(-_BIG), "score": number,
+    {"id": KEY, "detector": WORDS, "subject": KEY, "started": whole(-BIG), "score": number,
      "text": WORDS},
-    {"points": many(KEY, 100_000), "ended": either(whole(-_BIG), nothing),
-     "evidence": table(text(_BIG), anything)},
+    {"points": many(KEY, 100_000), "ended": either(whole(-BIG), nothing),
+     "evidence": table(text(BIG), anything)},
 )  # fmt: skip
 RECORD = Shape(
     {"at": MOMENT, "kind": text(64, pattern=r"[a-z][a-z0-9_.]{0,63}")},
-    {"doc": table(text(_BIG), anything)},
+    {"doc": table(text(BIG), anything)},
 )
 FINDINGS = Shape(
     {**_HEAD, "st": one_of("evt"), "n": whole(1, MAX_ROWS), "ev": many(FINDING, MAX_ROWS)}, {}
@@ -284,14 +174,14 @@ QUALITY = table(
         and len(value) == 2
         and not one_of(1, 2)(value[0])
         and not text(64)(value[1])
-        else f"{_show(value)} is no quality"
+        else f"{show(value)} is no quality"
     ),
 )
 
 
 def _run(value: Any) -> str:
     fits = many(whole(0, _EXACT), 2, least=2)(value) == "" and value[1] >= 1
-    return "" if fits else f"{_show(value)} is neither an alias nor a run"
+    return "" if fits else f"{show(value)} is neither an alias nor a run"
 
 
 def aliases(column: list[Any]) -> list[int]:
@@ -377,7 +267,7 @@ def columns(document: Mapping[str, Any], rows: tuple[str, ...]) -> str:
             return f"{key} holds {count} rows where n says {n}"
     if "q" in document and any(int(row) >= n for row in document["q"]):
         return "q names a row that is not there"
-    if document.get("dv", _BIG) <= max(points, default=0):
+    if document.get("dv", BIG) <= max(points, default=0):
         return "dv does not cover the highest alias"
     return "dt does not begin with 0" if document.get("dt", [0])[0] != 0 else ""
 
