@@ -59,7 +59,10 @@ HURRIES: Final = 3
 """How often a message is sent again that soon: what is never acked must not fill the line."""
 
 DICTIONARY_AGAIN: Final = 1.0
-"""Seconds within which several requests for one dictionary count as one."""
+"""Seconds within which several requests for one dictionary count as one ..."""
+
+DICTIONARY_RARELY: Final = 30.0
+"""... and the most that this grows to where it is asked for without end."""
 
 SNAPSHOT_WITHIN: Final = 2.0
 """Seconds that the snapshot waits for the cloud to know the dictionary it is written in."""
@@ -86,6 +89,7 @@ class Session:
         self._opening = Opening(hello, mark, now_us)
         self._hello_due = 0.0
         self._audit_at: int | None = None
+        self._audit_sent = 0.0
         self._lanes = Lanes(mark)
         self._flight = Flight()
         self._window = Window(jitter=jitter)
@@ -123,7 +127,7 @@ class Session:
         self.doubtful = False
         self._opening.renew(hello, mark)
         said = Publish("hello", self._opening.say(now))
-        self._audit_at = self._opening.hello.at
+        self._audit_at, self._audit_sent = self._opening.hello.at, now
         return [said]
 
     def receive(self, channel: str, payload: bytes, now: float) -> list[Action]:
@@ -257,7 +261,9 @@ class Session:
                 self.counters["rows_cloud_lost"] += ranges.count(lost.ranges)
                 actions.append(lost)
             self._dictionary_acked[known.ep] = known.dictionary
-        if not self.live:
+        if self.live:
+            self._hurry_unheard(self._audit_sent, now)
+        else:
             self._go_live(resume, takes, now)
         return actions
 
@@ -314,9 +320,20 @@ class Session:
                 and (entry.frame.order, entry.frame.last) < (acked.frame.order, acked.frame.s0)
             )
             if older and entry.channel == acked.channel and entry.tries <= HURRIES:
-                soon = now + OVERTAKEN_AGAIN
-                if soon < entry.due:
-                    entry.due, entry.hurried = soon, True
+                self._hurry(entry, now + OVERTAKEN_AGAIN)
+
+    def _hurry_unheard(self, asked: float, now: float) -> None:
+        """Send again soon what went out before a hello that the cloud has answered since.
+
+        It is there, and has not got these rows: they went down with a process of it, or their acks.
+        """
+        for entry in self._flight:
+            if entry.sent < asked:
+                self._hurry(entry, now + OVERTAKEN_AGAIN)
+
+    def _hurry(self, entry: Entry | None, soon: float) -> None:
+        if entry and soon < entry.due:
+            entry.due, entry.hurried = soon, True
 
     def _nack(self, nack: Nack, now: float) -> list[Action]:
         self.counters[f"nack_{nack.nack}"] += 1
@@ -332,14 +349,18 @@ class Session:
         return [Refused(*entry.key, nack.nack)]
 
     def _need_dictionary(self, nack: Nack, entry: Entry | None, now: float) -> list[Action]:
-        # It has what it asks for, or asks too often: the next resend is soon enough.
         needed = entry.frame.dv if entry else self._dictionary.get(nack.ep, 0)
-        if nack.have >= needed or (entry and entry.tries > 3) or (entry is None and nack.s0):
+        if nack.have >= needed or (entry is None and nack.s0):  # it has what it asks for
             return []
         actions: list[Action] = []
+        tries = entry.tries if entry else 0
+        pause = min(DICTIONARY_AGAIN * 2.0 ** max(0, tries - HURRIES), DICTIONARY_RARELY)
         if now >= self._dictionary_at.get(nack.ep, 0.0):
-            self._dictionary_at[nack.ep] = now + DICTIONARY_AGAIN
+            self._dictionary_at[nack.ep] = now + pause
             actions.append(SendDictionary(nack.ep, nack.have))
+        elif tries > HURRIES:  # it asks without end, or does not know yet what was sent just now
+            self._hurry(entry, now + pause)
+            return []
         if entry and now < self._window.paused_until:
             entry.due = now  # as soon as the pause is over
         elif entry:

@@ -7,7 +7,7 @@ from typing import Any
 from plantroom_cloud.conformance import shapes
 from plantroom_cloud.conformance.assertions import GATEWAY
 from plantroom_cloud.conformance.played import PlayedCloud
-from plantroom_cloud.conformance.told import NOBODY, Told, Up
+from plantroom_cloud.conformance.told import NOBODY, WINDOW, Told, Up
 from plantroom_cloud.conformance.verdicts import Verdicts
 from plantroom_cloud.conformance.watch import Watch
 from plantroom_shared import wire
@@ -144,4 +144,4 @@ def test_the_played_cloud_asks_for_what_was_left_out() -> None:
     answer = PlayedCloud().learn({"v": 1, "ep": EP, "a0": 3, "points": []})
     assert (answer["nack"], answer["have"]) == ("need_dict", 0)
     assert shapes.NACK(answer) == ""
-    assert Told("", NOBODY).window == 8
+    assert Told("", NOBODY).window == WINDOW

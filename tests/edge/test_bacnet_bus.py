@@ -171,7 +171,7 @@ async def test_another_device_at_the_address_gives_no_values() -> None:
 async def test_one_address_stays_the_device_it_was() -> None:
     """An address that goes by a second name, too, keeps the one it is known by."""
     device = plant(77)
-    async with serving(device) as targets, driver(*targets, timeout=0.2) as bus:
+    async with serving(device) as targets, driver(*targets, timeout=2.0) as bus:
         await bus.discover()
         device.greet = lambda apdu: [apdu.replace(b"\x02\x00\x00\x4d", b"\x02\x00\x00\x01"), apdu]
         found = await bus.discover()

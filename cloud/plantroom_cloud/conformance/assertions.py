@@ -66,7 +66,7 @@ GATEWAY: Final = _table(
         "N-01": "A message refused with fork or schema MUST NOT be sent again in the same session.",
         "N-02": "Rows refused with fork or schema MUST stay held and be named in the next `hello`.",
         "N-03": "A refused message MUST NOT keep other messages from being sent.",
-        "L-01": "At most 8 messages of rows may be unacked, or `window` of the last flow.",
+        "L-01": "At most 16 messages of rows may be unacked, or `window` of the last flow.",
         "L-02": "Samples up to `accepted` of `hello` MUST go on `fill` where it is taken, later ones on `tel`.",
         "L-03": "Samples of one epoch MUST be sent for the first time in ascending order per channel.",
         "F-01": "A gateway MUST send no rows while a pause lasts, from one second after the flow on.",
