@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import errno
 from collections import Counter
-from typing import cast
+from typing import Final, cast
 
 from plantroom_edge.drivers.bacnet.config import BacnetConfig, Bind, Target, parse_bind
 from plantroom_edge.drivers.bacnet.frames import (
@@ -25,6 +25,9 @@ from plantroom_edge.drivers.bacnet.values import Malformed
 from plantroom_shared.errors import ConfigError, Unavailable
 
 _MOST_DEVICES = 4096  # in one discovery; a network of more is a flood
+
+_SECOND_NAME: Final = 0.05
+"""Seconds to listen on when all have answered: one that goes by two names says both at once."""
 
 
 class _Line:
@@ -125,6 +128,7 @@ class Client(asyncio.DatagramProtocol):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._timeout):
                         await roll.complete.wait()
+                    await asyncio.sleep(_SECOND_NAME)
                     break
         finally:
             self._roll = None
