@@ -1,6 +1,6 @@
-"""``./plantroom test``: gets the programs the tests need, runs them all, and holds the coverage floor.
+"""``./plantroom test``: gets the programs the tests need, runs them all, then the faults of tier ``pr``.
 
-Arguments go to pytest; with any, coverage is neither measured nor judged.
+Arguments go to pytest; with any, coverage is neither measured nor judged, and no faults are run.
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ def _coverage(*arguments: str) -> int:
     return subprocess.run([PYTHON, "-m", "coverage", *arguments], cwd=ROOT, check=False).returncode
 
 
+def _faults() -> int:
+    """Kill, cut and fill for a few minutes; times are not judged, as the machine may have other work."""
+    command = [PYTHON, "tests/faults/run.py", "--tier", "pr", "--busy"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
 def main(arguments: list[str]) -> int:
     """Run the tests; return pytest's exit code, or coverage's if only that falls short."""
     if not _get_programs():
@@ -71,7 +77,7 @@ def main(arguments: list[str]) -> int:
     workers = str(2 * (os.cpu_count() or 1))  # many tests wait for sockets, not for a core
     code = _pytest("-n", workers, "--dist", "worksteal", "-q", covered=True)
     _coverage("combine", "--quiet")
-    return _coverage("report") if code == 0 else code
+    return (code or _coverage("report")) or _faults()
 
 
 if __name__ == "__main__":

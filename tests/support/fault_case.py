@@ -1,7 +1,7 @@
 """The list of faults: how each is run, and how often in which tier.
 
 A case is a function from a `Setting` to figures. The runner (`tests/faults/run.py`) runs it with the
-counts of a tier; `tests/faults/test_faults.py` runs it small, in every run of the tests.
+counts of a tier; ``./plantroom test`` runs the tier ``pr``.
 """
 
 from __future__ import annotations
@@ -42,8 +42,6 @@ class Case:
     faults: str
     """Their numbers in the list of docs/faults.md."""
     run: Run
-    small: int
-    """Count in the test suite."""
     pr: int
     full: int
     alone: bool
@@ -51,20 +49,20 @@ class Case:
 
     def count(self, tier: str) -> int:
         """Return how often the tier runs it."""
-        return {"small": self.small, "pr": self.pr, "full": self.full}[tier]
+        return {"pr": self.pr, "full": self.full}[tier]
 
 
 CASES: dict[str, Case] = {}
 
 
 def case(
-    name: str, *, faults: str, small: int, pr: int, full: int, alone: bool = False
+    name: str, *, faults: str, pr: int, full: int, alone: bool = False
 ) -> Callable[[Run], Run]:
     """Enter a function into the list."""
 
     def enter(run: Run) -> Run:
         assert name not in CASES, f"there are two cases {name}"
-        CASES[name] = Case(name, faults, run, small, pr, full, alone)
+        CASES[name] = Case(name, faults, run, pr, full, alone)
         return run
 
     return enter

@@ -39,7 +39,7 @@ def resident_mb(pid: int) -> float:
     return 0.0
 
 
-@case("postgres-restart", faults="10", small=2, pr=5, full=50)
+@case("postgres-restart", faults="10", pr=5, full=50)
 def postgres_restart(setting: Setting) -> Sequence[Figure]:
     """PostgreSQL is stopped as by a crash and comes back, `count` times, while everything runs."""
     name, dice = "10 PostgreSQL restart", setting.dice("restart")
@@ -60,7 +60,7 @@ def postgres_restart(setting: Setting) -> Sequence[Figure]:
     return figures
 
 
-@case("cloud-restored", faults="11", small=1, pr=1, full=5)
+@case("cloud-restored", faults="11", pr=1, full=5)
 def cloud_restored(setting: Setting) -> Sequence[Figure]:
     """The cloud's database is replaced by an older copy: all that was confirmed since comes again."""
     name = "11 cloud restored"
@@ -105,7 +105,7 @@ CREATE TRIGGER slow AFTER INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION 
 """
 
 
-@case("slow-database", faults="19", small=5, pr=20, full=120)
+@case("slow-database", faults="19", pr=20, full=120)
 def slow_database(setting: Setting) -> Sequence[Figure]:
     """Every statement that stores samples takes longer, for `count` seconds: memory stays flat."""
     name, most = "19 slow database", 0.0
@@ -134,7 +134,7 @@ def _shared_ingest(rig: Rig, instance: int) -> Child:
     return rig.stack.child(f"ingest-{instance}", *command)
 
 
-@case("two-ingests", faults="9", small=4, pr=10, full=100)
+@case("two-ingests", faults="9", pr=10, full=100)
 def two_ingests(setting: Setting) -> Sequence[Figure]:
     """Two ingest processes share the subscriptions, and each is killed `count` times."""
     name, dice = "9 two ingests", setting.dice("two")

@@ -65,19 +65,19 @@ def _on_time(rig: Rig, began: float, seconds: float) -> float:
     return 100 * int(reads) * rig.interval / seconds
 
 
-@case("rubbish-device", faults="22", small=5, pr=20, full=600)
+@case("rubbish-device", faults="22", pr=20, full=600)
 def rubbish_device(setting: Setting) -> Sequence[Figure]:
     """Nine of ten replies of the Modbus device have a flipped bit, in any field."""
     return _beside(setting, "22 malformed replies", corrupt=0.9)
 
 
-@case("dead-device", faults="23", small=5, pr=20, full=300)
+@case("dead-device", faults="23", pr=20, full=300)
 def dead_device(setting: Setting) -> Sequence[Figure]:
     """Half of the devices take requests and never answer."""
     return _beside(setting, "23 half of the devices dead", held=True)
 
 
-@case("poll-defects", faults="24", small=6, pr=20, full=300)
+@case("poll-defects", faults="24", pr=20, full=300)
 def poll_defects(setting: Setting) -> Sequence[Figure]:
     """One read in fifty raises what nobody expects, for `count` seconds."""
     name = "24 defects in a poll"

@@ -141,7 +141,7 @@ def need_strace() -> None:
         raise RuntimeError(msg)
 
 
-@case("syscalls", faults="2", small=12, pr=40, full=100_000)
+@case("syscalls", faults="2", pr=40, full=100_000)
 def syscalls(setting: Setting) -> Sequence[Figure]:
     """Killed at the n-th system call that touches a file, for up to `count` values of n."""
     name, steps = "2 kill at a system call", 24
@@ -184,7 +184,7 @@ FAILURES: Final = (
 )
 
 
-@case("disk-errors", faults="4", small=4, pr=12, full=200)
+@case("disk-errors", faults="4", pr=12, full=200)
 def disk_errors(setting: Setting) -> Sequence[Figure]:
     """The disk fails for a while: EIO at a sync, no space, read-only, short writes."""
     name, dice = "4 disk errors", setting.dice("errors")
@@ -264,7 +264,7 @@ DAMAGES: Final[tuple[Callable[[bytearray, random.Random], list[int]], ...]] = (
 )  # fmt: skip
 
 
-@case("damage", faults="7", small=40, pr=100, full=500)
+@case("damage", faults="7", pr=100, full=500)
 def damage(setting: Setting) -> Sequence[Figure]:
     """Bits flip, pages go, the file is cut off or empty: what is untouched is saved, the rest declared."""
     name, dice = "7 damaged file", setting.dice("damage")

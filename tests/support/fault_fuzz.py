@@ -163,7 +163,7 @@ def _outcomes(setting: Setting, each: int, use_coverage: bool) -> Iterator[Outco
             yield future.result()
 
 
-@case("fuzz", faults="21", small=20_000, pr=300_000, full=10_000_000)
+@case("fuzz", faults="21", pr=300_000, full=10_000_000)
 def fuzz_all(setting: Setting) -> Sequence[Figure]:
     """Share `count` executions among the targets; two processes at a time."""
     use_coverage = (

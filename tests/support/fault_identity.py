@@ -44,7 +44,7 @@ def _verdict(name: str, rig: Rig, setting: Setting, *, lost: bool = True) -> lis
     ]
 
 
-@case("edge-restored", faults="12", small=1, pr=2, full=25)
+@case("edge-restored", faults="12", pr=2, full=25)
 def edge_restored(setting: Setting) -> Sequence[Figure]:
     """The gateway's folder is replaced by an older copy, `count` times: no number is used twice."""
     name, slowest = "12 edge restored", 0.0
@@ -75,7 +75,7 @@ def edge_restored(setting: Setting) -> Sequence[Figure]:
     ]
 
 
-@case("edge-cloned", faults="12", small=1, pr=1, full=25)
+@case("edge-cloned", faults="12", pr=1, full=25)
 def edge_cloned(setting: Setting) -> Sequence[Figure]:
     """A twin with the same folder and certificate runs beside the gateway: an alarm, and no mixture."""
     name = "12 edge cloned"
@@ -198,7 +198,7 @@ class Impostor:
 KINDS = ("expired", "other authority", "not yet", "other name")
 
 
-@case("tls", faults="17", small=2, pr=4, full=8)
+@case("tls", faults="17", pr=4, full=8)
 def tls(setting: Setting) -> Sequence[Figure]:
     """The broker shows a wrong certificate: refused, buffered, and well again once it is right."""
     name, came, talked, plain = "17 TLS", 0, 0, 0
@@ -246,7 +246,7 @@ STEPS = (
 )
 
 
-@case("clock-steps", faults="18", small=2, pr=6, full=60)
+@case("clock-steps", faults="18", pr=6, full=60)
 def clock_steps(setting: Setting) -> Sequence[Figure]:
     """The gateway's wall clock jumps by hours and years, forth and back, and once starts in 1970."""
     name, dice = "18 clock steps", setting.dice("clock")

@@ -13,14 +13,14 @@ _LONGEST = 1.5
 """Seconds that a process may serve before it is killed."""
 
 
-@case("kills-sqlite", faults="1, 8, 9", small=12, pr=25, full=500)
+@case("kills-sqlite", faults="1, 8, 9", pr=25, full=500)
 def kills_sqlite(setting: Setting) -> Sequence[Figure]:
     """SQLite, and the embedded broker that speaks MQTT 3.1.1."""
     with rigged(setting, engine="embedded") as rig:
         return _kills(setting, rig, "kills, sqlite")
 
 
-@case("kills-postgresql", faults="1, 8, 9", small=12, pr=25, full=500)
+@case("kills-postgresql", faults="1, 8, 9", pr=25, full=500)
 def kills_postgresql(setting: Setting) -> Sequence[Figure]:
     """PostgreSQL and Mosquitto."""
     with rigged(setting, postgres=True) as rig:

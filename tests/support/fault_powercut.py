@@ -261,7 +261,7 @@ def _weights(events: list[Event]) -> list[float]:
     return [1.0 if each.name.endswith("-wal") or each.kind == "mark" else 8.0 for each in events]
 
 
-@case("power-cut", faults="3", small=200, pr=2_000, full=20_000)
+@case("power-cut", faults="3", pr=2_000, full=20_000)
 def power_cut(setting: Setting) -> list[Figure]:
     """Judge `count` images, and a tenth as many of the negative control."""
     tally, control = Tally(), Tally()

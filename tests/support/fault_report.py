@@ -32,7 +32,7 @@ class Figure:
     unit: str = ""
     seed: int | None = None
     timing: bool = False
-    """Whether it depends on how busy the machine is: told, not asserted, by the test suite."""
+    """Whether it depends on how busy the machine is: told, not judged, in the test suite."""
 
     @property
     def holds(self) -> bool:

@@ -110,7 +110,7 @@ def _own_mounts() -> None:
     _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
 
 
-@case("disk-full", faults="5", small=6, pr=20, full=120)
+@case("disk-full", faults="5", pr=20, full=120)
 def disk_full(setting: Setting) -> Sequence[Figure]:
     """No space for `count` seconds, the cloud away as well; then room, and the cloud is back."""
     name = "5 disk full"

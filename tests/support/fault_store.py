@@ -168,7 +168,7 @@ def databases(setting: Setting) -> Any:
         yield {"sqlite": f"sqlite+aiosqlite:///{template}", "postgresql": url}
 
 
-@case("shuffled", faults="9", small=4, pr=20, full=200)
+@case("shuffled", faults="9", pr=20, full=200)
 def shuffled(setting: Setting) -> Sequence[Figure]:
     """Two stores share shuffled, doubled messages; the store equals the ledger row for row."""
     figures = []
@@ -239,7 +239,7 @@ POISONS: tuple[Poison, ...] = (
 )
 
 
-@case("poison", faults="20", small=40, pr=150, full=1_000)
+@case("poison", faults="20", pr=150, full=1_000)
 def poison(setting: Setting) -> Sequence[Figure]:
     """One row of each batch of a thousand is poison: 999 are stored, the one is quarantined."""
     figures = []
