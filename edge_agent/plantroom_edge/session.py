@@ -67,6 +67,12 @@ DICTIONARY_RARELY: Final = 30.0
 SNAPSHOT_WITHIN: Final = 2.0
 """Seconds that the snapshot waits for the cloud to know the dictionary it is written in."""
 
+BEHIND: Final = 5.0
+"""Seconds without having sent all that is new, from which on there is a snapshot again ..."""
+
+SNAPSHOT_AGAIN: Final = 10.0
+"""... but not more often than so many seconds apart."""
+
 
 class Session:
     """What the gateway knows of one connection.
@@ -99,6 +105,8 @@ class Session:
         self._dictionary_at: dict[str, float] = {}
         self._current: tuple[str, int] | None = None
         self._snapshot_due: float | None = None
+        self._takes_snapshots = False
+        self._shown_at = self._fresh_at = 0.0
         self.live = False
         """Whether the cloud has answered the hello."""
         self.doubtful = False
@@ -152,6 +160,8 @@ class Session:
         """The buffer gave out frames for a `Want`: send them, their dictionary first."""
         given = list(frames)
         self._lanes.took(want, given)
+        if want.lane == "live" and len(given) < want.limit:
+            self._fresh_at = now
         channel = self._lanes.channel(want.lane)
         actions: list[Action] = []
         for frame in given:
@@ -186,6 +196,8 @@ class Session:
                 return []
             self.counters["hello_again"] += 1
             return self.start(now)
+        if now >= self._window.paused_until:
+            self._freshen(now)
         actions = self._snapshot(now)
         if now >= self._window.paused_until:
             for entry in self._flight:
@@ -268,10 +280,11 @@ class Session:
         return actions
 
     def _go_live(self, resume: Resume, takes: set[str], now: float) -> None:
-        self.live = True
+        self.live, self._fresh_at = True, now
+        self._takes_snapshots = "now" in takes
         self._lanes.taken(takes)
         self._dictionary |= {known.ep: known.dictionary for known in resume.epochs}
-        if self._opening.has_backlog and "now" in takes:
+        if self._opening.has_backlog and self._takes_snapshots:
             self._snapshot_due = now + SNAPSHOT_WITHIN
 
     def _snapshot(self, now: float) -> list[Action]:
@@ -281,8 +294,18 @@ class Session:
         ep, size = self._current
         if now < self._snapshot_due and self._dictionary_acked.get(ep, 0) < size:
             return []
-        self._snapshot_due = None
+        self._snapshot_due, self._shown_at = None, now
         return [SendSnapshot()] if size else []
+
+    def _freshen(self, now: float) -> None:
+        """Have a snapshot sent where a slow line lets new rows wait: dashboards come first.
+
+        Nobody is there to see it where nothing was acked since the last one.
+        """
+        heard = self.last_ack is not None and self.last_ack > self._shown_at
+        late = min(now - self._fresh_at - BEHIND, now - self._shown_at - SNAPSHOT_AGAIN) >= 0
+        if self._takes_snapshots and heard and late:
+            self._snapshot_due = now
 
     # ------------------------------------------------------------ acks
 

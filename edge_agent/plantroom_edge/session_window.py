@@ -29,7 +29,7 @@ SEND_AGAIN: Final = (10.0, 120.0)
 """Seconds to wait for an ack: the first time at least, and at most."""
 
 LATE: Final = 5.0
-"""Seconds beyond which an ack tells of a queue on the way."""
+"""Seconds over the quickest ack of the connection beyond which one tells of a queue on the way."""
 
 FLOW_FOR: Final = 30.0
 """Seconds for which the cloud's word on the window holds: a cloud that was killed cannot lift it."""
@@ -48,6 +48,7 @@ class Window:
         self._told: tuple[int, float] | None = None
         self._halved = -math.inf
         self._latency: float | None = None
+        self._quickest = math.inf
         self.paused_until = -math.inf
         """When rows may go again, by the caller's clock."""
 
@@ -82,7 +83,8 @@ class Window:
         if once:
             known = self._latency
             self._latency = latency if known is None else known + (latency - known) / 8
-            if latency > LATE:
+            self._quickest = min(self._quickest, latency)
+            if latency > LATE + self._quickest:
                 self.lost(now, sent)
                 return
         self._own = min(self._own + 1 / self._own, max(self._most(now), WINDOW))

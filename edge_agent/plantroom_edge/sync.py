@@ -179,8 +179,7 @@ class Sync:
         finally:
             self._session = None
             self.counters += session.counters
-            receiver.cancel()
-            await asyncio.gather(receiver, return_exceptions=True)
+            await line.close()
 
     async def _receive(self, client: aiomqtt.Client, session: Session) -> None:
         try:
@@ -213,6 +212,7 @@ class Sync:
             now = self._clock.monotonic()
             await self._wait(min(state_due - now, session.due(now) - now, pause))
         await self._send_state(line, online=False)
+        await line.flush()
 
     async def _step(self, line: Line) -> float:
         """Do all that can be done now; return the seconds after which to look again."""

@@ -6,7 +6,6 @@ import asyncio
 import math
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import aiomqtt
@@ -30,6 +29,9 @@ CONNACK_WITHIN: Final = 10.0
 PUBACK_WITHIN: Final = 20.0
 """Seconds within which the broker must take a message, however many are on their way."""
 
+UNTAKEN: Final = 64
+"""Messages that may wait for their PUBACK: rows have their window, a dictionary may be long."""
+
 _OLD_FOR: Final = 10
 """Connections in MQTT 3.1.1 after which 5 is tried again."""
 
@@ -37,55 +39,77 @@ _UNSUPPORTED: Final = frozenset({1, 132})
 """CONNACK codes for a protocol version that the broker does not speak."""
 
 
-@dataclass(frozen=True, slots=True)
 class Line:
-    """One connection and what runs on it."""
+    """One connection and what runs on it.
 
-    client: aiomqtt.Client
-    session: Session
-    receiver: asyncio.Task[None]
-    """Ends with the connection."""
-    gateway: str
+    Args:
+        client: connected.
+        session: what it carries.
+        receiver: ends with the connection.
+        gateway: id of this gateway.
+    """
+
+    def __init__(
+        self, client: aiomqtt.Client, session: Session, receiver: asyncio.Task[None], gateway: str
+    ) -> None:
+        self.session = session
+        self._client, self._receiver, self._gateway = client, receiver, gateway
+        self._sending: set[asyncio.Task[None]] = set()
+        self._taken_at = 0.0
 
     def check(self) -> None:
-        """Raise what ended the connection, if it has ended."""
-        if self.receiver.done():
-            self.receiver.result()
+        """Raise what ended the connection, if it has ended or the broker takes nothing any more."""
+        if self._receiver.done():
+            self._receiver.result()
             msg = "the connection was closed"
+            raise aiomqtt.MqttError(msg)
+        taken = {sent for sent in self._sending if sent.done()}
+        self._sending -= taken
+        for sent in taken:
+            sent.result()
+        now = asyncio.get_running_loop().time()
+        if taken or not self._sending:
+            self._taken_at = now
+        elif now - self._taken_at >= PUBACK_WITHIN:
+            msg = f"the broker took nothing for {PUBACK_WITHIN:g} s"
             raise aiomqtt.MqttError(msg)
 
     async def publish(self, outgoing: Sequence[tuple[str, bytes]]) -> None:
-        """Publish in this order; all are on their way before the first PUBACK is awaited.
+        """Publish in this order; their PUBACKs are not waited for unless there are too many.
 
-        A slow link may take minutes for all of them: only one that takes nothing at all is dead.
+        On a line that is long they would cost one way there and back for each step.
         """
-        sending = {
-            asyncio.create_task(
-                self.client.publish(
-                    topics.up(self.gateway, channel), payload, qos=1, timeout=math.inf
-                )
+        self.check()
+        for channel, payload in outgoing:
+            topic = topics.up(self._gateway, channel)
+            sending = self._client.publish(topic, payload, qos=1, timeout=math.inf)
+            self._sending.add(asyncio.create_task(sending))
+        await self._until_left(UNTAKEN)
+
+    async def flush(self) -> None:
+        """Return when the broker has taken everything."""
+        await self._until_left(0)
+
+    async def _until_left(self, most: int) -> None:
+        """Wait until no more than `most` messages are not taken.
+
+        A slow line may take minutes for all of them: only one that takes nothing at all is dead.
+        """
+        while len(self._sending) > most:
+            # aiomqtt would wait for the PUBACK of a connection that is gone for ever.
+            await asyncio.wait(
+                {*self._sending, self._receiver},
+                timeout=PUBACK_WITHIN,
+                return_when=asyncio.FIRST_COMPLETED,
             )
-            for channel, payload in outgoing
-        }
-        try:
-            while sending:
-                # aiomqtt would wait for the PUBACK of a connection that is gone for ever.
-                done, _ = await asyncio.wait(
-                    {*sending, self.receiver},
-                    timeout=PUBACK_WITHIN,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if not done:
-                    msg = f"the broker took nothing for {PUBACK_WITHIN:g} s"
-                    raise aiomqtt.MqttError(msg)
-                self.check()
-                for sent in sending & done:
-                    sent.result()
-                sending -= done
-        finally:
-            for task in sending:
-                task.cancel()
-            await asyncio.gather(*sending, return_exceptions=True)
+            self.check()
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        tasks = {*self._sending, self._receiver}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def make_client(
@@ -94,7 +118,7 @@ def make_client(
     """Return a client that has yet to connect; to be entered."""
     five = spoken is ProtocolVersion.V5
     will = aiomqtt.Will(topics.up(gateway, "state"), encode(State(online=False)), qos=1)
-    return aiomqtt.Client(
+    client = aiomqtt.Client(
         cloud.host,
         cloud.port,
         identifier=gateway,
@@ -108,6 +132,8 @@ def make_client(
         clean_start=True if five else MQTT_CLEAN_START_FIRST_ONLY,
         properties=_properties() if five else None,
     )
+    client.pending_calls_threshold = UNTAKEN + 1  # until then it is none of its business
+    return client
 
 
 def _properties() -> Properties:

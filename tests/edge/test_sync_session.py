@@ -507,6 +507,36 @@ def test_without_a_backlog_or_points_there_is_no_snapshot(held: list[tuple[int, 
     assert session.tick(99.0) == []
 
 
+def test_where_new_rows_wait_there_is_a_snapshot_now_and_then() -> None:
+    """A line too slow for all that is new still carries what the points say now."""
+    session = live(said=hello([], accepted=10))
+    session.dictionary_grew(EP, 5)
+    offer(session, [frame(1 + i, 1) for i in range(START)], 0.0)
+    shown = []
+    for second in range(40):
+        now = float(second)
+        if SendSnapshot() in session.tick(now):
+            shown.append(second)
+        session.receive("ack", ack((second + 1, second + 1)), now)
+        offer(session, [frame(1 + START + second, 1)], now)  # there are always more
+    assert shown == [10, 20, 30]
+    later = [SendSnapshot() in session.tick(at) for at in (50.0, 70.0, 90.0)]
+    assert later == [True, False, False]  # nobody has answered since
+
+
+def test_where_new_rows_go_at_once_there_is_no_snapshot() -> None:
+    """Nor while the cloud asks for a pause."""
+    session = live(said=hello([], accepted=10))
+    session.dictionary_grew(EP, 5)
+    for second in range(40):
+        now, s0 = float(second), 1001 + 10 * second
+        session.offer(wants(session, now)["live"], [frame(s0)], now)  # more were wanted
+        session.receive("ack", ack((s0, s0 + 9)), now)
+        assert SendSnapshot() not in session.tick(now)
+    session.receive("flow", encode(Flow(pause_ms=20_000)), 40.0)
+    assert SendSnapshot() not in session.tick(59.0)
+
+
 def test_the_time_is_taken_from_the_hello_that_was_answered() -> None:
     """The round trip is counted from the very hello that the resume echoes."""
     at = iter([100, 200])

@@ -32,9 +32,10 @@ def connected(rig: Rig) -> bool:
     return bool(said.get("connected") or said.get("sync", {}).get("connected"))
 
 
-def is_resumed(rig: Rig) -> bool:
-    """Say whether the cloud has answered the agent's hello on this connection."""
-    return bool(rig.stack.agent_status().get("sync", {}).get("resumed"))
+def is_resumed(rig: Rig, connects: int) -> bool:
+    """Say whether the cloud has answered the agent's hello on a connection after so many."""
+    sync = rig.stack.agent_status().get("sync", {})
+    return bool(sync.get("resumed")) and sync["connects"] > connects
 
 
 def seconds_until(condition: Callable[[], bool], *, what: str, limit: float) -> float:
@@ -154,16 +155,21 @@ def slow_link(setting: Setting) -> Sequence[Figure]:
     ages: list[float] = []
     with proxied(setting) as (rig, proxy):
         wait_for(lambda: oldest_latest(rig) > 0, what="a first value of every point", seconds=60)
+        wait_for(lambda: is_resumed(rig, 0), what="the agent saying that it is connected")
+        connects = rig.stack.agent_status()["sync"]["connects"]
         proxy.weather(held=True)
         time.sleep(setting.count / 2)
         proxy.reset()
         proxy.weather(latency=2.0, jitter=1.0, rate=8_000.0)
         # TCP, TLS, MQTT and hello: so many ways there and back that no rows can go before.
-        resumed = seconds_until(lambda: is_resumed(rig), what="the answer to hello", limit=90)
+        resumed = seconds_until(
+            lambda: is_resumed(rig, connects), what="the answer to hello", limit=90
+        )
         end = time.monotonic() + setting.count
         while time.monotonic() < end:
             ages.append(newest_age(rig))
             time.sleep(0.5)
+        setting.say(f"ages: {[round(age) for age in ages]}")
         proxy.weather()
         figures, _ = judged(name, rig, setting.seed, runs=1)
     worst = percentile(ages, 0.95)
