@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plantroom_edge.buffer_db import PAGE
@@ -32,6 +32,7 @@ def write(path: Path, rows: dict[int, tuple[Any, ...]]) -> None:
     db.close()
 
 
+@settings(deadline=None)
 @given(
     rows=st.dictionaries(KEYS, st.tuples(VALUES, VALUES, st.integers(0, 20_000)), max_size=60),
 )
@@ -47,6 +48,7 @@ def test_what_sqlite_wrote_comes_out(rows: dict[int, tuple[Any, ...]]) -> None:
         assert list(rows_on_leaves(path, 3)) == []
 
 
+@settings(deadline=None)
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, 2**31), st.binary(min_size=1, max_size=30)), max_size=30
