@@ -10,12 +10,27 @@ import pytest
 
 from plantroom_cloud.db import Database
 from support import servers
+from support.cloud_broker import BrokerProcess, open_to_others
 
 
 @pytest.fixture(scope="session")
 def mosquitto() -> Path:
     """The Mosquitto binary; where there is none, the test fails with the command to get it."""
     return servers.find_mosquitto()
+
+
+@pytest.fixture(params=["mosquitto", "embedded"], scope="module")
+def broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrokerProcess]:
+    """A running broker with TLS and rights, once of each kind; it ends in order."""
+    if request.param == "mosquitto":
+        request.getfixturevalue("mosquitto")
+    folder = open_to_others(tmp_path_factory.mktemp(f"broker-{request.param}"))
+    running = BrokerProcess(folder, request.param)
+    running.start()
+    yield running
+    assert running.stop() == 0
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,6 @@ from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
 from support.cloud_broker import BrokerProcess, eventually, open_to_others
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
-
-
-@pytest.fixture(params=["mosquitto", "embedded"], scope="module")
-def broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BrokerProcess]:
-    """A running broker, once of each kind."""
-    if request.param == "mosquitto":
-        request.getfixturevalue("mosquitto")
-    folder = open_to_others(tmp_path_factory.mktemp(f"broker-{request.param}"))
-    running = BrokerProcess(folder, request.param)
-    running.start()
-    yield running
-    assert running.stop() == 0
 
 
 @contextlib.asynccontextmanager

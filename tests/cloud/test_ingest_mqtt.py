@@ -8,7 +8,7 @@ import gzip
 import logging
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiomqtt
@@ -31,20 +31,6 @@ from support.cloud_broker import BrokerProcess, Link, eventually, linked, open_t
 from support.cloud_site import EPOCH, GATEWAY
 
 TEL = (GATEWAY, EPOCH, "tel")
-
-
-@pytest.fixture(params=["mosquitto", "embedded"], scope="module")
-def broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BrokerProcess]:
-    """A running broker, once of each kind."""
-    if request.param == "mosquitto":
-        request.getfixturevalue("mosquitto")
-    folder = open_to_others(tmp_path_factory.mktemp(f"ingest-{request.param}"))
-    running = BrokerProcess(folder, request.param)
-    running.start()
-    yield running
-    running.stop()
 
 
 class FlakyStore(Store):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,12 @@ from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.streaming import qos
 from plantroom_shared.clock import SystemClock
-from support.cloud_broker import BrokerProcess, eventually, open_to_others
+from support.cloud_broker import BrokerProcess, eventually
 from support.cloud_site import add_home
 from support.sparkplug_peer import pysparkplug
 from support.streaming import GROUP, METER, NODE, Shelf, add_streaming
 
 OTHER = "dev-meter-0002"
-
-
-@pytest.fixture(params=["mosquitto", "embedded"], scope="module")
-def broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BrokerProcess]:
-    """A running broker, once of each kind."""
-    if request.param == "mosquitto":
-        request.getfixturevalue("mosquitto")
-    folder = open_to_others(tmp_path_factory.mktemp(f"streaming-{request.param}"))
-    running = BrokerProcess(folder, request.param)
-    running.start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture

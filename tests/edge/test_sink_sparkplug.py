@@ -29,27 +29,13 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
 from support import edge_agent
-from support.cloud_broker import BrokerProcess, eventually, open_to_others
+from support.cloud_broker import BrokerProcess, eventually
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
 from support.edge_points import DEVICES, GROUP, NODE, POINTS, batch
 from support.edge_time import VirtualTime
 from support.sparkplug_peer import pysparkplug
 
 # ---------------------------------------------------------------- before a real host
-
-
-@pytest.fixture(params=["mosquitto", "embedded"], scope="module")
-def broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BrokerProcess]:
-    """A running broker, once of each kind."""
-    if request.param == "mosquitto":
-        request.getfixturevalue("mosquitto")
-    folder = open_to_others(tmp_path_factory.mktemp(f"sink-{request.param}"))
-    running = BrokerProcess(folder, request.param)
-    running.start()
-    yield running
-    running.stop()
 
 
 class Host:
