@@ -41,7 +41,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeats a run; random where none is given")
     parser.add_argument("--only", action="append", metavar="NAME", help="one case; can be repeated")
     parser.add_argument("--count", "--executions", type=int, help="instead of the tier's count")
-    parser.add_argument("--jobs", type=int, help="cases at a time (default: 3 for pr, 1 for full)")
+    parser.add_argument("--jobs", type=int, help="cases at a time (default: 4 for pr, 1 for full)")
     parser.add_argument(
         "--busy", action="store_true", help="the machine has other work: do not judge times"
     )
@@ -108,7 +108,7 @@ class Runner:
 
     def run(self) -> int:
         """Run everything; return the exit code."""
-        jobs = self._options.jobs or (1 if self._options.tier == "full" else 3)
+        jobs = self._options.jobs or (1 if self._options.tier == "full" else 4)
         _say(f"seed {self.seed}, {len(self._waiting)} cases, logs in {self.folder}")
         try:
             while self._waiting or self._running:

@@ -168,7 +168,7 @@ def _short(outage: Outage, held: Kept) -> int:
 LIMIT_MB: Final = 512
 
 
-@case("month-offline", faults="6, 13", pr=2, full=30, alone=True)
+@case("month-offline", faults="6, 13", pr=1, full=30, alone=True)
 def month_offline(setting: Setting) -> Sequence[Figure]:
     """A site was offline for `count` days; then its agent drains into PostgreSQL while it goes on."""
     name = f"{setting.count} days offline"

@@ -62,7 +62,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-@case("partition", faults="13", pr=30, full=600, alone=True)
+@case("partition", faults="13", pr=20, full=600, alone=True)
 def partition(setting: Setting) -> Sequence[Figure]:
     """The network is gone for `count` seconds; then the dashboard first, the backlog after."""
     name = "13 partition"
