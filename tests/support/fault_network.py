@@ -165,6 +165,8 @@ def slow_link(setting: Setting) -> Sequence[Figure]:
         resumed = seconds_until(
             lambda: is_resumed(rig, connects), what="the answer to hello", limit=90
         )
+        # Until the first of them is there, the age is that of the outage.
+        first = seconds_until(lambda: newest_age(rig) < 15, what="a new value", limit=60)
         end = time.monotonic() + setting.count
         while time.monotonic() < end:
             ages.append(newest_age(rig))
@@ -176,6 +178,7 @@ def slow_link(setting: Setting) -> Sequence[Figure]:
     return [
         *figures,
         Figure(name, "resumed after", 1, resumed, None, unit="s"),
+        Figure(name, "new values of all points, after that", 1, first, 30, unit="s", timing=True),
         Figure(name, "live age while the backlog drains, p95", len(ages), worst, 30, unit="s", timing=True),
     ]  # fmt: skip
 
