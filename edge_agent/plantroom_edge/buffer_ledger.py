@@ -132,13 +132,6 @@ class Ledger:
         self.db.execute("DELETE FROM held_back WHERE epoch=? AND stream=?", (epoch, stream))
         self.waiting().pop((epoch, stream), None)
 
-    def adopt_waiting(self) -> None:
-        """Enter what waits by the books of an older agent, which held back samples only."""
-        sql = "SELECT epoch, machine, rows, crc FROM waiting"
-        for epoch, machine, rows in account.row_set(self.db, sql):
-            self.put_waiting(epoch, "tel", machine, rows)
-        self.db.execute("DELETE FROM waiting")
-
     def epochs(self, stream: Stream) -> list[int]:
         """Return the epochs in which `stream` holds rows, oldest first."""
         return sorted(

@@ -218,12 +218,11 @@ def _copy_small(old: sqlite3.Connection, new: sqlite3.Connection, epoch: int) ->
             row = old.execute(sql, (epoch, stream)).fetchone()
             if row and row[4] == crc_of(*row[:4]):
                 new.execute("INSERT OR IGNORE INTO position VALUES (?, ?, ?, ?, ?)", row)
-    for table, width in (("retained", 5), ("waiting", 4), ("held_back", 5)):
+    for table in ("retained", "held_back"):
         with contextlib.suppress(*_UNREADABLE):
             for row in old.execute(f"SELECT * FROM {table} WHERE epoch=?", (epoch,)):  # noqa: S608 -- ours
-                if len(row) == width and row[-1] == crc_of(*row[:-1]):
-                    marks = ",".join("?" * width)
-                    new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 -- marks only
+                if len(row) == 5 and row[-1] == crc_of(*row[:-1]):
+                    new.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?)", row)  # noqa: S608 -- ours
     for alias in range(_dictionary_size(old, new, epoch)):
         with contextlib.suppress(*_UNREADABLE):
             sql = "SELECT epoch, alias, crc, doc FROM point WHERE epoch=? AND alias=?"

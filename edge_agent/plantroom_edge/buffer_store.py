@@ -95,7 +95,6 @@ class Store(BufferFile):
     def begin(self) -> None:
         """Enter the current epoch, and put right what is not as it ought to be."""
         self._begin_epoch()
-        self.ledger.adopt_waiting()
         self._heal_all()
         self.ledger.prune(self._order, _KEEP_EPOCHS)
 

@@ -204,13 +204,13 @@ def test_a_repaired_file_still_knows_what_waits(tmp_path: Path) -> None:
     store.close()
 
 
-def test_samples_held_back_by_an_older_agent_still_wait(tmp_path: Path) -> None:
-    """An upgrade of the agent before the time is known loses nothing and stamps nothing wrong."""
+def test_samples_held_back_by_an_earlier_start_still_wait(tmp_path: Path) -> None:
+    """A start of the agent before the time is known loses nothing and stamps nothing wrong."""
     path, ep = tmp_path / "b.db", "1" * 16
     db = sqlite3.connect(path, isolation_level=None)
     for pragma in ("page_size = 4096", "auto_vacuum = INCREMENTAL", "journal_mode = WAL"):
         db.execute(f"PRAGMA {pragma}")
-    for number, script in buffer_db.migrations()[:2]:
+    for number, script in buffer_db.migrations():
         db.executescript(f"BEGIN;{script}PRAGMA user_version = {number};COMMIT;")
     db.execute("INSERT INTO epoch VALUES (1, ?, 1, ?)", (ep, crc_of(1, ep, 1)))
     rows = counting(1, 5)
@@ -221,8 +221,8 @@ def test_samples_held_back_by_an_older_agent_still_wait(tmp_path: Path) -> None:
     db.execute(sql, (S, crc, message.blob))
     position = (1, "tel", 5, "[]")
     db.execute("INSERT INTO position VALUES (?, ?, ?, ?, ?)", (*position, crc_of(*position)))
-    waiting = (1, "now", orjson.dumps([(1, 5)]).decode())
-    db.execute("INSERT INTO waiting VALUES (?, ?, ?, ?)", (*waiting, crc_of(*waiting)))
+    waiting = (1, "tel", "now", orjson.dumps([(1, 5)]).decode())
+    db.execute("INSERT INTO held_back VALUES (?, ?, ?, ?, ?)", (*waiting, crc_of(*waiting)))
     db.close()
     store = store_at(path, ep="2" * 16)
     assert not list(tmp_path.glob("*.bad-*"))
@@ -231,7 +231,7 @@ def test_samples_held_back_by_an_older_agent_still_wait(tmp_path: Path) -> None:
     assert [m.batch.times for m in sent(store, "tel")] == [[T0 + S] * 5]
     store.close()
     store = store_at(path, ep="3" * 16)
-    assert store.run(store.stats).waiting == 0, "taken over once"
+    assert store.run(store.stats).waiting == 0
     store.close()
 
 

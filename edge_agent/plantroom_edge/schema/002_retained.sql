@@ -9,10 +9,12 @@ CREATE TABLE retained (
     PRIMARY KEY (epoch, stream, hour)
 ) WITHOUT ROWID;
 
--- Samples accepted before the gateway's clock was ever set: not sent before their times are put right.
-CREATE TABLE waiting (
-    epoch INTEGER PRIMARY KEY,
+-- Rows accepted before the gateway's clock was ever set: not sent before their times are put right.
+CREATE TABLE held_back (
+    epoch INTEGER NOT NULL,
+    stream TEXT NOT NULL,
     machine TEXT NOT NULL,   -- which start of the machine: its monotonic clock ties them together
-    rows TEXT NOT NULL,
-    crc INTEGER NOT NULL
+    rows TEXT NOT NULL,      -- JSON list of inclusive ranges
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (epoch, stream)
 ) WITHOUT ROWID;
