@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.errors import PlantroomError
 
 log = logging.getLogger(__name__)
@@ -70,20 +71,13 @@ async def keep_running(
             await run()
             error: BaseException = RuntimeError("it ended by itself")
         except (Exception, asyncio.CancelledError) as failure:  # one part never ends another
-            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
-                raise
+            heed_cancellation()
             error = failure
             if backoff.failures == 0 and not isinstance(failure, PlantroomError):
                 log.exception("part failed", extra={"part": name})
         if loop.time() - started >= steady:
             backoff.recovered()
         await backoff.wait(error)
-
-
-def _is_cancelled() -> bool:
-    """Say whether somebody has asked the current task to end; a library may cancel what is its own."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> list[Any]:

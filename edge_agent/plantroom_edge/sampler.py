@@ -20,7 +20,8 @@ from plantroom_edge.buffer_rows import unfit
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Poll, PollGroup
 from plantroom_edge.sinks import Sink
-from plantroom_edge.supervise import Sleep, Supervisor, heed_cancellation
+from plantroom_edge.supervise import Sleep, Supervisor
+from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Batch, Quality
 

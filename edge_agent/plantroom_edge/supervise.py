@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -103,14 +104,3 @@ class Supervisor:
         if report.failing:
             log.info("task recovered", extra={"task": name, "restarts": report.restarts})
         report.failing = False
-
-
-def heed_cancellation() -> None:
-    """Raise CancelledError if somebody has asked the current task to end.
-
-    For loops that call libraries: Python 3.11's `wait_for` swallows a cancellation that comes in the
-    moment in which it finishes, and a task group cancels its tasks only once.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -103,3 +103,24 @@ async def test_what_a_library_cancels_by_itself_ends_no_part() -> None:
         await enough.wait()
     (outcome,) = await cancelled(task)
     assert isinstance(outcome, asyncio.CancelledError)
+
+
+async def test_a_part_that_fails_after_a_swallowed_cancellation_is_not_started_again() -> None:
+    """What was to end is over, however it ends."""
+    starts, started = 0, asyncio.Event()
+
+    async def part() -> None:
+        nonlocal starts
+        starts += 1
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ZeroDivisionError from None
+
+    task = asyncio.create_task(keep_running("part", part, most=0.0))
+    await started.wait()
+    async with asyncio.timeout(5):
+        (outcome,) = await cancelled(task)
+    assert isinstance(outcome, asyncio.CancelledError)
+    assert starts == 1
