@@ -3,13 +3,16 @@
 A driver is one module or package in this folder that registers a `DriverSpec` under the name that
 stands behind ``driver:`` in the configuration. It reads; the sampler schedules, counts failures
 and backs off; a driver never loops on retries, never sleeps and never logs a failed read.
+
+What not every bus can do is a protocol of its own: `Writing`, `Telling`; a driver that has the
+methods has the capability.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +31,19 @@ class BusConfig(BaseModel):
     driver: str
 
 
+class Gate(Protocol):
+    """Says which rows of a poll are worth a sample; the sampler keeps one for each group."""
+
+    def changed(self, raws: Sequence[Value], bad: Mapping[int, tuple[int, str]]) -> Sequence[int]:
+        """Return the rows to report, in order; what is returned counts as reported.
+
+        Args:
+            raws: one per row, as the device has it: before scaling, which then need not be done.
+            bad: row → (`Quality`, reason), as far as it is known from the raw values.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PollGroup:
     """Points of one device that are read together, at one interval."""
@@ -40,6 +56,10 @@ class PollGroup:
     """Point keys; `Poll.values` come in this order."""
     plan: Any = None
     """The driver's own compiled requests."""
+    steps: tuple[float, ...] = ()
+    """What one raw unit of each point is worth in the point's unit; empty: raw values are values."""
+    gate: Gate | None = None
+    """Set by the sampler. A driver that heeds it fills `Poll.rows`; else the sampler asks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +84,8 @@ class Poll:
     """Row → (`Quality`, reason); a row that is not here is good."""
     alive: bool = True
     """False if the device gave no answer at all: the sampler then backs off."""
+    rows: Sequence[int] | None = None
+    """The rows worth a sample, where the driver has asked the gate; `values` of others are None."""
 
     @classmethod
     def dead(cls, ts: int, rows: int, reason: str) -> Poll:
@@ -94,6 +116,119 @@ class Driver(Protocol):
         ...
 
 
+# ---------------------------------------------------------------- what not every driver can do
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write."""
+
+    ok: bool
+    """The device has confirmed it, and shows it."""
+    reason: str = ""
+    """Why not: ``exception-3``, ``timeout``, ``write-access-denied``, ``read-back`` ..."""
+    reached: bool = True
+    """False only if the device can not have seen the request; a time-out leaves it open."""
+    shows: Value = None
+    """The point's value, read back after the write."""
+
+
+@runtime_checkable
+class Writing(Protocol):
+    """A driver that can write points."""
+
+    async def held(self, point: str, priority: int | None) -> tuple[Value, str]:
+        """Return what a release has to give back, and a reason where that cannot be read.
+
+        On BACnet the content of the slot `priority` of the priority array (None: it is free), on
+        Modbus the point's value.
+        """
+        ...
+
+    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+        """Write `value`, in the point's unit, and read it back; never raises for the device.
+
+        Args:
+            point: key of a writable point that `discover` has returned.
+            value: None relinquishes the slot `priority`, where the bus has that.
+            priority: slot of the priority array, 1 to 16; None where the bus has none.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class DeviceFigures:
+    """What the traffic with one device was like, since the bus was opened."""
+
+    device: str
+    requests: int = 0
+    failures: int = 0
+    """Requests without a usable answer."""
+    latency_ms: float = 0.0
+    """Moving average of the time from request to answer."""
+    latency_max_ms: float = 0.0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    plan: tuple[str, ...] = ()
+    """The requests of one round of polls, a line each, for a person."""
+    advice: tuple[str, ...] = ()
+    """What was learned of the device and what could be better, for a person."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A driver that says how its devices fare."""
+
+    def figures(self) -> Sequence[DeviceFigures]:
+        """Return the figures of every device; cheap, asks nobody."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """What to look for, and how gently."""
+
+    targets: tuple[str, ...] = ()
+    """Hosts, networks (``192.168.1.0/24``), serial ports; empty: whatever can be found by asking."""
+    seconds: float = 60.0
+    """When to end at the latest."""
+    rate: float = 20.0
+    """Requests a second at most, over all: a live bus must not be disturbed."""
+    units: tuple[int, ...] = ()
+    """Modbus unit ids to try; empty: the usual ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan is."""
+
+    done: int
+    of: int
+    now: str
+    """What is being asked, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A device that a scan has found, ready to be added to the configuration."""
+
+    bus: Mapping[str, Any]
+    """Keys of the bus that reaches it, without ``name``; devices behind equal buses share one."""
+    entry: Any
+    """What the bus's ``devices`` must have for it."""
+    device: Device
+    points: tuple[Point, ...] = ()
+    profile: str = ""
+    """The profile that fits best, where the bus needs one."""
+    confidence: float = 1.0
+    """0 to 1: how sure that profile is."""
+    evidence: tuple[str, ...] = ()
+    """What speaks for it, a line each: ``model 103 at 40070``, ``holding 50 reads 'PM5560'``."""
+
+
+Scan = Callable[[ScanRequest, Clock], AsyncIterator[Candidate | Progress]]
+
+
 @dataclass(frozen=True, slots=True)
 class DriverSpec:
     """How to configure and open a driver."""
@@ -101,6 +236,8 @@ class DriverSpec:
     config: type[BusConfig]
     open: Callable[[Any, Clock], Driver]
     """Takes the bus's own `config` object; must not block: connections open on first use."""
+    scan: Scan | None = None
+    """Looks for devices that nobody has configured; absent where a bus cannot be asked."""
 
 
 drivers: Registry[DriverSpec] = Registry("driver", "plantroom_edge.drivers")
