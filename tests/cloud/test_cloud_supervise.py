@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from plantroom_cloud import supervise
-from plantroom_cloud.supervise import Backoff, cancelled, keep_running
+from plantroom_cloud.supervise import Backoff, keep_running
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Unavailable
 
 
@@ -60,7 +61,7 @@ async def test_a_part_that_fails_or_ends_is_started_again(
     task = asyncio.create_task(keep_running("part", run, most=0.001))
     async with asyncio.timeout(5):
         await enough.wait()
-    await cancelled(task)
+    await ended(task)
     assert task.cancelled()
     traced = [record for record in caplog.records if record.exc_info]
     assert len(traced) == 1
@@ -81,7 +82,7 @@ async def test_a_steady_run_counts_as_recovery() -> None:
     task = asyncio.create_task(keep_running("part", run, most=0.001, steady=0.0))
     async with asyncio.timeout(5):
         await enough.wait()
-    await cancelled(task)
+    await ended(task)
 
 
 async def test_what_a_library_cancels_by_itself_ends_no_part() -> None:
@@ -101,7 +102,7 @@ async def test_what_a_library_cancels_by_itself_ends_no_part() -> None:
     task = asyncio.create_task(keep_running("part", part, most=0.0))
     async with asyncio.timeout(5):
         await enough.wait()
-    (outcome,) = await cancelled(task)
+    (outcome,) = await ended(task)
     assert isinstance(outcome, asyncio.CancelledError)
 
 
@@ -121,6 +122,6 @@ async def test_a_part_that_fails_after_a_swallowed_cancellation_is_not_started_a
     task = asyncio.create_task(keep_running("part", part, most=0.0))
     await started.wait()
     async with asyncio.timeout(5):
-        (outcome,) = await cancelled(task)
+        (outcome,) = await ended(task)
     assert isinstance(outcome, asyncio.CancelledError)
     assert starts == 1

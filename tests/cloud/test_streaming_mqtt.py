@@ -21,6 +21,7 @@ from plantroom_cloud.gateways.pki import CLOUD
 from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.streaming import qos
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from support.cloud_broker import BrokerProcess, eventually
 from support.cloud_site import add_home
@@ -130,8 +131,7 @@ async def test_nothing_is_lost_while_the_ingest_is_away(
             await send()
             await send()
             await eventually(lambda: len(acked) == 20, "all acks")
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await ended(listening)
     stored = [row.value for row in await shelf.samples()]
     assert len(stored) == 20
     assert set(stored) == {float(n) for n in range(1, 21)}

@@ -10,6 +10,7 @@ import pytest
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import BUILT_US, EdgeClock
 from plantroom_edge.timekeeper import Timekeeper
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
 from plantroom_shared.wire import Samples, decode_rows
@@ -134,6 +135,5 @@ async def test_it_looks_every_second(tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         while unit.state() == "unset":
             await settle()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
     await unit.buffer.close()

@@ -17,6 +17,7 @@ from plantroom_edge.buffer import Buffer
 from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.supervise import Supervisor
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Value
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
@@ -99,8 +100,7 @@ async def polling(site: Site) -> AsyncIterator[Site]:
     try:
         yield site
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def test_every_group_is_read_on_its_own_slot() -> None:
@@ -394,8 +394,7 @@ async def test_samples_reach_a_real_buffer(tmp_path: Path) -> None:
             await site.time.advance(0.0)
             await asyncio.sleep(0.005)
     await site.time.advance(5.0)
-    keep.cancel()
-    await asyncio.gather(keep, return_exceptions=True)
+    await ended(keep)
     await buffer.flush()
     assert (await buffer.stats()).accepted["tel"] == 2 * 3 * 5
     assert buffer.dictionary_size == 6

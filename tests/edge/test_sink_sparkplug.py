@@ -25,6 +25,7 @@ from plantroom_edge.sinks import sparkplug as sink_module
 from plantroom_edge.sinks.sparkplug import SparkplugConfig, SparkplugSink
 from plantroom_edge.supervise import Supervisor
 from plantroom_shared import sparkplug
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
@@ -126,8 +127,7 @@ async def delivering(sink: SparkplugSink) -> AsyncIterator[asyncio.Task[None]]:
         await eventually(lambda: sink.connected or task.done(), "the connection")
         yield task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pysparkplug is for paho 1
@@ -354,8 +354,7 @@ async def test_sinks_hear_only_of_what_is_on_the_disk() -> None:
     await time.advance(0.0)
     assert listener.fed == [kept]
     assert sampler.counters["refused"] > 0
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
 
 
 async def test_the_agent_speaks_sparkplug(
@@ -388,4 +387,4 @@ sinks:
     finally:
         if child.poll() is None:
             child.kill()
-        child.communicate()
+        child.communicate(timeout=60)

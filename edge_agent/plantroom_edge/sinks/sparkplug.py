@@ -25,6 +25,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from plantroom_edge.sinks import SinkConfig, SinkSpec, sinks
 from plantroom_edge.sinks.sparkplug_node import Node, Outgoing, asks_for_rebirth
 from plantroom_shared import sparkplug
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected, Unavailable
 from plantroom_shared.model import Batch, Device, Point
@@ -181,9 +182,7 @@ class SparkplugSink:
             for task in done:
                 task.result()
         finally:
-            listening.cancel()
-            sending.cancel()
-            await asyncio.gather(listening, sending, return_exceptions=True)
+            await ended(listening, sending)
             # A goodbye in order keeps the broker from publishing the will: we say it ourselves.
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
