@@ -68,12 +68,12 @@ async def running(
     ingest = Ingest(store, settings, tls, gather=0.02)
     task = asyncio.create_task(ingest.run(stop))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.ready.wait()
         yield ingest
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -241,7 +241,7 @@ async def test_a_stop_that_a_library_swallows_is_a_stop(
     await site.add_home(store._database)
     async with linked(broker, GATEWAY) as link, running(broker, store):
         await link.send("inv", wire.encode(site.dictionary(1)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asked.wait()
 
 
@@ -262,7 +262,7 @@ async def test_broker_killed_and_back(
         broker.kill()
         await eventually(lambda: not ingest.ready.is_set(), "the loss of the connection")
         broker.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.ready.wait()
         async with linked(broker, GATEWAY) as link:
             await link.send("tel", site.samples(1, 5))

@@ -54,7 +54,7 @@ def worker_of(site: PublishSite, taker: Taker, *, mapping_wait: float = 600.0) -
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await true():
             await asyncio.sleep(0.02)
 

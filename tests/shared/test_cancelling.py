@@ -30,7 +30,7 @@ async def _begun(*coroutines: Coroutine[Any, Any, None]) -> list[asyncio.Task[No
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
     """An orderly stop does not hang on a library that swallows one."""
     (task,) = await _begun(_deaf(2))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         (outcome,) = await ended(task, again=0.01)
     assert task.cancelled()
     assert isinstance(outcome, asyncio.CancelledError)
@@ -50,7 +50,7 @@ async def test_outcomes_come_in_order() -> None:
 
     first = asyncio.create_task(result())
     second, third = await _begun(failing(), _deaf(0))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         outcomes = await ended(first, second, third)
     assert outcomes[0] == 7
     assert [type(one) for one in outcomes[1:]] == [ZeroDivisionError, asyncio.CancelledError]
@@ -63,7 +63,7 @@ async def test_who_is_hurried_leaves_nothing_behind() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(asyncio.CancelledError):
             await waiting
     assert task.cancelled()
@@ -83,6 +83,6 @@ async def test_a_loop_that_heeds_ends_after_a_lost_cancellation() -> None:
             heed_cancellation()
 
     (task,) = await _begun(loop())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await ended(task, again=3600)
     assert turns == 1

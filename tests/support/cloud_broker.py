@@ -23,7 +23,7 @@ from plantroom_cloud.gateways.pki import Authority, TlsFiles, client_context, wr
 from plantroom_shared import topics, wire
 from plantroom_shared.cancelling import ended
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> None:

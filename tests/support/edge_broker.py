@@ -154,7 +154,7 @@ async def cloud_behind(
 
     task = asyncio.create_task(serve())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ready.wait()
         yield model
     finally:

@@ -41,7 +41,7 @@ class Gateway:
         return sum((await self.buffer.stats()).held.values())
 
     async def drained(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.held():
                 await asyncio.sleep(0.01)
 
