@@ -1,0 +1,278 @@
+"""Profiles of Modbus devices: registers that become points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from plantroom_shared import registers as codec
+from plantroom_shared.model import Value
+from plantroom_shared.profile_identify import Factory, Identify, Mark
+from plantroom_shared.profile_parts import (
+    Entry,
+    Frozen,
+    Head,
+    Id,
+    Seconds,
+    Words,
+    Write,
+    write_fault,
+)
+from plantroom_shared.registers import Order, Space, Type
+
+
+class Defaults(Frozen):
+    """What a register has that does not say otherwise."""
+
+    space: Space = "holding"
+    type: Type = "uint16"
+    order: Order = "ABCD"
+    sentinel: dict[Type, tuple[int, ...]] = Field(default={})
+    """By type, the raw values that mean there is no value."""
+    interval: Seconds = 5.0
+    """Seconds between two reads, where the configuration of the device names none."""
+
+
+class Limits(Frozen):
+    """What the device can take in one request."""
+
+    max_registers: int = Field(default=125, ge=1, le=125)
+    max_bits: int = Field(default=2000, ge=1, le=2000)
+    gap: int = Field(default=8, ge=0, le=124)
+    """How many unused registers to read along rather than to ask twice."""
+
+
+class RegisterWrite(Write):
+    """What may be written to a register, and how."""
+
+    function: Literal[5, 6, 15, 16, 22] | None = None
+    """The function code that the device wants; what suits the register if it is not said."""
+
+
+class Register(Entry):
+    """One value of a device: where it is and what it means."""
+
+    space: Space = "holding"
+    address: int = Field(ge=0, le=65535)
+    """The protocol address, from 0: the manual's register 3000 is mostly 2999."""
+    type: Type = "uint16"
+    order: Order = "ABCD"
+    length: int = Field(default=1, ge=1, le=125)
+    """Registers of a string."""
+    bit: int | None = Field(default=None, ge=0, le=15)
+    """Which bit of a register a bool is; 0 is the least significant."""
+    scale: float = 1
+    offset: float = 0
+    sf: Id | None = None
+    """Id of the register with the power of ten: value = raw x 10^sf."""
+    sentinel: tuple[int, ...] = ()
+    """Raw values that mean there is no value, as bits: 0x8000 or -32768 for an int16."""
+    bits: dict[int, Words] = Field(default={})
+    """What the bits of a field mean, 0 being the least significant; its value is the number."""
+    write: RegisterWrite | None = None
+    """What may be written; absent where nothing may."""
+    hidden: bool = False
+    """Read, but no point: a scale factor."""
+    expect: int | None = None
+    """What it holds in every device of this model: a model id, a marker. Checks the profile."""
+
+    @property
+    def words(self) -> int:
+        """How many registers (or coils) it takes."""
+        return codec.width(self.type, self.length)
+
+    @property
+    def turns_at(self) -> float | None:
+        """The value at which a counter is 0 again, where that is known."""
+        if not self.counter or self.rollover is not None:
+            return self.rollover
+        if self.sf is not None or self.type not in codec.PLAIN or self.type[0] != "u":
+            return None
+        return (1 << 16 * self.words) * self.scale
+
+    @cached_property
+    def convert(self) -> codec.Convert | None:
+        """Raw value and exponent to (value, reason); None where raw values are values."""
+        return codec.converter(
+            self.type,
+            scale=self.scale,
+            offset=self.offset,
+            has_exponent=self.sf is not None,
+            sentinels=frozenset(codec.signed(self.type, raw) for raw in self.sentinel),
+            limits=self.range,
+        )
+
+    def encode(self, value: Value, exponent: int = 0) -> list[int]:
+        """Return the words of a device that shows `value`: what a simulator serves.
+
+        Args:
+            value: in the unit of the point; None is the first sentinel, or NaN.
+            exponent: what the scale-factor register of this one holds.
+
+        Raises:
+            ValueError: the value does not fit the register, or there is no way to say None.
+        """
+        kind, order, length, bit = self.type, self.order, self.length, self.bit or 0
+        if value is None:
+            return codec.encode(self._nothing(), kind, order, length, bit=bit)
+        if isinstance(value, (str, bool)):
+            return codec.encode(value, kind, order, length, bit=bit)
+        raw = value if self.scale == 1 and not self.offset else (value - self.offset) / self.scale
+        raw = raw / 10**exponent if exponent >= 0 else raw * 10**-exponent
+        return codec.encode(raw, kind, order, length, bit=bit)
+
+    def _nothing(self) -> Value:
+        if self.sentinel:
+            return codec.signed(self.type, self.sentinel[0])
+        if self.type == "string":
+            return ""
+        if self.type in codec.FLOATS:
+            return float("nan")
+        msg = f"{self.id} has no sentinel, so it cannot show that there is no value"
+        raise ValueError(msg)
+
+    def decode(self, words: Sequence[int], exponent: int | None = None) -> tuple[Value, str]:
+        """Return the value in `words` and, if it is not good, why."""
+        kind, length, bit = self.type, self.length, self.bit or 0
+        raw = codec.decode(words, kind, self.order, length=length, bit=bit)
+        return (raw, "") if self.convert is None else self.convert(raw, exponent)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for wrong, what in self._faults():
+            if wrong:
+                raise ValueError(what)
+        return self
+
+    def _faults(self) -> list[tuple[bool, str]]:
+        bits, is_bool = self.space in codec.BIT_SPACES, self.type == "bool"
+        number = self.type not in {"bool", "string"}
+        scaled = self.scale != 1 or self.offset != 0 or self.sf or self.range or self.sentinel
+        top = 1 << 16 * self.words
+        return [
+            (bits and not is_bool, f"a {self.space} holds one bit: write `type: bool`"),
+            (bits and self.bit is not None, f"a {self.space} is a bit already: remove `bit`"),
+            (is_bool and not bits and self.bit is None, "say which bit: write `bit: 0` to 15"),
+            (not is_bool and self.bit is not None, "only `type: bool` has a `bit`"),
+            (self.type != "string" and self.length != 1, "only `type: string` has a `length`"),
+            (not number and bool(scaled), f"a {self.type} is not scaled, ranged or compared"),
+            (self.expect is not None and not number, f"a {self.type} cannot be expected"),
+            (self.scale == 0, "a scale of 0 loses the value: remove `scale`"),
+            (self.address + self.words > 65536, "reaches beyond the last address, 65535"),
+            (
+                any(not -top // 2 <= raw < top for raw in self.sentinel),
+                f"a sentinel does not fit {self.type}",
+            ),
+            (
+                any(not 0 <= bit < 16 * self.words for bit in self.bits),
+                f"a {self.type} has the bits 0 to {16 * self.words - 1}",
+            ),
+            (bool(self.bits) and (not number or bool(scaled)), "a field of `bits` is no quantity"),
+            (self.counter and not number, f"a {self.type} does not count"),
+            *self._write_faults(number),
+        ]
+
+    def _write_faults(self, number: bool) -> list[tuple[bool, str]]:
+        write = self.write
+        if write is None:
+            return []
+        wrong = write_fault(write, self, is_number=number and not self.bits)
+        allowed = {5, 15} if self.space == "coil" else {22} if self.bit is not None else {6, 16}
+        code = write.function
+        return [
+            (self.space in {"input", "discrete"}, "it is never written: remove `write`"),
+            (self.type == "string", "a string is never written: remove `write`"),
+            (bool(wrong), wrong),
+            (
+                code is not None and code not in allowed,
+                f"function {code} does not write it: {' or '.join(map(str, sorted(allowed)))} does",
+            ),
+            (code == 6 and self.words > 1, "function 6 writes one register: write `function: 16`"),
+        ]
+
+
+class Profile(Head):
+    """A Modbus device model: its registers and how to ask for them."""
+
+    protocol: Literal["modbus"] = "modbus"
+    factory: Factory = Factory()
+    identify: Identify = Identify()
+    defaults: Defaults = Defaults()
+    limits: Limits = Limits()
+    registers: tuple[Register, ...] = Field(min_length=1, max_length=4000)
+
+    @cached_property
+    def by_id(self) -> dict[str, Register]:
+        """The registers by their id."""
+        return {register.id: register for register in self.registers}
+
+    @property
+    def points(self) -> tuple[Register, ...]:
+        """The registers that become points."""
+        return tuple(register for register in self.registers if not register.hidden)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("registers"), (list, tuple)):
+            return data
+        given = data.get("defaults", {})
+        given = given if isinstance(given, dict) else {}
+        return {**data, "registers": [_with_defaults(row, given) for row in data["registers"]]}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if len(self.by_id) != len(self.registers):
+            ids = [register.id for register in self.registers]
+            twice = sorted({one for one in ids if ids.count(one) > 1})
+            msg = f"registers: the ids {', '.join(twice)} are used twice: rename one of each"
+            raise ValueError(msg)
+        for register in self.registers:
+            self._check_scale_factor(register)
+            if register.type == "string" and register.length > self.limits.max_registers:
+                msg = f"registers: {register.id} is longer than limits.max_registers"
+                raise ValueError(msg)
+        for mark in self.identify.registers:
+            self._check_mark(mark)
+        return self
+
+    def _check_mark(self, mark: Mark) -> None:
+        register, where = self.by_id.get(mark.id), f"identify: {mark.id}"
+        if register is None:
+            msg = f"{where}: there is no such register: add it, `hidden: true` if it is no point"
+        elif mark.text is not None and register.type != "string":
+            msg = f"{where}: only a string is compared with `text`"
+        elif mark.values and register.type in {"string", "bool", *codec.FLOATS}:
+            msg = f"{where}: a {register.type} has no raw `values` to compare"
+        elif not (mark.text or mark.values or register.range or register.expect is not None):
+            msg = f"{where}: say by what: `text`, `values`, or its `range` or `expect`"
+        else:
+            return
+        raise ValueError(msg)
+
+    def _check_scale_factor(self, register: Register) -> None:
+        if register.sf is None:
+            return
+        factor = self.by_id.get(register.sf)
+        if factor is None:
+            msg = f"registers: {register.id}.sf: there is no register {register.sf!r}: add it"
+            raise ValueError(msg)
+        if factor.type not in {"int16", "uint16"} or factor.sf or factor.scale != 1:
+            msg = f"registers: {register.sf} scales {register.id}: make it a plain int16"
+            raise ValueError(msg)
+
+
+def _with_defaults(row: Any, given: dict[str, Any]) -> Any:
+    if not isinstance(row, dict):
+        return row
+    base = {key: given[key] for key in ("space", "type", "order") if key in given}
+    merged = {**base, **row}
+    if "type" not in row and merged.get("space") in codec.BIT_SPACES:
+        merged["type"] = "bool"
+    sentinels, kind = given.get("sentinel"), merged.get("type", "uint16")
+    if isinstance(sentinels, dict) and isinstance(kind, str) and kind in sentinels:
+        merged.setdefault("sentinel", sentinels[kind])
+    return merged
