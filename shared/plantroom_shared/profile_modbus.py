@@ -17,11 +17,10 @@ from plantroom_shared.profile_parts import (
     Head,
     Id,
     Seconds,
-    Words,
     Write,
     write_fault,
 )
-from plantroom_shared.registers import Order, Space, Type
+from plantroom_shared.registers import Encoding, Order, Space, Type
 
 
 class Defaults(Frozen):
@@ -64,14 +63,16 @@ class Register(Entry):
     """Registers of a string."""
     bit: int | None = Field(default=None, ge=0, le=15)
     """Which bit of a register a bool is; 0 is the least significant."""
+    bits: tuple[int, int] | None = None
+    """The lowest and the highest bit that are the value; the others mean something else."""
+    encoding: Encoding = "utf-8"
+    """Of a string."""
     scale: float = 1
     offset: float = 0
     sf: Id | None = None
     """Id of the register with the power of ten: value = raw x 10^sf."""
     sentinel: tuple[int, ...] = ()
     """Raw values that mean there is no value, as bits: 0x8000 or -32768 for an int16."""
-    bits: dict[int, Words] = Field(default={})
-    """What the bits of a field mean, 0 being the least significant; its value is the number."""
     write: RegisterWrite | None = None
     """What may be written; absent where nothing may."""
     hidden: bool = False
@@ -89,7 +90,7 @@ class Register(Entry):
         """The value at which a counter is 0 again, where that is known."""
         if not self.counter or self.rollover is not None:
             return self.rollover
-        if self.sf is not None or self.type not in codec.PLAIN or self.type[0] != "u":
+        if self.sf is not None or self.bits is not None or self.type not in codec.UNSIGNED:
             return None
         return (1 << 16 * self.words) * self.scale
 
@@ -103,6 +104,14 @@ class Register(Entry):
             has_exponent=self.sf is not None,
             sentinels=frozenset(codec.signed(self.type, raw) for raw in self.sentinel),
             limits=self.range,
+            texts=self.states,
+        )
+
+    @cached_property
+    def refine(self) -> codec.Refine | None:
+        """What `struct` unpacked to the raw value; None where that is the raw value."""
+        return codec.refiner(
+            self.type, self.order, bit=self.bit or 0, bits=self.bits, encoding=self.encoding
         )
 
     def encode(self, value: Value, exponent: int = 0) -> list[int]:
@@ -115,14 +124,19 @@ class Register(Entry):
         Raises:
             ValueError: the value does not fit the register, or there is no way to say None.
         """
-        kind, order, length, bit = self.type, self.order, self.length, self.bit or 0
         if value is None:
-            return codec.encode(self._nothing(), kind, order, length, bit=bit)
+            return self.pack(self._nothing())
         if isinstance(value, (str, bool)):
-            return codec.encode(value, kind, order, length, bit=bit)
+            return self.pack(value)
         raw = value if self.scale == 1 and not self.offset else (value - self.offset) / self.scale
-        raw = raw / 10**exponent if exponent >= 0 else raw * 10**-exponent
-        return codec.encode(raw, kind, order, length, bit=bit)
+        return self.pack(raw / 10**exponent if exponent >= 0 else raw * 10**-exponent)
+
+    def pack(self, raw: Value) -> list[int]:
+        """Return the words that hold a raw value; ValueError if it does not fit."""
+        return codec.encode(
+            raw, self.type, self.order, self.length,
+            bit=self.bit or 0, bits=self.bits, encoding=self.encoding,
+        )  # fmt: skip
 
     def _nothing(self) -> Value:
         if self.sentinel:
@@ -136,8 +150,10 @@ class Register(Entry):
 
     def decode(self, words: Sequence[int], exponent: int | None = None) -> tuple[Value, str]:
         """Return the value in `words` and, if it is not good, why."""
-        kind, length, bit = self.type, self.length, self.bit or 0
-        raw = codec.decode(words, kind, self.order, length=length, bit=bit)
+        raw = codec.decode(
+            words, self.type, self.order, length=self.length,
+            bit=self.bit or 0, bits=self.bits, encoding=self.encoding,
+        )  # fmt: skip
         return (raw, "") if self.convert is None else self.convert(raw, exponent)
 
     @model_validator(mode="after")
@@ -150,7 +166,7 @@ class Register(Entry):
     def _faults(self) -> list[tuple[bool, str]]:
         bits, is_bool = self.space in codec.BIT_SPACES, self.type == "bool"
         number = self.type not in {"bool", "string"}
-        scaled = self.scale != 1 or self.offset != 0 or self.sf or self.range or self.sentinel
+        moved = self.scale != 1 or self.offset != 0 or self.sf or self.range
         top = 1 << 16 * self.words
         return [
             (bits and not is_bool, f"a {self.space} holds one bit: write `type: bool`"),
@@ -158,7 +174,10 @@ class Register(Entry):
             (is_bool and not bits and self.bit is None, "say which bit: write `bit: 0` to 15"),
             (not is_bool and self.bit is not None, "only `type: bool` has a `bit`"),
             (self.type != "string" and self.length != 1, "only `type: string` has a `length`"),
-            (not number and bool(scaled), f"a {self.type} is not scaled, ranged or compared"),
+            (
+                not number and bool(moved or self.sentinel),
+                f"a {self.type} is not scaled, ranged or compared",
+            ),
             (self.expect is not None and not number, f"a {self.type} cannot be expected"),
             (self.scale == 0, "a scale of 0 loses the value: remove `scale`"),
             (self.address + self.words > 65536, "reaches beyond the last address, 65535"),
@@ -166,24 +185,60 @@ class Register(Entry):
                 any(not -top // 2 <= raw < top for raw in self.sentinel),
                 f"a sentinel does not fit {self.type}",
             ),
-            (
-                any(not 0 <= bit < 16 * self.words for bit in self.bits),
-                f"a {self.type} has the bits 0 to {16 * self.words - 1}",
-            ),
-            (bool(self.bits) and (not number or bool(scaled)), "a field of `bits` is no quantity"),
-            (self.counter and not number, f"a {self.type} does not count"),
-            *self._write_faults(number),
+            *self._form_faults(),
+            *self._write_faults(),
         ]
 
-    def _write_faults(self, number: bool) -> list[tuple[bool, str]]:
+    def _form_faults(self) -> list[tuple[bool, str]]:
+        low, high = self.bits or (0, 0)
+        field = self.type in codec.BITFIELDS
+        quantity = self.type not in {"bool", "string"} and not field
+        return [
+            (
+                field and bool(self.scale != 1 or self.offset or self.sf or self.range),
+                f"a {self.type} is not scaled or ranged",
+            ),
+            (self.counter and not quantity, f"a {self.type} does not count"),
+            (
+                self.bits is not None and self.type not in codec.UNSIGNED,
+                "only a uint16, uint32 or uint64 has `bits`",
+            ),
+            (
+                not 0 <= low <= high < 16 * self.words,
+                f"`bits` are [lowest, highest], from 0 to {16 * self.words - 1}",
+            ),
+            (
+                field and any(not 0 <= bit < 16 * self.words for bit in self.states),
+                f"the `states` of a {self.type} are its bits, from 0 to {16 * self.words - 1}",
+            ),
+            (
+                self.order in codec.HALF_ORDERS and self.type not in codec.LONG,
+                f"the order {self.order} is for 64-bit types: write `order: {self.order[:4]}`",
+            ),
+            (
+                self.encoding != "utf-8" and self.type != "string",
+                "only `type: string` has an `encoding`",
+            ),
+        ]
+
+    def _write_faults(self) -> list[tuple[bool, str]]:
         write = self.write
         if write is None:
             return []
-        wrong = write_fault(write, self, is_number=number and not self.bits)
-        allowed = {5, 15} if self.space == "coil" else {22} if self.bit is not None else {6, 16}
+        wrong = write_fault(write, self, is_number=self.type != "bool")
+        allowed = (
+            {5, 15} if self.space == "coil" else {6, 16, *({22} if self.bit is not None else ())}
+        )
         code = write.function
         return [
-            (self.space in {"input", "discrete"}, "it is never written: remove `write`"),
+            (
+                self.space in {"input", "discrete"} or self.hidden,
+                "an input, a discrete or a hidden register is not written: remove `write`",
+            ),
+            (
+                self.type in codec.BITFIELDS,
+                "a bitfield is not written as a whole: add a bool with `bit` and `write`",
+            ),
             (self.type == "string", "a string is never written: remove `write`"),
             (bool(wrong), wrong),
             (

@@ -133,8 +133,6 @@ def write_fault(write: Write | None, entry: Entry, *, is_number: bool) -> str:
     ends = [end for end in (write.min, write.max) if end is not None]
     if not is_number:
         return "only a number has `min`, `max` or `step`" if ends or write.step else ""
-    if len(ends) < 2 and not entry.states:
-        return "say how far it may be written: `write: {min: ..., max: ...}`"
     low, high = entry.range or (-float("inf"), float("inf"))
     if any(not low <= end <= high for end in ends):
         return "it may not be written beyond its `range`"
