@@ -17,8 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.profile_bacnet import BacnetObject, BacnetProfile
-from plantroom_shared.profile_modbus import Defaults, Limits, Profile, Register
+from plantroom_shared.profile_modbus import Defaults, Limits, Profile
 from plantroom_shared.profile_parts import Head
+from plantroom_shared.profile_register import Register
 from plantroom_shared.profile_yaml import explain, read_yaml
 
 __all__ = [
