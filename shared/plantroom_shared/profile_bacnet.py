@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Literal, Self
 
@@ -11,6 +12,7 @@ from plantroom_shared.profile_parts import (
     Entry,
     Frozen,
     Head,
+    Id,
     Pattern,
     Seconds,
     Write,
@@ -98,8 +100,10 @@ class Match(Frozen):
 
     vendor_id: int = Field(ge=0, le=65535)
     """The vendor identifier that ASHRAE gave the maker."""
-    model: tuple[Pattern, ...] = Field(min_length=1)
+    model: tuple[Pattern, ...] = ()
     """The model-name of the device object, with ``*`` and ``?``; one of them fits."""
+    objects: tuple[Id, ...] = Field(default=(), max_length=16)
+    """Ids of objects of this profile that the device must have, each with its object-name."""
     firmware: Pattern | None = None
     """Its firmware-revision, where another firmware has other objects."""
     application: Pattern | None = None
@@ -132,15 +136,31 @@ class BacnetProfile(Head):
         return self.objects
 
     def matches(
-        self, vendor_id: int, model: str, firmware: str = "", application: str = ""
+        self,
+        vendor_id: int | None,
+        model: str,
+        firmware: str = "",
+        application: str = "",
+        objects: Collection[tuple[str, int, str]] = (),
     ) -> bool:
-        """Say whether a device is of this model, by what its device object says."""
+        """Say whether a device is of this model.
+
+        Args:
+            vendor_id: vendor-identifier of its device object.
+            model: its model-name.
+            firmware: its firmware-revision.
+            application: its application-software-version.
+            objects: type, instance and object-name of what it has.
+        """
         match = self.match
         return (
             vendor_id == match.vendor_id
-            and any(fits(pattern, model) for pattern in match.model)
+            and (not match.model or any(fits(pattern, model) for pattern in match.model))
             and (match.firmware is None or fits(match.firmware, firmware))
             and (match.application is None or fits(match.application, application))
+            and all(
+                any(self.by_id[one].is_object(*found) for found in objects) for one in match.objects
+            )
         )
 
     def find(self, kind: str, instance: int, name: str) -> BacnetObject | None:
@@ -173,8 +193,18 @@ class BacnetProfile(Head):
             twice = sorted({one for one in ids if ids.count(one) > 1})
             msg = f"objects: the ids {', '.join(twice)} are used twice: rename one of each"
             raise ValueError(msg)
+        self._check_match()
         for (kind, instance), entries in self._by_instance.items():
             if len({one.object_name for one in entries}) < len(entries):
                 msg = f"objects: {kind}:{instance} stands twice: remove one"
                 raise ValueError(msg)
         return self
+
+    def _check_match(self) -> None:
+        if not self.match.model and not self.match.objects:
+            msg = "match: say by what: `model`, `objects` or both"
+            raise ValueError(msg)
+        for one in self.match.objects:
+            if one not in self.by_id or self.by_id[one].object_name is None:
+                msg = f"match.objects: {one} must be an object of this file with an `object_name`"
+                raise ValueError(msg)
