@@ -98,7 +98,7 @@ class BacnetObject(Entry):
 class Match(Frozen):
     """Which devices are of this model; all that is said must be right."""
 
-    vendor_id: int = Field(ge=0, le=65535)
+    vendor_id: int | None = Field(default=None, ge=0, le=65535)
     """The vendor identifier that ASHRAE gave the maker."""
     model: tuple[Pattern, ...] = ()
     """The model-name of the device object, with ``*`` and ``?``; one of them fits."""
@@ -154,7 +154,7 @@ class BacnetProfile(Head):
         """
         match = self.match
         return (
-            vendor_id == match.vendor_id
+            match.vendor_id in {None, vendor_id}
             and (not match.model or any(fits(pattern, model) for pattern in match.model))
             and (match.firmware is None or fits(match.firmware, firmware))
             and (match.application is None or fits(match.application, application))
