@@ -48,6 +48,11 @@ def read_yaml(text: bytes, file: str) -> Any:
         raise ConfigError(what, file=file, fix="correct it there") from error
 
 
+def tree(text: bytes) -> yaml.Node | None:
+    """Return the nodes of a file that `read_yaml` has read: they know their lines."""
+    return yaml.compose(text, Loader=_Loader)
+
+
 def explain(
     error: ValidationError, data: Any, text: bytes, file: str, most: int = 100
 ) -> list[ConfigError]:
@@ -60,7 +65,7 @@ def explain(
         file: its name.
         most: how many errors to return; the last one counts those left out.
     """
-    root = yaml.compose(text, Loader=_Loader)
+    root = tree(text)
     faults = _places(error, data)
     told: list[ConfigError] = []
     for place, found in islice(faults.items(), most):
@@ -68,7 +73,7 @@ def explain(
         if len(told) + 1 == most < len(faults):
             what += f" (and {len(faults) - most} more)"
         where = f"{file}:{line_of(root, place)}"
-        told.append(ConfigError(what, file=where, key=_key(place, data), fix=fix))
+        told.append(ConfigError(what, file=where, key=key_of(place, data), fix=fix))
     return told
 
 
@@ -125,7 +130,7 @@ def line_of(root: yaml.Node | None, place: Loc) -> int:
     return line
 
 
-def _key(place: Loc, data: Any) -> str:
+def key_of(place: Loc, data: Any) -> str:
     """Return the way to a key: ``registers[3] (power).type``."""
     key = ""
     for index, part in enumerate(place):

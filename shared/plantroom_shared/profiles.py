@@ -88,7 +88,7 @@ def profile_file(name: str, folder: Path | None = None, protocol: str = "") -> P
                 return path
     known = ", ".join(list_profiles(folder, protocol))
     fix = f"choose one of: {known}; or put your own as <class>/<vendor>-<model>.yaml into a folder"
-    what = f"there is no {protocol} profile {name!r}" if protocol else f"no profile {name!r}"
+    what = f"there is no profile {name!r}" + (f" for {protocol}" if protocol else "")
     raise ConfigError(what, key="profile", fix=fix)
 
 
