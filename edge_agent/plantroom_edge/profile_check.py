@@ -87,11 +87,10 @@ def _of_entry(one: Register | BacnetObject) -> Iterator[Doubt]:
 
 
 def _is_quantity(one: Register | BacnetObject) -> bool:
-    if one.states or "Factor" in one.point_class or (isinstance(one, Register) and one.hidden):
+    # A BACnet object tells its unit itself.
+    if not isinstance(one, Register) or one.states or one.hidden or "Factor" in one.point_class:
         return False
-    if isinstance(one, Register):
-        return one.type in codec.FLOATS or one.scale != 1 or one.sf is not None
-    return one.type.startswith("analog-")
+    return one.type in codec.FLOATS or one.scale != 1 or one.sf is not None
 
 
 def _overlaps(profile: Profile) -> Iterator[Doubt]:
