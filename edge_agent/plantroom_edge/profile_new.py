@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from plantroom_shared.errors import ConfigError
@@ -139,10 +139,10 @@ def rows_from_csv(text: str, file: str, *, bacnet: bool = False, base: int = 0) 
         ConfigError: a column is missing, or a row cannot be read; names the line.
     """
     table = csv.reader(io.StringIO(text.removeprefix("\ufeff")), _dialect(text))
-    places = _places(next(table, []), file, bacnet)
+    places = _places(next(_rows(table, file), (1, []))[1], file, bacnet)
     lines: list[str] = []
     seen: set[str] = set()
-    for number, cells in enumerate(table, start=2):
+    for number, cells in _rows(table, file):
         row = {key: cells[at].strip() for key, at in places.items() if at < len(cells)}
         if not any(cells):
             continue
@@ -153,6 +153,15 @@ def rows_from_csv(text: str, file: str, *, bacnet: bool = False, base: int = 0) 
         entry = {"id": _unique(row.get("id") or entry["name"], seen), **entry}
         lines.append(f"  - {{{', '.join(f'{k}: {v}' for k, v in _flow(entry))}}}\n")
     return "".join(lines)
+
+
+def _rows(table: Iterable[list[str]], file: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row with its number, the names being the first."""
+    try:
+        yield from enumerate(table, start=2)
+    except csv.Error as error:
+        what = f"it is no table: {error}"
+        raise ConfigError(what, file=file, fix="export it as text again") from error
 
 
 def _dialect(text: str) -> type[csv.Dialect]:
@@ -185,7 +194,7 @@ def _plain(text: str) -> str:
 
 
 def _entry(row: Mapping[str, str], where: str, bacnet: bool, base: int) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": row["name"][:200] or "unnamed"}
+    entry: dict[str, Any] = {"name": row.get("name", "")[:200] or "unnamed"}
     if bacnet:
         entry["type"] = _type(row.get("type", ""))
         entry["instance"] = _whole(row.get("instance", ""), where, "instance")

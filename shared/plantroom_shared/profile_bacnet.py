@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from plantroom_shared.profile_parts import (
     fits,
     write_fault,
 )
+from plantroom_shared.units import convert, parse_unit
 
 ObjectType = Literal[
     "analog-input", "analog-output", "analog-value",
@@ -60,6 +61,26 @@ class BacnetObject(Entry):
             and self.instance in {None, instance}
             and (self.object_name is None or fits(self.object_name, name))
         )
+
+    def in_unit(self, unit: str) -> BacnetObject:
+        """Return the same for a device that says another unit: limits are in that one then.
+
+        Where the device measures something else, nothing is known of its limits and nothing may be
+        written.
+        """
+        mine, told = parse_unit(self.unit), parse_unit(unit)
+        if mine is None or told is None or mine == told:
+            return self
+        known = mine.dimension == told.dimension
+        span, write, band = self.range, self.write, self.deadband
+        new: dict[str, Any] = {"unit": unit, "range": None, "write": None, "rollover": None}
+        if known:
+            new["range"] = span and (convert(span[0], mine, told), convert(span[1], mine, told))
+            new["rollover"] = self.rollover and convert(self.rollover, mine, told)
+            new["write"] = write and write.converted(mine, told)
+        if isinstance(band, float | int):
+            new["deadband"] = convert(band, mine, told) - convert(0, mine, told) if known else None
+        return self.model_copy(update=new)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -163,16 +184,18 @@ class BacnetProfile(Head):
             )
         )
 
-    def find(self, kind: str, instance: int, name: str) -> BacnetObject | None:
+    def find(self, kind: str, instance: int, name: str, unit: str = "") -> BacnetObject | None:
         """Return what is known of an object of such a device.
 
         Args:
             kind: its type, as ``analog-input``.
             instance: its number.
             name: its object-name.
+            unit: what it says of its unit; limits come in that one.
         """
         entries = [*self._by_instance.get((kind, instance), ()), *self._by_name]
-        return next((one for one in entries if one.is_object(kind, instance, name)), None)
+        found = next((one for one in entries if one.is_object(kind, instance, name)), None)
+        return found and found.in_unit(unit)
 
     @cached_property
     def _by_instance(self) -> dict[tuple[str, int], list[BacnetObject]]:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from plantroom_shared.units import Unit, convert
+
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 Words = Annotated[str, Field(max_length=200)]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -36,6 +38,16 @@ class Write(Frozen):
     max: float | None = None
     step: float | None = Field(default=None, gt=0)
     """The device takes multiples of it, counted from `min`."""
+
+    def converted(self, source: Unit, target: Unit) -> Self:
+        """Return the same limits in another unit of the same dimension."""
+        ends = {
+            key: convert(value, source, target)
+            for key, value in (("min", self.min), ("max", self.max))
+            if value is not None
+        }
+        step = self.step and convert(self.step, source, target) - convert(0, source, target)
+        return self.model_copy(update={**ends, "step": step})
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

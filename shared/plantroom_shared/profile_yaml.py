@@ -81,7 +81,7 @@ def _places(error: ValidationError, data: Any) -> dict[Loc, list[Any]]:
     """Return the faults by where they are, as the file has it."""
     places: dict[Loc, list[Any]] = {}
     for fault in error.errors(include_url=False):
-        place = _place(fault["loc"], data)
+        place = _place(fault["loc"], data, missing=fault["type"] == "missing")
         whole = len(place) == len(fault["loc"])
         if fault["type"] == "too_short" and places:
             continue  # rows that are wrong do not count, and have been told
@@ -90,11 +90,11 @@ def _places(error: ValidationError, data: Any) -> dict[Loc, list[Any]]:
     return places
 
 
-def _place(loc: Loc, data: Any) -> Loc:
+def _place(loc: Loc, data: Any, *, missing: bool) -> Loc:
     """Return `loc` without the names that pydantic gives to the kinds of value it tried."""
     place: Loc = ()
     for index, part in enumerate(loc):
-        if isinstance(data, dict) and (part in data or index == len(loc) - 1):
+        if isinstance(data, dict) and (part in data or (missing and index == len(loc) - 1)):
             place, data = (*place, part), data.get(part)
         elif isinstance(data, (list, tuple)) and isinstance(part, int):
             place, data = (*place, part), data[part]

@@ -40,7 +40,8 @@ class Unit:
     writable: dict[str, dict[int, int]] = field(default_factory=dict)
     """By space and address, the bits that may be written; what was written stays."""
     identity: dict[str, str] = field(default_factory=dict)
-    """What it answers to "read device identification", by the names of pymodbus."""
+    """What it answers to "read device identification", by the names of pymodbus, if it is alone:
+    pymodbus has one identity in a process."""
 
 
 def unit_of(profile: Profile, image: Image, picture: Picture | None = None) -> Unit:
@@ -74,12 +75,16 @@ async def serving(
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     devices = [_device(number, unit) for number, unit in units.items()]
     server = ModbusTcpServer(devices, address=(host, port))
+    known = dict(server.control.Identity)
+    for unit in units.values() if len(units) == 1 else ():
+        server.control.Identity.update(ModbusDeviceIdentification(info_name=unit.identity))  # type: ignore[no-untyped-call] # pymodbus does not say
     if not await server.listen() or not isinstance(server.transport, asyncio.Server):
         what = f"port {port} of {host} cannot be had: it is taken, or needs more rights"
         raise ConfigError(what, key="--port", fix="name another one, such as 5020")
     try:
         yield server.transport.sockets[0].getsockname()[1]
     finally:
+        server.control.Identity.update(known)
         await server.shutdown()  # type: ignore[no-untyped-call] # pymodbus does not say
 
 
@@ -96,10 +101,7 @@ def _device(number: int, unit: Unit) -> SimDevice:
             ("input", DataType.REGISTERS, False),
         )
     )
-    identity = ModbusDeviceIdentification(info_name=unit.identity) if unit.identity else None  # type: ignore[no-untyped-call] # pymodbus does not say
-    return SimDevice(
-        number, (coils, discrete, holding, inputs), identity=identity, action=partial(_act, unit)
-    )
+    return SimDevice(number, (coils, discrete, holding, inputs), action=partial(_act, unit))
 
 
 def _blocks(table: Mapping[int, int], bits: bool) -> list[tuple[int, list[int] | list[bool]]]:
