@@ -72,7 +72,8 @@ class Connection:
         asked_at = asyncio.get_running_loop().time()
 
         async def ask(unit: int, request: Ask) -> bytes | Fault:
-            return await self._exchange(unit, request, self._timeout, asked_at)
+            limit = self._timeout + self.patience.backlog(self._clock.monotonic())
+            return await self._exchange(unit, request, limit, asked_at)
 
         async with self._turns.turn(urgent=True):
             yield ask
@@ -111,7 +112,7 @@ class Connection:
             took = limit if reply.reason == "timeout" else now - started
             patience.failure(unit, took, reply.reason, now)
         else:
-            patience.answer(unit, now - started)
+            patience.answer(unit, now - started, now)
         return reply
 
     async def _hush(self, link: Link) -> None:

@@ -4,6 +4,9 @@ Behind one socket or on one serial line, waiting for a dead unit takes time from
 that answers may take the whole time-out. After it failed, it is asked with a shorter one, and from
 the second failure on only while all failures together have taken less than `SHARE` of the time.
 Where nobody on the line answers, there is nobody to protect.
+
+Whoever passes requests on may still be waiting for a dead unit after we have given up. What is
+asked next, of whomever, may therefore take as much longer.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ class Patience:
     timeout: float
     units: dict[int, Record] = field(default_factory=dict)
     _credit: float = 0.0
+    _free_at: float = float("-inf")
+    """When the far end has surely given up, too, what we gave up."""
     _at: float | None = None
 
     def record(self, unit: int) -> Record:
@@ -66,6 +71,10 @@ class Patience:
     def limit(self, unit: int, now: float) -> float | None:
         """Return how many seconds to wait for an answer; None if it is not to be asked now."""
         self._refill(now)
+        limit = self._limit(unit)
+        return None if limit is None else limit + self.backlog(now)
+
+    def _limit(self, unit: int) -> float | None:
         record = self.record(unit)
         if not self._others(unit):
             return self.timeout
@@ -75,10 +84,16 @@ class Patience:
             return self._short(record)
         if self._credit <= 0:
             return None
-        return self._short(record) if record.failures % LONG_EVERY else self.timeout
+        return self.timeout if record.failures % LONG_EVERY == 1 else self._short(record)
 
-    def answer(self, unit: int, took: float) -> None:
+    def backlog(self, now: float) -> float:
+        """Return for how many seconds the far end may still be busy with what was given up."""
+        return min(max(self._free_at - now, 0.0), self.timeout)
+
+    def answer(self, unit: int, took: float, now: float) -> None:
         """Note an answer of the unit itself, after `took` seconds."""
+        took -= min(self.backlog(now - took), took)
+        self._free_at = now
         record = self.record(unit)
         record.average = took if not record.answered else 0.9 * record.average + 0.1 * took
         record.answered, record.failures = True, 0
@@ -92,6 +107,7 @@ class Patience:
         record.failures += 1
         record.lost += 1
         record.reason = reason
+        self._free_at = now + max(self.timeout - took, 0.0)
         self._credit = max(self._credit - took, -DEBT * self.timeout)
 
     def _refill(self, now: float) -> None:
