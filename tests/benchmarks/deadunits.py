@@ -152,7 +152,7 @@ async def _run(
 
 
 async def _until_first(counting: Counting) -> None:
-    while not counting.good:  # noqa: ASYNC110 -- a benchmark may poll
+    while not counting.good:
         await asyncio.sleep(0.01)
 
 
