@@ -21,6 +21,7 @@ from plantroom_shared.errors import ConfigError
 from plantroom_shared.model import Value
 from plantroom_shared.profile_yaml import explain, read_yaml
 from plantroom_shared.registers import Encoding, Order, Space, Type
+from plantroom_shared.scaling import Convert, converter
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*")
 
@@ -117,9 +118,9 @@ class Register(_Frozen):
         return codec.width(self.type, self.length)
 
     @cached_property
-    def convert(self) -> codec.Convert | None:
+    def convert(self) -> Convert | None:
         """Raw value and exponent to (value, reason); None where raw values are values."""
-        return codec.converter(
+        return converter(
             self.type,
             scale=self.scale,
             offset=self.offset,

@@ -13,13 +13,12 @@ from plantroom_shared.model import Quality, Value
 from plantroom_shared.registers import (
     Order,
     Type,
-    converter,
     decode,
     encode,
-    quality,
     signed,
     width,
 )
+from plantroom_shared.scaling import converter, quality
 
 ORDERS: tuple[Order, ...] = tuple(one for one in get_args(Order) if len(one) == 4)
 HALF_ORDERS: tuple[Order, ...] = tuple(one for one in get_args(Order) if len(one) == 8)
