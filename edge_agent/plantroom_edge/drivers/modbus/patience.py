@@ -93,7 +93,7 @@ class Patience:
     def answer(self, unit: int, took: float, now: float) -> None:
         """Note an answer of the unit itself, after `took` seconds."""
         took -= min(self.backlog(now - took), took)
-        self._free_at = now
+        self._free_at = float("-inf")
         record = self.record(unit)
         record.average = took if not record.answered else 0.9 * record.average + 0.1 * took
         record.answered, record.failures = True, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import termios
@@ -116,6 +117,9 @@ class SerialPort:
 def _prepare(fd: int, settings: SerialSettings) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(errno.EBUSY, "another program has the port") from error
+    try:
         _set(fd, settings)
         termios.tcflush(fd, termios.TCIOFLUSH)
     except termios.error as error:
