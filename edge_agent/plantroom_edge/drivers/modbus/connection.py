@@ -89,8 +89,7 @@ class Connection:
         if link is None:
             self.patience.record(unit).lost += 1
             return Fault("unreachable", sent=False)
-        marker = link.frames.marker(unit, ask)
-        if marker is not None:
+        while (marker := link.frames.marker(unit, ask)) is not None:
             reply = await self._round(link, unit, marker, limit)
             if isinstance(reply, Fault) and reply.silent:
                 return Fault(reply.reason, reply.code, sent=False)

@@ -3,7 +3,7 @@
 A reply is taken by its shape: unit, function, number of bytes and checksum. A late reply to a
 request that was given up can have the shape of the next one. Therefore, before a shape that may
 still come is asked for again, another one is asked for: a device answers one request after the
-other, so after that answer nothing older can follow.
+other, so after data of that shape nothing older can follow.
 """
 
 from __future__ import annotations
@@ -137,16 +137,17 @@ class RtuFrames:
         self._heard.clear()
 
     def _settle(self, unit: int, ask: Ask, *, refused: bool) -> None:
-        """Note an answer: what is older than it has come, or never will."""
+        """Note an answer: what is older than data has come, or never will."""
         if not refused:
             self._late.pop(unit, None)
         elif unit in self._late:
-            # All refusals look alike: it may be that of an older request.
-            self._remember(unit, ask)
+            # All refusals look alike: it may be that of an older request. But each answer, of
+            # whichever, is one that no longer comes, and the oldest come first.
+            self._late[unit].append((ask.function, ask.size))
+            self._late[unit].popleft()
 
     def _remember(self, unit: int, ask: Ask) -> None:
-        late = self._late.setdefault(unit, deque(maxlen=REMEMBERED))
-        shape = (ask.function, ask.size)
-        if shape in late:
-            late.remove(shape)
-        late.append(shape)
+        late = self._late.setdefault(unit, deque())
+        late.append((ask.function, ask.size))
+        if len(late) > REMEMBERED:
+            late.popleft()
