@@ -12,6 +12,7 @@ from plantroom_shared import registers as codec
 from plantroom_shared.model import Value
 from plantroom_shared.profile_parts import Entry, Id, Write, write_fault
 from plantroom_shared.registers import Encoding, Order, Space, Type
+from plantroom_shared.scaling import Convert, converter
 
 
 class RegisterWrite(Write):
@@ -65,9 +66,9 @@ class Register(Entry):
         return (1 << 16 * self.words) * self.scale
 
     @cached_property
-    def convert(self) -> codec.Convert | None:
+    def convert(self) -> Convert | None:
         """Raw value and exponent to (value, reason); None where raw values are values."""
-        return codec.converter(
+        return converter(
             self.type,
             scale=self.scale,
             offset=self.offset,

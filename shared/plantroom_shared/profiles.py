@@ -19,7 +19,7 @@ from plantroom_shared.errors import ConfigError
 from plantroom_shared.profile_bacnet import BacnetObject, BacnetProfile
 from plantroom_shared.profile_modbus import Defaults, Limits, Profile
 from plantroom_shared.profile_parts import Head
-from plantroom_shared.profile_register import Register
+from plantroom_shared.profile_register import Register, RegisterWrite
 from plantroom_shared.profile_yaml import explain, read_yaml
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Limits",
     "Profile",
     "Register",
+    "RegisterWrite",
     "bacnet_profiles",
     "json_schema",
     "list_profiles",

@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, Literal
 
-from plantroom_shared.model import Quality, Value
+from plantroom_shared.model import Value
 
 Type = Literal[
     "int16", "uint16", "int32", "uint32", "int64", "uint64",
@@ -46,8 +46,6 @@ Raw = Value | bytes
 """What `struct` unpacks, before it is refined."""
 Refine = Callable[[Any], Value]
 """What `struct` unpacked → the raw value; None for digits that are no BCD."""
-Convert = Callable[[Value, int | None], tuple[Value, str]]
-"""Raw value and scale exponent → value and, if it is not good, why."""
 
 BIT_SPACES: frozenset[str] = frozenset({"coil", "discrete"})
 BCD: frozenset[str] = frozenset({"bcd16", "bcd32", "bcd64"})
@@ -56,8 +54,6 @@ UNSIGNED: frozenset[str] = frozenset({"uint16", "uint32", "uint64"})
 """Types of which some bits can be a value of their own."""
 LONG: frozenset[str] = frozenset({"int64", "uint64", "float64", "bcd64", "bitfield64"})
 FLOATS: frozenset[str] = frozenset({"float32", "float64"})
-EXPONENTS = range(-10, 11)
-"""What a scale-factor register may say (SunSpec); anything else is no scale factor."""
 
 _CODES: dict[str, str] = {
     "int16": "h", "uint16": "H", "bcd16": "H", "bool": "H",
@@ -79,9 +75,6 @@ _HALVES: dict[str, tuple[int, ...]] = {
 }
 HALF_ORDERS: frozenset[str] = frozenset(_HALVES)
 """Orders of 64-bit values only."""
-NO_BITS = "none"
-"""Value of a bitfield with texts none of whose bits is set."""
-_UNCERTAIN = frozenset({"out-of-range"})
 
 
 def width(kind: Type, length: int = 1) -> int:
@@ -273,95 +266,3 @@ def signed(kind: Type, pattern: int) -> float | int:
     if kind.startswith("int") and pattern >= 1 << (bits - 1):
         return pattern - (1 << bits)
     return pattern
-
-
-def quality(reason: str) -> Quality:
-    """Return the quality that goes with a reason: a value out of range is kept, but uncertain."""
-    if not reason:
-        return Quality.GOOD
-    return Quality.UNCERTAIN if reason in _UNCERTAIN else Quality.BAD
-
-
-def converter(
-    kind: Type,
-    *,
-    scale: float = 1,
-    offset: float = 0,
-    has_exponent: bool = False,
-    sentinels: frozenset[float | int] = frozenset(),
-    limits: tuple[float, float] | None = None,
-    texts: Mapping[int, str] | None = None,
-) -> Convert | None:
-    """Return the function from raw values to values; None where raw values are values.
-
-    Args:
-        kind: the type of the register.
-        scale: what a raw value is multiplied with.
-        offset: what is added after that, in the unit of the point.
-        has_exponent: whether a scale-factor register gives a power of ten.
-        sentinels: raw values that mean there is no value.
-        limits: the lowest and the highest plausible value, in the unit of the point.
-        texts: what each bit of a bitfield means; its value is then the texts of the bits that
-            are set.
-
-    Returns:
-        A function to ``(value, reason)``; the reason of a good value is empty.
-    """
-    if kind == "string":
-        return _convert_text
-    if kind in BITFIELDS and texts:
-        return _convert_bits(texts, sentinels)
-    scaled = _scaler(scale, offset)
-    checked = scaled or has_exponent or sentinels or limits or kind in FLOATS or kind in BCD
-    if kind == "bool" or not checked:
-        return None
-
-    def convert(raw: Value, exponent: int | None = None) -> tuple[Value, str]:
-        if not isinstance(raw, (int, float)):
-            return None, "not-a-number"
-        if raw in sentinels or raw != raw:  # noqa: PLR0124 - only NaN differs from itself
-            return None, "not-available"
-        value: float = raw
-        if has_exponent:
-            if exponent is None or exponent not in EXPONENTS:
-                return None, "bad-scale-factor"
-            value = raw * 10**exponent if exponent >= 0 else raw / 10**-exponent
-        if scaled is not None:
-            value = scaled(value)
-        return _judge(value, limits)
-
-    return convert
-
-
-def _judge(value: float, limits: tuple[float, float] | None) -> tuple[Value, str]:
-    if not isfinite(value):
-        return None, "not-finite"
-    if limits is not None and not limits[0] <= value <= limits[1]:
-        return value, "out-of-range"
-    return value, ""
-
-
-def _convert_text(raw: Value, _exponent: int | None = None) -> tuple[Value, str]:
-    return (raw, "") if raw else (None, "not-available")
-
-
-def _convert_bits(texts: Mapping[int, str], sentinels: frozenset[float | int]) -> Convert:
-    def convert(raw: Value, _exponent: int | None = None) -> tuple[Value, str]:
-        if not isinstance(raw, int):
-            return None, "not-a-number"
-        if raw in sentinels:
-            return None, "not-available"
-        bits = [bit for bit in range(raw.bit_length()) if raw >> bit & 1]
-        return ", ".join(texts.get(bit, f"bit {bit}") for bit in bits) or NO_BITS, ""
-
-    return convert
-
-
-def _scaler(scale: float, offset: float) -> Callable[[float], float] | None:
-    if scale == 1 and offset == 0:
-        return None
-    # 2301 x 0.1 is 230.10000000000002, 2301 / 10 is 230.1: divide where the divisor is whole.
-    divisor = round(1 / scale) if 0 < abs(scale) < 1 else 0
-    if divisor and abs(1 / divisor - scale) < 1e-12 * abs(scale):
-        return lambda raw: raw / divisor + offset
-    return lambda raw: raw * scale + offset

@@ -1,4 +1,4 @@
-"""Modbus TCP: units behind one host and port, read through profiles."""
+"""Modbus: units behind one host or serial port, read through profiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ModbusBus", "ModbusDevice"]
 
 def open_bus(config: ModbusBus, clock: Clock) -> Driver:
     """Return the driver of a bus; ConfigError if a profile is missing or wrong."""
-    # A gateway without a Modbus bus never loads pymodbus.
+    # A gateway without a Modbus bus never loads this.
     from plantroom_edge.drivers.modbus.driver import ModbusDriver  # noqa: PLC0415
 
     return ModbusDriver(config, clock)

@@ -1,52 +1,33 @@
-"""The Modbus TCP driver: discovers from profiles, reads in blocks, learns what is refused."""
+"""The Modbus driver: discovers from profiles, reads in blocks, learns what is refused."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 
-from plantroom_edge.drivers import Inventory, Poll, PollGroup
-from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
-from plantroom_edge.drivers.modbus.connection import Connection, Fault
+from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
+from plantroom_edge.drivers.modbus import telling
+from plantroom_edge.drivers.modbus.config import ModbusBus
 from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
-from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
+from plantroom_edge.drivers.modbus.learning import REFUSALS
+from plantroom_edge.drivers.modbus.opening import open_connection
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.planner import Block
+from plantroom_edge.drivers.modbus.probing import address, missing_units
+from plantroom_edge.drivers.modbus.unit import Unit
+from plantroom_edge.drivers.modbus.writing import Writer
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Value
-from plantroom_shared.profiles import Profile, Register, load_profile
-from plantroom_shared.registers import decode
+from plantroom_shared.profiles import Register, load_profile
 
 EXTRA_REQUESTS = 32
 """How many requests more one poll may make to find what a device refuses."""
 FRESH_SECONDS = 60.0
 """For so long a right answer proves that a refusal is about an address, not the whole device."""
-PROBE_SECONDS = 10.0
-"""How long `discover` may wait for units that do not answer, all together."""
-_UNREACHABLE = "no answer (unreachable)"
-
-
-@dataclass(slots=True)
-class _Unit:
-    """A device and what is known about it."""
-
-    config: ModbusDevice
-    profile: Profile
-    lessons: Lessons = field(default_factory=Lessons)
-    seen: bool = False
-    """It has answered once and is what its profile says."""
-    data_at: float = float("-inf")
-    """Monotonic seconds of the last right answer."""
-    split_from: float = float("-inf")
-    """Monotonic seconds before which a refused block is not taken apart again."""
-
-    @property
-    def key(self) -> str:
-        return f"modbus:{self.config.name}"
 
 
 @dataclass(slots=True)
 class _Plan:
-    unit: _Unit
+    unit: Unit
     group: GroupPlan
 
 
@@ -54,7 +35,7 @@ class _Plan:
 class _Pass:
     """One read of a group under way."""
 
-    unit: _Unit
+    unit: Unit
     sweep: Sweep
     extra: int
     refused: list[tuple[Block, int]] = field(default_factory=list)
@@ -68,22 +49,26 @@ class ModbusDriver:
 
     def __init__(self, config: ModbusBus, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self._connection = Connection(config.host, config.port, config.timeout)
+        self._connection = open_connection(config, clock)
+        self._writer = Writer(self._connection)
         names = {(device.profile, device.profile_dir) for device in config.devices}
         profiles = {name: load_profile(*name) for name in names}
         self._units = [
-            _Unit(device, profiles[device.profile, device.profile_dir]) for device in config.devices
+            Unit(device, profiles[device.profile, device.profile_dir]) for device in config.devices
         ]
         self._groups = tuple(group for unit in self._units for group in _groups(unit))
+        self._registers = {
+            unit.point(register): (unit, register)
+            for unit in self._units
+            for register in unit.profile.points
+        }
 
     async def discover(self) -> Inventory:
         """Return what the profiles say; `missing` names the units that do not answer."""
-        missing = await self._probe_all()
+        missing = await missing_units(self._connection, self._units, self._clock)
         return Inventory(
             devices=tuple(self._device(unit) for unit in self._units),
-            points=tuple(
-                _point(unit, register) for unit in self._units for register in unit.profile.points
-            ),
+            points=tuple(_point(unit, register) for unit, register in self._registers.values()),
             groups=self._groups,
             missing=tuple(missing),
         )
@@ -101,7 +86,28 @@ class ModbusDriver:
                 plan.group.skip_to_after(block)
                 break
         self._learn(under_way)
-        return plan.group.poll((start + self._clock.now_us()) // 2, sweep)
+        return plan.group.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
+
+    async def held(self, point: str, priority: int | None) -> tuple[Value, str]:  # noqa: ARG002 -- Modbus has none
+        """Return the value of a point, which is what a release has to give back."""
+        return await self._writer.held(*self._registers[point])
+
+    async def write(self, point: str, value: Value, priority: int | None) -> Written:  # noqa: ARG002 -- Modbus has none
+        """Write `value`, in the point's unit, and read it back."""
+        return await self._writer.write(*self._registers[point], value)
+
+    def figures(self) -> list[DeviceFigures]:
+        """Return the figures of every device."""
+        patience = self._connection.patience
+        return [
+            telling.figures(
+                unit,
+                patience.record(unit.id),
+                [(one, one.plan.group) for one in self._groups if one.plan.unit is unit],
+                self._config.timeout,
+            )
+            for unit in self._units
+        ]
 
     async def close(self) -> None:
         """Close the connection."""
@@ -173,89 +179,46 @@ class ModbusDriver:
         for block in under_way.cuts:
             unit.lessons.cut(block.space, block.start, now)
 
-    async def _ask(self, unit: _Unit, block: Block) -> bytes | Fault:
-        return await self._connection.ask(unit.config.unit, block.space, block.start, block.count)
+    async def _ask(self, unit: Unit, block: Block) -> bytes | Fault:
+        return await self._connection.ask(unit.id, block.space, block.start, block.count)
 
-    async def _probe_all(self) -> list[str]:
-        missing: list[str] = []
-        trouble = ""
-        started = self._clock.monotonic()
-        for unit in self._units:
-            if unit.seen or self._clock.monotonic() - started > PROBE_SECONDS:
-                continue
-            # Where nobody takes the connection, asking for each unit would only take longer.
-            trouble = trouble if trouble == _UNREACHABLE else await self._probe(unit)
-            if trouble:
-                where = f"{self._address(unit)}, {unit.config.profile}"
-                missing.append(f"{unit.config.name} ({where}): {trouble}")
-        return missing
-
-    async def _probe(self, unit: _Unit) -> str:
-        """Ask a unit for one register; return what is wrong, or nothing."""
-        expected = [one for one in unit.profile.registers if one.expect is not None]
-        for register in expected or unit.profile.registers[:1]:
-            data = await self._connection.ask(
-                unit.config.unit, register.space, register.address, register.words
-            )
-            if isinstance(data, Fault) and data.silent:
-                return f"no answer ({data.reason})"
-            found = data.reason if isinstance(data, Fault) else _number(data, register)
-            if expected and found != register.expect:
-                where = f"{register.name} at {register.address}"
-                return f"is no {unit.profile.model}: {where} is {found}, not {register.expect}"
-        unit.seen = True
-        return ""
-
-    def _address(self, unit: _Unit) -> str:
-        return f"{self._config.host}:{self._config.port}, unit {unit.config.unit}"
-
-    def _device(self, unit: _Unit) -> Device:
+    def _device(self, unit: Unit) -> Device:
         profile = unit.profile
         return Device(
             key=unit.key,
             name=unit.config.name,
             protocol="modbus",
-            address=self._address(unit),
+            address=address(self._connection, unit),
             vendor=profile.vendor,
             model=profile.model,
             description=profile.description[:512],
         )
 
 
-def _number(data: bytes, register: Register) -> Value:
-    """Return the raw value of a register; None if the reply is too short or too long for it."""
-    if len(data) != 2 * register.words:
-        return None
-    words = struct.unpack(f">{register.words}H", data)
-    return decode(words, register.type, register.order, length=register.length)
-
-
-def _groups(unit: _Unit) -> list[PollGroup]:
+def _groups(unit: Unit) -> list[PollGroup]:
     """Return the points of a device by interval: the device's, or a longer one of their own."""
     least = unit.config.interval or unit.profile.defaults.interval
     rates: dict[float, list[Register]] = {}
     for register in unit.profile.points:
         rates.setdefault(max(least, register.interval or 0), []).append(register)
-    return [
-        PollGroup(
-            device=unit.key,
-            interval=interval,
-            points=tuple(f"{unit.key}:{register.id}" for register in registers),
-            plan=_Plan(unit, GroupPlan(unit.profile, registers, unit.lessons)),
-        )
-        for interval, registers in sorted(rates.items())
-    ]
+    groups = []
+    for interval, registers in sorted(rates.items()):
+        plan = _Plan(unit, GroupPlan(unit.profile, registers, unit.lessons))
+        points = tuple(unit.point(register) for register in registers)
+        groups.append(PollGroup(unit.key, interval, points, plan, plan.group.steps()))
+    return groups
 
 
-def _point(unit: _Unit, register: Register) -> Point:
+def _point(unit: Unit, register: Register) -> Point:
     return Point(
-        key=f"{unit.key}:{register.id}",
+        key=unit.point(register),
         device=unit.key,
         name=register.name,
         description=register.description,
         unit=register.unit,
         object_type=register.space,
         states=tuple(text for _, text in sorted(register.states.items())),
+        writable=True if register.write is not None else None,
         equip_class=unit.profile.equip_class,
         point_class=register.point_class,
         enos=register.enos,

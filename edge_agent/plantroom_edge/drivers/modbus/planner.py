@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from plantroom_shared import registers as codec
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Limits, Register
-from plantroom_shared.registers import Refine, Space
+from plantroom_shared.registers import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class _Part:
     swap: bool
     struct: struct.Struct
     slots: list[int]
-    refined: list[tuple[int, Refine, int]]
-    """Values that are more than a number: index in the unpacked tuple, how, slot."""
+    refined: list[tuple[int, codec.Refine, int]]
+    """Values that are more than a number: index in the unpacked tuple, what is done, slot."""
 
 
 def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
@@ -127,9 +127,9 @@ def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
     for cell in cells:
         register = cell.register
         chains = rows.setdefault(codec.layout(register.type, register.order), [])
-        # Bits of one register share its word; anything else that overlaps needs another pass.
+        # Parts of one number share it; anything else that overlaps needs another pass.
         for chain in chains:
-            if chain[-1].end <= cell.start or _same_word(chain[-1], cell):
+            if chain[-1].end <= cell.start or _same_number(chain[-1], cell):
                 chain.append(cell)
                 break
         else:
@@ -141,21 +141,23 @@ def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
     ]
 
 
-def _same_word(one: Cell, other: Cell) -> bool:
-    return (
-        one.register.type == other.register.type == "bool"
-        and one.register.address == other.register.address
-    )
+def _same_number(one: Cell, other: Cell) -> bool:
+    a, b = one.register, other.register
+    return b.refine is not None and a.address == b.address and _code(a) == _code(b)
+
+
+def _code(register: Register) -> str:
+    return codec.code(register.type, register.length, register.order)
 
 
 def _part(start: int, swap: bool, endian: str, chain: Sequence[Cell]) -> _Part:
     code, end = endian, start
     slots: list[int] = []
-    refined: list[tuple[int, Refine, int]] = []
+    refined: list[tuple[int, codec.Refine, int]] = []
     for cell in chain:
         register = cell.register
         if not slots or cell.start >= end:
-            code += f"{2 * (cell.start - end)}x{codec.code(register.type, register.length, register.order)}"
+            code += f"{2 * (cell.start - end)}x{_code(register)}"
             end = cell.end
             slots.append(cell.slot)
         if register.refine is not None:
