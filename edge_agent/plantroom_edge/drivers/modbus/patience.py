@@ -113,7 +113,9 @@ class Patience:
         record.lost += 1
         record.reason = reason
         self._failed_at = now
-        self._free_at = now + max(self.timeout - took, 0.0)
+        # Who says why there is no answer is free again.
+        busy = reason == "timeout"
+        self._free_at = now + max(self.timeout - took, 0.0) if busy else float("-inf")
         self._credit = max(self._credit - took, -DEBT * self.timeout)
 
     def _refill(self, now: float) -> None:
