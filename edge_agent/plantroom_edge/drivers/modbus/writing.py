@@ -67,10 +67,8 @@ def refused(register: Register, value: Value) -> str:
     limits = register.write
     if limits is None:
         return "write-access-denied"
-    if value is None or isinstance(value, str) != (register.type == "string"):
+    if value is None or isinstance(value, str):
         return "wrong-type"
-    if isinstance(value, str):
-        return ""
     if not math.isfinite(value) or (register.type == "bool" and value not in {0, 1}):
         return "wrong-type"
     return _beyond(limits, value)
