@@ -105,8 +105,6 @@ class Client:
         """Datagrams that counted for nothing, by why."""
         self.on_notice: Callable[[Notification], bool] = lambda _: False
         """Is shown the COV notifications of peers; says whether it wants them."""
-        self.on_hello: Callable[[IAm], object] = lambda _: None
-        """Is shown what peers announce by themselves, mostly after a restart."""
         self._timeout, self._tries = timeout, 1 + retries
         self._lines: dict[tuple[object, object], _Line] = {}
         self._roll: _RollCall | None = None
@@ -266,8 +264,6 @@ class Client:
                 self._hear_reply(line, said)
 
     def _hear_hello(self, said: IAm) -> None:
-        if said.peer.station in self._lines:
-            self.on_hello(said)
         if self._roll is None or not self._roll.hear(said):
             self.ignored["uninvited"] += 1
 
@@ -299,10 +295,10 @@ class Client:
             if line.receipt is not None and line.receipt.number == number:
                 self.link.send(frames.encode_receipt(peer, said.invoke, line.receipt), line.via)
             self.ignored["unasked"] += 1
-        elif line.assembly is None and number:
-            self.ignored["mismatched"] += 1
         elif not line.segments:
             line.end(Reply(peer, said.invoke, None, refusal=UNINVITED_SEGMENTS))
+        elif line.assembly is None and number:
+            self.ignored["mismatched"] += 1
         else:
             self._take_part(line, said)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from plantroom_edge.drivers import Inventory, Poll, PollGroup
+from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
 from plantroom_edge.drivers.bacnet.client import Client, open_client
 from plantroom_edge.drivers.bacnet.config import (
     BacnetConfig,
@@ -15,12 +15,17 @@ from plantroom_edge.drivers.bacnet.config import (
     Target,
     parse_target,
 )
-from plantroom_edge.drivers.bacnet.frames import IAm, Peer
+from plantroom_edge.drivers.bacnet.cov import Watch
+from plantroom_edge.drivers.bacnet.figures import figures_of
+from plantroom_edge.drivers.bacnet.frames import IAm, Notification, Peer
+from plantroom_edge.drivers.bacnet.news import News
+from plantroom_edge.drivers.bacnet.notices import decode_notice
 from plantroom_edge.drivers.bacnet.plan import Plan
 from plantroom_edge.drivers.bacnet.scan import Found, Scan
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref, failure_of
 from plantroom_edge.drivers.bacnet.session import Reading, Session
-from plantroom_edge.drivers.bacnet.values import Bits, Failure, ObjectId
+from plantroom_edge.drivers.bacnet.timesync import TimeSync
+from plantroom_edge.drivers.bacnet.values import Bits, Failure, Malformed, ObjectId
 from plantroom_edge.drivers.bacnet.vocabulary import (
     DEVICE,
     MAX_INSTANCE,
@@ -29,7 +34,9 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     STATUS_FLAGS,
     UNKNOWN_OBJECT,
     object_id,
+    split,
 )
+from plantroom_edge.drivers.bacnet.writing import Writer
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Quality, Value
 
@@ -59,6 +66,12 @@ class _Readout:
     """Answers only if the device is the one it was."""
     rows: list[tuple[Ref, Ref]]
     """Present-value and status flags of each point, in the order of the group."""
+    watch: Watch | None = None
+    """Its subscriptions, where COV is wanted."""
+    group: PollGroup | None = None
+    """As it was read the last time: with the gate that the sampler has set."""
+    last: Poll | None = None
+    """What that brought, and what was told since."""
 
 
 class BacnetDriver:
@@ -71,11 +84,14 @@ class BacnetDriver:
         self._opening = asyncio.Lock()
         self._scans: dict[int, Scan] = {}
         self._groups: dict[int, tuple[Found, PollGroup]] = {}
+        self._news = News()
+        self._time = TimeSync(clock, config.time_sync, config.time_sync_hours)
 
     async def _open(self) -> Client:
         async with self._opening:
             if self._client is None:
                 self._client = await open_client(self._config)
+                self._client.on_notice = self._hear
             return self._client
 
     async def close(self) -> None:
@@ -108,6 +124,8 @@ class BacnetDriver:
                 if instance in present:
                     tasks.create_task(run(scan), name=f"scan {scan.session.key}")
         missing += self._unheard(heard)
+        if trouble := client.link.trouble():
+            missing.append(trouble)
         return self._inventory(missing)
 
     def _meet(self, client: Client, heard: list[IAm]) -> list[str]:
@@ -214,28 +232,123 @@ class BacnetDriver:
         # Who stands at the address is asked with every poll: addresses wander between devices.
         who = (object_id(DEVICE, session.instance), OBJECT_IDENTIFIER, WHOLE)
         refs = [who, *(ref for row in rows for ref in (row if flags else row[:1]))]
-        return PollGroup(
-            device=found.device.key,
-            interval=options.interval or self._config.interval,
-            points=tuple(key for key, _ in kept),
-            plan=_Readout(session, session.plan(refs), who, rows),
-        )
+        readout = _Readout(session, session.plan(refs), who, rows)
+        interval = options.interval or self._config.interval
+        if self._config.cov != "off":
+            readout.watch = Watch(session, rows, who, interval, readout.plan)
+        points = tuple(key for key, _ in kept)
+        return PollGroup(found.device.key, interval, points, readout)
 
     # ------------------------------------------------------------ polling
 
     async def read(self, group: PollGroup) -> Poll:
         """Read the present-value of every point of `group` once."""
         readout: _Readout = group.plan
-        began = self._clock.now_us()
-        deadline = asyncio.get_running_loop().time() + max(_READ_BUDGET, group.interval)
-        reading = await readout.session.read(readout.plan, deadline=deadline)
+        watch, now = readout.watch, asyncio.get_running_loop().time
+        began, started = self._clock.now_us(), now()
+        deadline = started + max(_READ_BUDGET, group.interval)
+        plan = watch.plan(started, self._config.status_flags) if watch else readout.plan
+        reading = await readout.session.read(plan, deadline=deadline)
         ts = (began + self._clock.now_us()) // 2
         if not reading.alive:
-            return Poll.dead(ts, len(readout.rows), "timeout")
+            return _lost(readout, ts, "timeout")
         who = reading.values.get(readout.who)
         if who == _NOBODY or (isinstance(who, ObjectId) and who != readout.who[0]):
-            return Poll.dead(ts, len(readout.rows), "wrong-device")
-        return _rows(ts, readout.rows, reading)
+            return _lost(readout, ts, "wrong-device")
+        if watch is not None and plan is not readout.plan:
+            watch.fill(reading)
+        poll = _rows(ts, readout.rows, reading)
+        if due := self._time.due(readout.session.key):
+            readout.session.tell(*due)
+        if watch is not None:
+            if plan is readout.plan:
+                watch.heed(reading, poll.values, started, now())
+            readout.group, readout.last = group, poll
+            await watch.tend(now, min(deadline, now() + group.interval / 2))
+        return poll
+
+    # ------------------------------------------------------------ what devices tell by themselves
+
+    def _hear(self, said: Notification) -> bool:
+        """Take a COV notification; False if nobody asked for it."""
+        try:
+            notice = decode_notice(said.body)
+        except Malformed:
+            return False
+        known = self._groups.get(split(notice.device)[1])
+        readout: _Readout | None = known[1].plan if known else None
+        if readout is None or readout.session.peer.station != said.peer.station:
+            return False
+        watch = readout.watch
+        row = watch.hear(notice, asyncio.get_running_loop().time()) if watch else None
+        if watch is None or row is None:
+            return False
+        self._news.add(readout, row, watch.told(row), self._clock.now_us())
+        return True
+
+    async def notice(self) -> tuple[PollGroup, Poll]:
+        """Wait for what a device tells by itself."""
+        while True:
+            bundle = await self._news.take()
+            readout: _Readout = bundle.about
+            if readout.group is not None and readout.last is not None:
+                return readout.group, _told(readout, readout.group, bundle.rows, bundle.ts)
+
+    # ------------------------------------------------------------ writing and telling
+
+    def _object(self, point: str) -> tuple[Writer | None, int]:
+        """Return who writes the object of a point, and the object."""
+        instance = point.split(":")[1] if point.count(":") >= 2 else ""
+        scan = self._scans.get(int(instance)) if instance.isdecimal() else None
+        if scan is None or scan.found is None:
+            return None, 0
+        for known, oid in zip(scan.found.points, scan.found.objects, strict=True):
+            if known.key == point:
+                return Writer(scan.session), oid
+        return None, 0
+
+    async def held(self, point: str, priority: int | None) -> tuple[Value, str]:
+        """Return the slot `priority` of the priority array; the present-value if that is None."""
+        writer, oid = self._object(point)
+        return await writer.held(oid, priority) if writer else (None, "unknown-point")
+
+    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+        """Write the present-value at `priority` and read it back; None relinquishes the slot."""
+        writer, oid = self._object(point)
+        if writer is None:
+            return Written(ok=False, reason="unknown-point", reached=False)
+        return await writer.write(oid, value, priority)
+
+    def figures(self) -> list[DeviceFigures]:
+        """Return the figures of every device."""
+        return [
+            figures_of(group.plan.session, group.plan.plan, group.interval, group.plan.watch)
+            for _, (_, group) in sorted(self._groups.items())
+        ]
+
+
+def _lost(readout: _Readout, ts: int, reason: str) -> Poll:
+    if readout.watch is not None:
+        readout.watch.lost()
+        readout.last = None
+    return Poll.dead(ts, len(readout.rows), reason)
+
+
+def _told(readout: _Readout, group: PollGroup, news: dict[int, tuple[Any, Any]], ts: int) -> Poll:
+    """Return news as a poll in which only its rows are worth a sample."""
+    last = readout.last
+    assert last is not None  # noqa: S101 - the caller has seen to it
+    values, quality = list(last.values), dict(last.quality)
+    for row, (value, flags) in news.items():
+        value_ref, flags_ref = readout.rows[row]
+        told = _rows(ts, [(value_ref, flags_ref)], Reading({value_ref: value, flags_ref: flags}))
+        values[row] = told.values[0]
+        quality.pop(row, None)
+        if told.quality:
+            quality[row] = told.quality[0]
+    readout.last = Poll(ts, values, quality)
+    rows = sorted(news) if group.gate is None else group.gate.changed(values, quality)
+    return Poll(ts, list(values), dict(quality), rows=rows)
 
 
 def _ignored(point: Point, patterns: tuple[str, ...]) -> bool:

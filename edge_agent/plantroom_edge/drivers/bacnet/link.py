@@ -174,9 +174,7 @@ async def open_link(config: BacnetConfig, hear: Hear, ignored: Counter[str]) -> 
     loop = asyncio.get_running_loop()
     address = (bind.host, bind.port)
     try:
-        await loop.create_datagram_endpoint(
-            lambda: link, local_addr=address, allow_broadcast=True
-        )
+        await loop.create_datagram_endpoint(lambda: link, local_addr=address, allow_broadcast=True)
         if bind.listen:
             address = (bind.broadcast, link.address[1])
             await loop.create_datagram_endpoint(lambda: link, local_addr=address)

@@ -164,4 +164,3 @@ def _format(body: bytes, pos: int, stop: int) -> tuple[int, str]:
     if code and stop != pos + 1 + struct.calcsize(f">{code}"):
         code = ""  # more than one value
     return pos + 1, code
-
