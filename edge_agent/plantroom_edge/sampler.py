@@ -97,6 +97,7 @@ class Sampler:
         self._supervisor, self._clock, self._sleep = supervisor, clock, sleep
         self.devices: dict[str, DeviceState] = {}
         self.missing: tuple[str, ...] = ()
+        self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
 
@@ -113,9 +114,12 @@ class Sampler:
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._discover(driver, tasks)
+                waited = 0.0
                 while True:
                     await self._sleep(DISCOVER_AGAIN)
-                    if self.missing:
+                    waited += DISCOVER_AGAIN
+                    if self.missing or 0 < self._again <= waited:
+                        waited = 0.0
                         await self._discover(driver, tasks)
         finally:
             await driver.close()
@@ -124,6 +128,7 @@ class Sampler:
 
     async def _discover(self, driver: Driver, tasks: asyncio.TaskGroup) -> None:
         inventory = await driver.discover()
+        self._again = inventory.again
         if inventory.missing != self.missing:
             self._tell_missing(inventory.missing)
         aliases = await self._buffer.add_points(inventory.points, inventory.devices)

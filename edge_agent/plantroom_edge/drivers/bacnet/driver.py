@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from plantroom_edge.drivers import Inventory, Poll, PollGroup
 from plantroom_edge.drivers.bacnet.client import Client, open_client
-from plantroom_edge.drivers.bacnet.config import (
-    BacnetConfig,
-    DeviceOptions,
-    Target,
-    parse_target,
-)
-from plantroom_edge.drivers.bacnet.frames import IAm, Peer
+from plantroom_edge.drivers.bacnet.config import BacnetConfig, DeviceOptions
+from plantroom_edge.drivers.bacnet.discovery import Discovery
+from plantroom_edge.drivers.bacnet.doubts import Doubts, commandable
+from plantroom_edge.drivers.bacnet.facts import Found, without
 from plantroom_edge.drivers.bacnet.plan import Plan
-from plantroom_edge.drivers.bacnet.scan import Found, Scan
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref, failure_of
 from plantroom_edge.drivers.bacnet.session import Reading, Session
 from plantroom_edge.drivers.bacnet.values import Bits, Failure, ObjectId
 from plantroom_edge.drivers.bacnet.vocabulary import (
     DEVICE,
-    MAX_INSTANCE,
     OBJECT_IDENTIFIER,
     PRESENT_VALUE,
     STATUS_FLAGS,
@@ -33,12 +27,9 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Quality, Value
 
-_SCAN_BUDGET: Final = 10.0
-"""How many time-outs the scans of a discovery may take; a slow device goes on in the next."""
 _READ_BUDGET: Final = 60.0
 """Seconds after which a read begins no further request."""
 _NOBODY: Final = failure_of(UNKNOWN_OBJECT)
-_SCANS_AT_ONCE: Final = 64  # answers that the socket's buffer holds at once
 _MAX_TEXT: Final = 512
 _EXACT: Final = 2**53
 """Integers beyond it become floats: JSON readers would round them anyway."""
@@ -59,6 +50,9 @@ class _Readout:
     """Answers only if the device is the one it was."""
     rows: list[tuple[Ref, Ref]]
     """Present-value and status flags of each point, in the order of the group."""
+    objects: tuple[int, ...]
+    """The object of each row."""
+    doubts: Doubts
 
 
 class BacnetDriver:
@@ -66,15 +60,15 @@ class BacnetDriver:
 
     def __init__(self, config: BacnetConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self._targets = tuple(parse_target(text) for text in config.who_is)
+        self._discovery = Discovery(config, clock)
         self._client: Client | None = None
         self._opening = asyncio.Lock()
-        self._scans: dict[int, Scan] = {}
-        self._groups: dict[int, tuple[Found, PollGroup]] = {}
+        self._groups: dict[int, list[PollGroup]] = {}
 
     async def _open(self) -> Client:
         async with self._opening:
             if self._client is None:
+                self._discovery.prepare()
                 self._client = await open_client(self._config)
             return self._client
 
@@ -89,136 +83,66 @@ class BacnetDriver:
         """Return every device that answers now or has answered before, with its points.
 
         Raises:
-            ConfigError, Unavailable: the socket cannot be opened.
+            ConfigError, Unavailable: the socket cannot be opened, or a file cannot be read.
         """
         client = await self._open()
-        heard = await client.who_is(self._targets, self._config.range)
-        missing = self._meet(client, heard)
-        present = {said.instance for said in heard}
-        # One deadline for all: however many call themselves devices, this ends in time.
-        deadline = asyncio.get_running_loop().time() + _SCAN_BUDGET * self._config.timeout
-        gate = asyncio.Semaphore(_SCANS_AT_ONCE)
-
-        async def run(scan: Scan) -> None:
-            async with gate:
-                await scan.run(deadline)
-
-        async with asyncio.TaskGroup() as tasks:
-            for instance, scan in self._scans.items():
-                if instance in present:
-                    tasks.create_task(run(scan), name=f"scan {scan.session.key}")
-        missing += self._unheard(heard)
-        return self._inventory(missing)
-
-    def _meet(self, client: Client, heard: list[IAm]) -> list[str]:
-        """Give every instance its session, at the address it has now; return who clashes."""
-        self._forget(client, {said.instance for said in heard})
-        clashes: list[str] = []
-        for instance, claimants in self._claims(client, heard).items():
-            known = self._scans.get(instance)
-            home = known.session.peer if known else None
-            first = next((said for said in claimants if said.peer == home), claimants[0])
-            if known is None:
-                self._scans[instance] = Scan(Session(client, first))
-            else:
-                known.session.peer = first.peer
-            clashes += [
-                f"{said.peer}: calls itself device {instance}, as {first.peer} does; "
-                "give one of them another instance"
-                for said in claimants
-                if said is not first
-            ]
-        return clashes
-
-    def _claims(self, client: Client, heard: list[IAm]) -> dict[int, list[IAm]]:
-        """Return who says to be which instance, leaving out what is not ours."""
-        low, high = self._config.range or (0, MAX_INSTANCE)
-        names: dict[Peer, IAm] = {}
-        for said in sorted(heard, key=lambda said: (said.instance, said.peer)):
-            if not low <= said.instance <= high:
-                client.ignored["out-of-range"] += 1
-                continue
-            other = names.setdefault(said.peer, said)
-            if other is not said:  # one address is one device: the one it was before, if any
-                client.ignored["second-instance"] += 1
-                if said.instance in self._scans and other.instance not in self._scans:
-                    names[said.peer] = said
-        claims: dict[int, list[IAm]] = {}
-        for said in names.values():
-            claims.setdefault(said.instance, []).append(said)
-        return claims
-
-    def _forget(self, client: Client, present: set[int]) -> None:
-        """Drop what never became a device: anybody can send an I-Am."""
-        for instance in [key for key, scan in self._scans.items() if scan.found is None]:
-            if instance not in present:
-                del self._scans[instance]
-        client.keep({scan.session.peer for scan in self._scans.values()})
-
-    def _unheard(self, heard: list[IAm]) -> list[str]:
-        """Return the devices and targets that did not answer this time."""
-        present = {said.instance for said in heard}
-        known = [scan.session for _, scan in sorted(self._scans.items()) if scan.found]
-        out = [
-            f"{session.key}: no answer to Who-Is; it was at {session.peer}"
-            for session in known
-            if session.instance not in present
-        ]
-        peers = [said.peer for said in heard] + [session.peer for session in known]
-        named = {Target(peer.host, peer.port) for peer in peers}
-        # Some devices answer from another port than they listen on.
-        elsewhere = {target.host for target in named - set(self._targets)}
-        out += [
-            f"{target}: no answer to Who-Is"
-            for target in self._targets
-            if target.host and target not in named and target.host not in elsewhere
-        ]
-        if not peers:
-            out += [
-                f"{target} from {self._config.bind}: no device answered Who-Is"
-                for target in self._targets
-                if not target.host
-            ]
-        return out
+        return self._inventory(await self._discovery.run(client))
 
     def _inventory(self, missing: list[str]) -> Inventory:
         devices: list[Device] = []
         points: list[Point] = []
         groups: list[PollGroup] = []
-        for instance, scan in sorted(self._scans.items()):
-            found = scan.found
-            if found is None:
+        for instance, scan in sorted(self._discovery.scans.items()):
+            if scan.trouble:
                 missing.append(f"{scan.session.key} at {scan.session.peer}: {scan.trouble}")
+            if scan.found is None:
                 continue
-            known = self._groups.get(instance)
-            if known is None or known[0].points is not found.points:
-                # Made once: a group's plan keeps what polling has taught.
-                known = self._groups[instance] = found, self._group(scan.session, found)
-            group = known[1]
-            kept = set(group.points)
+            options = self._config.devices.get(instance, DeviceOptions())
+            found = without(scan.found, options.ignore)
             devices.append(found.device)
-            points += [point for point in found.points if point.key in kept]
-            if kept:
-                groups.append(group)
-        return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing))
+            points += found.points
+            groups += self._groups_of(scan.session, found, options)
+        again = self._config.discover_every
+        return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing), again)
 
-    def _group(self, session: Session, found: Found) -> PollGroup:
-        options = self._config.devices.get(session.instance, DeviceOptions())
-        kept = [
-            (point.key, oid)
-            for point, oid in zip(found.points, found.objects, strict=True)
-            if not _ignored(point, options.ignore)
-        ]
-        rows = [((oid, PRESENT_VALUE, WHOLE), (oid, STATUS_FLAGS, WHOLE)) for _, oid in kept]
-        flags = self._config.status_flags
+    def _groups_of(self, session: Session, found: Found, options: DeviceOptions) -> list[PollGroup]:
+        """Return the poll groups of a device: those it had, and one more for what is new.
+
+        A group is made once, as its plan keeps what polling has taught. What a device has no
+        longer stays in its group, bad, until the agent starts anew.
+        """
+        groups = self._groups.setdefault(session.instance, [])
+        polled = {key for group in groups for key in group.points}
+        pairs = zip(found.points, found.objects, strict=True)
+        fresh = [(point.key, oid) for point, oid in pairs if point.key not in polled]
+        if fresh:
+            groups.append(self._group(session, found, fresh, options))
+        return groups
+
+    def _group(
+        self,
+        session: Session,
+        found: Found,
+        fresh: list[tuple[str, int]],
+        options: DeviceOptions,
+    ) -> PollGroup:
+        config = self._config
+        rows = [((oid, PRESENT_VALUE, WHOLE), (oid, STATUS_FLAGS, WHOLE)) for _, oid in fresh]
         # Who stands at the address is asked with every poll: addresses wander between devices.
         who = (object_id(DEVICE, session.instance), OBJECT_IDENTIFIER, WHOLE)
-        refs = [who, *(ref for row in rows for ref in (row if flags else row[:1]))]
+        refs = [
+            who,
+            *(ref for row in rows for ref in (row if config.status_flags else row[:1])),
+        ]
+        arrays = commandable(found.points, found.objects) if config.priority_array else frozenset()
+        doubts = Doubts(session, self._clock, reliability=config.reliability, arrays=arrays)
         return PollGroup(
             device=found.device.key,
-            interval=options.interval or self._config.interval,
-            points=tuple(key for key, _ in kept),
-            plan=_Readout(session, session.plan(refs), who, rows),
+            interval=options.interval or config.interval,
+            points=tuple(key for key, _ in fresh),
+            plan=_Readout(
+                session, session.plan(refs), who, rows, tuple(oid for _, oid in fresh), doubts
+            ),
         )
 
     # ------------------------------------------------------------ polling
@@ -235,12 +159,9 @@ class BacnetDriver:
         who = reading.values.get(readout.who)
         if who == _NOBODY or (isinstance(who, ObjectId) and who != readout.who[0]):
             return Poll.dead(ts, len(readout.rows), "wrong-device")
-        return _rows(ts, readout.rows, reading)
-
-
-def _ignored(point: Point, patterns: tuple[str, ...]) -> bool:
-    name = point.key.split(":", 2)[2]
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+        poll = _rows(ts, readout.rows, reading)
+        await readout.doubts.settle(poll, readout.objects, deadline)
+        return poll
 
 
 def _rows(ts: int, rows: list[tuple[Ref, Ref]], reading: Reading) -> Poll:
