@@ -179,15 +179,15 @@ class Client(asyncio.DatagramProtocol):
                 line.answer.set_result(None)
 
 
-async def open_client(config: BacnetConfig) -> Client:
-    """Return a client on the socket that `config` names.
+async def open_client(config: BacnetConfig, kind: type[Client] = Client) -> Client:
+    """Return a client, of a `kind` of its own, on the socket that `config` names.
 
     Raises:
         ConfigError: this process may not use the port.
         Unavailable: the address is taken, or is not this machine's now.
     """
     bind = parse_bind(config.bind)
-    client = Client(bind, config.timeout, config.retries)
+    client = kind(bind, config.timeout, config.retries)
     loop = asyncio.get_running_loop()
     address = (bind.host, bind.port)
     try:

@@ -94,6 +94,10 @@ class Found:
     identity: Identity = Identity()
     hints: Mapping[str, Hint] = field(default_factory=dict)
     """By point key; only points of which there is something to say."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By point key, the lowest and highest plausible value."""
+    intervals: Mapping[str, float] = field(default_factory=dict)
+    """By point key, the seconds between two reads at the least."""
     left_out: tuple[str, ...] = ()
     """What became no point, and why: ``3 x trend-log: history, no value``."""
 

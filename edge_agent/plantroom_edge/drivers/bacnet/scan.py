@@ -32,6 +32,7 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     DEVICE,
     MULTI_STATE_TYPES,
     OBJECT_LIST,
+    OBJECT_NAME,
     POINT_TYPES,
     STATE_TEXT,
     object_id,
@@ -121,6 +122,21 @@ class Scan:
             )
         self._alone = stuck
 
+    def so_far(self) -> Found:
+        """Return what is known now, complete or not; of objects only those with a name."""
+        me = object_id(DEVICE, self.session.instance)
+        if self.found is not None:
+            return self.found
+        listed = self._given_objects() or self._listed_so_far(me, self.counted)
+        named = [oid for oid in listed if self._has((oid, OBJECT_NAME, WHOLE))]
+        objects = tuple(dict.fromkeys(int(oid) for oid in named if split(oid)[0] in POINT_TYPES))
+        return self._result(me, objects, listed)
+
+    @property
+    def counted(self) -> int:
+        """How many objects the device says to have, as far as that is believed."""
+        return min(max(self._version[0], 0), MOST_OBJECTS)
+
     # ------------------------------------------------------------ the object list
 
     def _given_objects(self) -> list[ObjectId] | None:
@@ -135,12 +151,15 @@ class Scan:
             await self._fetch([whole], deadline)
         listed = self.facts.get(whole)
         if isinstance(listed, list) and len(listed) >= count:  # some cut it off where it is long
-            return _object_ids(listed[:MOST_OBJECTS])
+            return self._listed_so_far(me, count)
         by_index = [(me, OBJECT_LIST, index) for index in range(1, count + 1)]
         complete = await self._fetch(by_index, deadline)
         return self._listed_so_far(me, count) if complete else None
 
     def _listed_so_far(self, me: int, count: int) -> list[ObjectId]:
+        whole = self.facts.get((me, OBJECT_LIST, WHOLE))
+        if isinstance(whole, list) and len(whole) >= count:
+            return _object_ids(whole[:MOST_OBJECTS])
         refs = ((me, OBJECT_LIST, index) for index in range(1, count + 1))
         return _object_ids(self.facts.get(ref) for ref in refs)
 
