@@ -25,17 +25,18 @@ def candidate(
         catalogue: the profiles to choose from.
     """
     found = scan.so_far()
-    chosen = choose(catalogue, found.identity)
+    profile = choose(catalogue, found)
+    name = next((name for name, one in catalogue if one is profile), "")
     evidence = [*_evidence(scan, found), *notes]
-    if chosen is not None:
-        found = apply(chosen[1], found)
-        evidence.insert(0, f"vendor and model name fit the profile {chosen[0]}")
+    if profile is not None:
+        found = apply(profile, found)
+        evidence.insert(0, f"what it says of itself fits the profile {name}")
     return Candidate(
         bus=bus,
         entry={"instance": scan.session.instance},
         device=found.device,
         points=found.points,
-        profile=chosen[0] if chosen else "",
+        profile=name,
         confidence=1.0,
         evidence=tuple(evidence),
     )

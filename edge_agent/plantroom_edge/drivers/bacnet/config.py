@@ -100,6 +100,9 @@ class DeviceOptions(BaseModel):
 
     interval: Seconds | None = None
     """Seconds between two reads, instead of the bus's."""
+    profile: str | None = Field(default=None, max_length=200)
+    """The device profile, ``class/vendor-model``; ``none`` for no profile. Chosen by vendor and
+    model name if absent."""
     ignore: tuple[str, ...] = ()
     """Objects that become no points, as ``analog-value:17`` or with wildcards ``analog-value:*``."""
 
@@ -134,6 +137,8 @@ class BacnetConfig(BusConfig):
     """Whether a point in fault is asked why; costs a request only while there are such points."""
     priority_array: bool = False
     """Whether it is asked, slowly, which points a person commands (slots 1 to 8, but for 6)."""
+    profile_dir: Path | None = None
+    """A folder of your own profiles; they come before those of the product."""
     devices: dict[Instance, DeviceOptions] = Field(default_factory=dict, max_length=4096)
     """By device instance; or a list of entries, each with its ``instance``."""
 
@@ -197,6 +202,11 @@ class BacnetConfig(BusConfig):
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return full
+
+    @field_validator("profile_dir")
+    @classmethod
+    def _folder(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        return None if path is None else Path((info.context or {}).get("folder", ".")) / path
 
     def ours(self, instance: int) -> bool:
         """Return whether the device `instance` is to be read."""

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
 from plantroom_edge.drivers import Inventory, Poll, PollGroup
 from plantroom_edge.drivers.bacnet.client import Client, open_client
 from plantroom_edge.drivers.bacnet.config import BacnetConfig, DeviceOptions
 from plantroom_edge.drivers.bacnet.discovery import Discovery
-from plantroom_edge.drivers.bacnet.doubts import Doubts, commandable
-from plantroom_edge.drivers.bacnet.facts import Found, without
-from plantroom_edge.drivers.bacnet.plan import Plan
-from plantroom_edge.drivers.bacnet.services import WHOLE, Ref, failure_of
-from plantroom_edge.drivers.bacnet.session import Reading, Session
+from plantroom_edge.drivers.bacnet.facts import Found, Hint, without
+from plantroom_edge.drivers.bacnet.grouping import Readout, new_groups
+from plantroom_edge.drivers.bacnet.profile import NO_PROFILE, Catalogue, apply, catalogue, choose
+from plantroom_edge.drivers.bacnet.services import Ref, failure_of
+from plantroom_edge.drivers.bacnet.session import Reading
 from plantroom_edge.drivers.bacnet.values import Bits, Failure, ObjectId
 from plantroom_edge.drivers.bacnet.vocabulary import (
-    DEVICE,
-    OBJECT_IDENTIFIER,
-    PRESENT_VALUE,
-    STATUS_FLAGS,
     UNKNOWN_OBJECT,
-    object_id,
 )
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Quality, Value
+from plantroom_shared.profiles import load_bacnet_profile
 
 _READ_BUDGET: Final = 60.0
 """Seconds after which a read begins no further request."""
@@ -40,21 +36,6 @@ _NOT_NORMAL: Final = _FAULT | _OVERRIDDEN | _OUT_OF_SERVICE
 _BAD, _UNCERTAIN = int(Quality.BAD), int(Quality.UNCERTAIN)
 
 
-@dataclass(slots=True)
-class _Readout:
-    """What a poll group needs: the device, its requests, and which answers make which row."""
-
-    session: Session
-    plan: Plan
-    who: Ref
-    """Answers only if the device is the one it was."""
-    rows: list[tuple[Ref, Ref]]
-    """Present-value and status flags of each point, in the order of the group."""
-    objects: tuple[int, ...]
-    """The object of each row."""
-    doubts: Doubts
-
-
 class BacnetDriver:
     """One BACnet/IP network."""
 
@@ -64,13 +45,25 @@ class BacnetDriver:
         self._client: Client | None = None
         self._opening = asyncio.Lock()
         self._groups: dict[int, list[PollGroup]] = {}
+        self._profiles: Catalogue = ()
+        self._meanings: dict[int, tuple[Found, Found]] = {}
+        """By instance, what was found and what it means."""
 
     async def _open(self) -> Client:
         async with self._opening:
             if self._client is None:
-                self._discovery.prepare()
+                # Files of a site, and dozens of profiles: they may take a second to read.
+                await asyncio.to_thread(self._prepare)
                 self._client = await open_client(self._config)
             return self._client
+
+    def _prepare(self) -> None:
+        """Read the files that the configuration names; ConfigError if one is no good now."""
+        config = self._config
+        self._profiles = catalogue(config.profile_dir)
+        for name in {options.profile for options in config.devices.values()} - {None, NO_PROFILE}:
+            load_bacnet_profile(str(name), config.profile_dir)
+        self._discovery.prepare()
 
     async def close(self) -> None:
         """Release the sockets."""
@@ -97,59 +90,36 @@ class BacnetDriver:
                 missing.append(f"{scan.session.key} at {scan.session.peer}: {scan.trouble}")
             if scan.found is None:
                 continue
-            options = self._config.devices.get(instance, DeviceOptions())
-            found = without(scan.found, options.ignore)
+            found = self._meaning(instance, scan.found)
             devices.append(found.device)
             points += found.points
-            groups += self._groups_of(scan.session, found, options)
+            mine = self._groups.setdefault(instance, [])
+            mine += new_groups(self._config, self._clock, scan.session, found, mine)
+            groups += mine
         again = self._config.discover_every
         return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing), again)
 
-    def _groups_of(self, session: Session, found: Found, options: DeviceOptions) -> list[PollGroup]:
-        """Return the poll groups of a device: those it had, and one more for what is new.
+    def _meaning(self, instance: int, found: Found) -> Found:
+        """Return what the configuration and a profile make of what was found."""
+        known = self._meanings.get(instance)
+        if known is None or known[0] is not found:
+            options = self._config.devices.get(instance, DeviceOptions())
+            kept = without(found, options.ignore)
+            profile = choose(self._profiles, kept, options.profile)
+            known = self._meanings[instance] = found, apply(profile, kept) if profile else kept
+        return known[1]
 
-        A group is made once, as its plan keeps what polling has taught. What a device has no
-        longer stays in its group, bad, until the agent starts anew.
-        """
-        groups = self._groups.setdefault(session.instance, [])
-        polled = {key for group in groups for key in group.points}
-        pairs = zip(found.points, found.objects, strict=True)
-        fresh = [(point.key, oid) for point, oid in pairs if point.key not in polled]
-        if fresh:
-            groups.append(self._group(session, found, fresh, options))
-        return groups
-
-    def _group(
-        self,
-        session: Session,
-        found: Found,
-        fresh: list[tuple[str, int]],
-        options: DeviceOptions,
-    ) -> PollGroup:
-        config = self._config
-        rows = [((oid, PRESENT_VALUE, WHOLE), (oid, STATUS_FLAGS, WHOLE)) for _, oid in fresh]
-        # Who stands at the address is asked with every poll: addresses wander between devices.
-        who = (object_id(DEVICE, session.instance), OBJECT_IDENTIFIER, WHOLE)
-        refs = [
-            who,
-            *(ref for row in rows for ref in (row if config.status_flags else row[:1])),
-        ]
-        arrays = commandable(found.points, found.objects) if config.priority_array else frozenset()
-        doubts = Doubts(session, self._clock, reliability=config.reliability, arrays=arrays)
-        return PollGroup(
-            device=found.device.key,
-            interval=options.interval or config.interval,
-            points=tuple(key for key, _ in fresh),
-            plan=_Readout(
-                session, session.plan(refs), who, rows, tuple(oid for _, oid in fresh), doubts
-            ),
-        )
+    def hints(self) -> Mapping[str, Hint]:
+        """Return, by point key, what is known for deadbands and for limits of writes."""
+        return {
+            key: hint for _, found in self._meanings.values() for key, hint in found.hints.items()
+        }
 
     # ------------------------------------------------------------ polling
 
     async def read(self, group: PollGroup) -> Poll:
         """Read the present-value of every point of `group` once."""
-        readout: _Readout = group.plan
+        readout: Readout = group.plan
         began = self._clock.now_us()
         deadline = asyncio.get_running_loop().time() + max(_READ_BUDGET, group.interval)
         reading = await readout.session.read(readout.plan, deadline=deadline)
@@ -160,6 +130,7 @@ class BacnetDriver:
         if who == _NOBODY or (isinstance(who, ObjectId) and who != readout.who[0]):
             return Poll.dead(ts, len(readout.rows), "wrong-device")
         poll = _rows(ts, readout.rows, reading)
+        readout.check(poll)
         await readout.doubts.settle(poll, readout.objects, deadline)
         return poll
 

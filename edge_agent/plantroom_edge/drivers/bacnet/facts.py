@@ -98,6 +98,8 @@ class Found:
     """By point key, the lowest and highest plausible value."""
     intervals: Mapping[str, float] = field(default_factory=dict)
     """By point key, the seconds between two reads at the least."""
+    interval: float | None = None
+    """Seconds between two reads, where the configuration names none."""
     left_out: tuple[str, ...] = ()
     """What became no point, and why: ``3 x trend-log: history, no value``."""
 

@@ -7,112 +7,51 @@ classes, ranges and what may be written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from pathlib import Path
 
-from plantroom_edge.drivers.bacnet.facts import Found, Hint, Identity
+from plantroom_edge.drivers.bacnet.facts import Found, Hint
 from plantroom_edge.drivers.bacnet.vocabulary import MULTI_STATE_TYPES, POINT_TYPES, split
 from plantroom_shared.model import Point
+from plantroom_shared.profiles import BacnetObject, BacnetProfile, bacnet_profiles
 
 _MOST_STATES = 256
 _COUNTED_FROM_1 = frozenset(POINT_TYPES[kind] for kind in MULTI_STATE_TYPES)
 
 
-class Meaning(Protocol):
-    """What a profile says of one object."""
-
-    @property
-    def name(self) -> str:
-        """What it is, in words."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """More words."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """Its unit; empty where it has none."""
-        ...
-
-    @property
-    def states(self) -> Mapping[int, str]:
-        """Value → text."""
-        ...
-
-    @property
-    def range(self) -> tuple[float, float] | None:
-        """Lowest and highest plausible value."""
-        ...
-
-    @property
-    def interval(self) -> float | None:
-        """Seconds between two reads, at the least."""
-        ...
-
-    @property
-    def deadband(self) -> float | str | None:
-        """The least change worth a sample: in the unit, or as a percentage."""
-        ...
-
-    @property
-    def point_class(self) -> str:
-        """Brick point class."""
-        ...
-
-    @property
-    def enos(self) -> str:
-        """``model/point`` of the EnOS thing model."""
-        ...
-
-    @property
-    def write(self) -> Any:
-        """What may be written, with ``min`` and ``max``; None where nothing may."""
-        ...
-
-
-class DeviceModel(Protocol):
-    """A profile of a BACnet device."""
-
-    @property
-    def equip_class(self) -> str:
-        """Brick equipment class."""
-        ...
-
-    def matches(
-        self, vendor_id: int, model: str, firmware: str = "", application: str = ""
-    ) -> bool:
-        """Say whether a device is of this model, by what its device object says."""
-        ...
-
-    def find(self, kind: str, instance: int, name: str) -> Meaning | None:
-        """Return what is known of an object of such a device."""
-        ...
-
-
-Catalogue = Sequence[tuple[str, DeviceModel]]
+Catalogue = Sequence[tuple[str, BacnetProfile]]
 """Profiles by name; a device is of the first that matches."""
+NO_PROFILE = "none"
+"""In the configuration of a device: its objects mean what it says itself."""
 
 
-def choose(catalogue: Catalogue, who: Identity) -> tuple[str, DeviceModel] | None:
-    """Return the profile of the device `who`, or None where there is none."""
-    if who.vendor_id is None:
-        return None
-    for name, model in catalogue:
-        if model.matches(who.vendor_id, who.model, who.firmware, who.application):
-            return name, model
-    return None
+def catalogue(folder: Path | None = None) -> Catalogue:
+    """Return the profiles of BACnet devices, those in `folder` first; ConfigError if one is wrong."""
+    return tuple(bacnet_profiles(folder))
 
 
-def apply(model: DeviceModel, found: Found) -> Found:
-    """Return `found` with the meaning that `model` gives to its points."""
+def choose(profiles: Catalogue, found: Found, name: str | None = None) -> BacnetProfile | None:
+    """Return the profile of a device: the one called `name`, else the first that matches.
+
+    ``none`` chooses none.
+    """
+    if name is not None:
+        return dict(profiles).get(name)
+    who = found.identity
+    pairs = zip(found.points, found.objects, strict=True)
+    objects = [(point.object_type, split(oid)[1], point.name) for point, oid in pairs]
+    said = (who.vendor_id, who.model, who.firmware, who.application, objects)
+    return next((profile for _, profile in profiles if profile.matches(*said)), None)
+
+
+def apply(profile: BacnetProfile, found: Found) -> Found:
+    """Return `found` with the meaning that `profile` gives to its points."""
     points: list[Point] = []
     hints, ranges, intervals = dict(found.hints), dict(found.ranges), dict(found.intervals)
     for point, oid in zip(found.points, found.objects, strict=True):
-        meaning = model.find(point.object_type, split(oid)[1], point.name)
-        points.append(_point(point, meaning, model.equip_class))
+        meaning = profile.find(point.object_type, split(oid)[1], point.name)
+        points.append(_point(point, meaning, profile.equip_class))
         if meaning is None:
             continue
         if meaning.range is not None:
@@ -121,10 +60,17 @@ def apply(model: DeviceModel, found: Found) -> Found:
             intervals[point.key] = meaning.interval
         if (hint := _hint(meaning, hints.get(point.key, Hint()))) != Hint():
             hints[point.key] = hint
-    return replace(found, points=tuple(points), hints=hints, ranges=ranges, intervals=intervals)
+    return replace(
+        found,
+        points=tuple(points),
+        hints=hints,
+        ranges=ranges,
+        intervals=intervals,
+        interval=profile.defaults.interval,
+    )
 
 
-def _point(point: Point, meaning: Meaning | None, equip_class: str) -> Point:
+def _point(point: Point, meaning: BacnetObject | None, equip_class: str) -> Point:
     if meaning is None:
         return point.model_copy(update={"equip_class": equip_class})
     return point.model_copy(
@@ -140,7 +86,7 @@ def _point(point: Point, meaning: Meaning | None, equip_class: str) -> Point:
     )
 
 
-def _states(meaning: Meaning, kind: str) -> tuple[str, ...]:
+def _states(meaning: BacnetObject, kind: str) -> tuple[str, ...]:
     """Return the texts, lowest state first, with empty ones where a number has none."""
     if not meaning.states:
         return ()
@@ -148,7 +94,7 @@ def _states(meaning: Meaning, kind: str) -> tuple[str, ...]:
     return tuple(meaning.states.get(state, "") for state in range(first, last + 1))
 
 
-def _hint(meaning: Meaning, told: Hint) -> Hint:
+def _hint(meaning: BacnetObject, told: Hint) -> Hint:
     """Return what is known of a value; limits of the profile go before those of the device."""
     deadband = meaning.deadband if isinstance(meaning.deadband, float | int) else 0.0
     low, high = told.low, told.high

@@ -234,7 +234,7 @@ class Scan:
             objects,
             identity_of(facts, me),
             hints,
-            left_out(listed),
+            left_out=left_out(listed),
         )
 
 

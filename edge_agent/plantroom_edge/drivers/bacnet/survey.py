@@ -19,7 +19,7 @@ from plantroom_edge.drivers.bacnet.client import Client, open_client
 from plantroom_edge.drivers.bacnet.config import BacnetConfig, Target
 from plantroom_edge.drivers.bacnet.frames import IAm, Reply
 from plantroom_edge.drivers.bacnet.places import EVERYWHERE, Place, places
-from plantroom_edge.drivers.bacnet.profile import Catalogue
+from plantroom_edge.drivers.bacnet.profile import Catalogue, catalogue
 from plantroom_edge.drivers.bacnet.roster import claims, clashes
 from plantroom_edge.drivers.bacnet.scan import Scan
 from plantroom_edge.drivers.bacnet.session import Session
@@ -71,7 +71,7 @@ class _Met:
 
 
 async def survey(
-    request: ScanRequest, clock: Clock, catalogue: Catalogue = ()
+    request: ScanRequest, clock: Clock, profiles: Catalogue | None = None
 ) -> AsyncIterator[Candidate | Progress]:
     """Yield every device that answers, with what could be learned of it in time.
 
@@ -79,12 +79,14 @@ async def survey(
         request: `units` mean nothing here; targets that are no IPv4 address, network or card are
             left to other drivers.
         clock: not used; pauses are on the loop's clock.
-        catalogue: the device profiles to choose from.
+        profiles: the device profiles to choose from; those of the product if not given.
     """
     del clock
+    if profiles is None:
+        profiles = await asyncio.to_thread(catalogue)
     where, _ = places(request.targets, cards(loopback=True))
     found: asyncio.Queue[Candidate | Progress | None] = asyncio.Queue()
-    task = asyncio.create_task(_Survey(request, catalogue, found).run(where), name="bacnet scan")
+    task = asyncio.create_task(_Survey(request, profiles, found).run(where), name="bacnet scan")
     task.add_done_callback(lambda _: found.put_nowait(None))
     try:
         while (item := await found.get()) is not None:
@@ -100,10 +102,10 @@ class _Survey:
     def __init__(
         self,
         request: ScanRequest,
-        catalogue: Catalogue,
+        profiles: Catalogue,
         out: asyncio.Queue[Candidate | Progress | None],
     ) -> None:
-        self._request, self._catalogue, self._out = request, catalogue, out
+        self._request, self._profiles, self._out = request, profiles, out
         self._pace = Pace(request.rate)
         self._end = asyncio.get_running_loop().time() + request.seconds
         self._done = self._of = 0
@@ -198,7 +200,7 @@ class _Survey:
     def _give(self, one: _Met) -> None:
         self._done += 1
         bus = self._buses[one.place]
-        self._out.put_nowait(candidate(one.scan, bus, one.notes, self._catalogue))
+        self._out.put_nowait(candidate(one.scan, bus, one.notes, self._profiles))
         self._tell(self._done, self._of, f"{one.scan.session.key} done")
 
     def _tell(self, done: int, of: int, now: str) -> None:
