@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import socket
 import struct
+from typing import cast
 
 import pytest
 
+from plantroom_edge.drivers.bacnet.link import IpLink
 from plantroom_shared.model import Quality
 from support.bacnet_device import (
     FLAGS,
@@ -274,7 +276,7 @@ async def test_datagrams_from_strangers_are_counted_and_dropped() -> None:
     async with serving(device) as targets, driver(*targets, **QUICK) as bus:
         found = await bus.discover()
         assert bus._client is not None
-        port = bus._client._transports[0].get_extra_info("sockname")[1]
+        port = cast("IpLink", bus._client.link).address[1]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for npdu in ("0100 1000 c402000007 2205c4 9103 00", "0100 3001 0c", ""):
                 body = bytes.fromhex(npdu)

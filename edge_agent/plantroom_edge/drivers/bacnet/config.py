@@ -37,14 +37,23 @@ class Bind(NamedTuple):
     """Whether `broadcast` needs a socket of its own: a socket on one address hears none."""
 
 
+ALL_NETWORKS = 0xFFFF
+"""The number that stands for every network behind routers, and the local one."""
+
+
 class Target(NamedTuple):
-    """Where a Who-Is goes; an empty host is the local broadcast."""
+    """Where a Who-Is goes; an empty host is a broadcast."""
 
     host: str
     port: int
+    net: int = ALL_NETWORKS
+    """Of a broadcast: the network that it is for; 0 is the local one."""
 
     def __str__(self) -> str:
-        return f"{self.host or 'broadcast'}:{self.port}"
+        if self.host:
+            return f"{self.host}:{self.port}"
+        names = {0: "local", ALL_NETWORKS: "broadcast"}
+        return f"{names.get(self.net, f'network {self.net}')}:{self.port}"
 
 
 def _endpoint(text: str, example: str) -> tuple[str, str | None, int]:
@@ -77,18 +86,24 @@ def parse_bind(text: str) -> Bind:
 
 
 def parse_target(text: str) -> Target:
-    """Return where ``broadcast``, ``broadcast:port``, ``ip`` or ``ip:port`` sends a Who-Is.
+    """Return where ``broadcast``, ``local``, ``network-N`` or ``ip``, each with ``:port``, leads.
 
     Raises:
         ValueError: it means nothing; the text says how to write it.
     """
     word, _, rest = text.partition(":")
-    if word == "broadcast":
-        _, _, port = _endpoint(f"0.0.0.0:{rest}" if rest else "0.0.0.0", "broadcast:47808")  # noqa: S104 - parsed, not bound
-        return Target("", port)
+    net = {"broadcast": ALL_NETWORKS, "local": 0}.get(word)
+    if word.startswith("network-") and word[8:].isdecimal() and 0 < int(word[8:]) < ALL_NETWORKS:
+        net = int(word[8:])
+    if net is not None:
+        _, _, port = _endpoint(f"0.0.0.0:{rest}" if rest else "0.0.0.0", f"{word}:47808")  # noqa: S104 - parsed, not bound
+        return Target("", port, net)
     host, prefix, port = _endpoint(text, "192.168.1.20:47808")
     if prefix is not None or port == 0:
-        msg = f"{text!r} names no device; write it like '192.168.1.20:47808', or 'broadcast'"
+        msg = (
+            f"{text!r} names no device; write it like '192.168.1.20:47808', or 'broadcast', or "
+            "'local', or 'network-2001' for a network behind a router"
+        )
         raise ValueError(msg)
     return Target(host, port)
 
@@ -114,7 +129,8 @@ class BacnetConfig(BusConfig):
     bind: str = f"0.0.0.0:{PORT}"
     """``ip:port`` of our socket; ``ip/prefix:port`` where broadcasts are to go out of one card."""
     who_is: tuple[str, ...] = Field(default=("broadcast",), min_length=1, max_length=4096)
-    """Who is asked for devices: ``broadcast`` or addresses as ``ip[:port]``."""
+    """Who is asked for devices: addresses as ``ip[:port]``, ``broadcast`` to all networks, ``local``
+    to those that need no router, ``network-2001`` to one behind a router."""
     range: tuple[Range, ...] = Field(default=(), max_length=256)
     """``[lowest, highest]`` device instance that is ours, or a list of such pairs, each asked on
     its own: on a large network not all should answer at once. All of them if absent."""
@@ -141,6 +157,24 @@ class BacnetConfig(BusConfig):
     """A folder of your own profiles; they come before those of the product."""
     devices: dict[Instance, DeviceOptions] = Field(default_factory=dict, max_length=4096)
     """By device instance; or a list of entries, each with its ``instance``."""
+    bbmd: str = ""
+    """``ip[:port]`` of a BBMD in another network that we register with as a foreign device."""
+    ttl: int = Field(default=300, ge=5, le=65_535)
+    """Seconds for which the registration is asked for; it is renewed after half of them."""
+    cov: Literal["off", "auto"] = "off"
+    """Whether devices are asked to tell changes by themselves, where that saves requests."""
+    time_sync: Literal["off", "utc", "local"] = "off"
+    """Whether devices are told the time, and which, while ours is known to be right."""
+    time_sync_hours: float = Field(default=24.0, gt=0, le=168)
+    """Hours between telling the time."""
+
+    @field_validator("bbmd")
+    @classmethod
+    def _bbmd(cls, text: str) -> str:
+        if text and not parse_target(text).host:
+            msg = f"{text!r} is no BBMD; write it like '192.168.1.5:47808'"
+            raise ValueError(msg)
+        return text
 
     @field_validator("bind")
     @classmethod

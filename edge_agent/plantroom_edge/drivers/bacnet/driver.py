@@ -137,22 +137,29 @@ class BacnetDriver:
 
 def _rows(ts: int, rows: list[tuple[Ref, Ref]], reading: Reading) -> Poll:
     """Put what a device said in the order of the group; a row never moves for another's sake."""
+    values: list[Value] = [None] * len(rows)
+    quality: dict[int, tuple[int, str]] = {}
+    if reading.put(values) == len(rows):
+        return Poll(ts, values, quality)
     get = reading.values.get
     unasked = Failure("overrun" if reading.late else "timeout")
-    values: list[Value] = []
-    quality: dict[int, tuple[int, str]] = {}
+    good: dict[Ref, int] = {}
     for row, (value_ref, flags_ref) in enumerate(rows):
+        if values[row] is not None:  # as it was recalled
+            continue
         value = get(value_ref, unasked)
         if type(value) is not float or value - value != 0.0:  # only finite numbers give 0
             value, why = _plain(value)
             if why:
                 quality[row] = (_BAD, why)
-                values.append(None)
                 continue
-        values.append(value)
+        values[row] = value
         flags = get(flags_ref)
         if type(flags) is Bits and len(flags) > 1 and flags[1] & _NOT_NORMAL:
             quality[row] = _flagged(flags[1])
+        else:
+            good[value_ref] = row
+    reading.remember(good)
     return Poll(ts, values, quality)
 
 

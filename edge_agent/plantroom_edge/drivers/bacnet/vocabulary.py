@@ -31,6 +31,7 @@ OUTPUT_UNITS: Final = 82
 PRESENT_VALUE: Final = 85
 PRIORITY_ARRAY: Final = 87
 RELIABILITY: Final = 103
+SERVICES_SUPPORTED: Final = 97
 STATE_TEXT: Final = 110
 STATUS_FLAGS: Final = 111
 UNITS: Final = 117
@@ -38,9 +39,17 @@ VENDOR_IDENTIFIER: Final = 120
 VENDOR_NAME: Final = 121
 DATABASE_REVISION: Final = 155
 
-# services, all confirmed
+# confirmed services
+CONFIRMED_COV_NOTIFICATION: Final = 1
+SUBSCRIBE_COV: Final = 5
 READ_PROPERTY: Final = 12
 READ_PROPERTY_MULTIPLE: Final = 14
+WRITE_PROPERTY: Final = 15
+
+# unconfirmed services
+UNCONFIRMED_COV_NOTIFICATION: Final = 2
+TIME_SYNCHRONIZATION: Final = 6
+UTC_TIME_SYNCHRONIZATION: Final = 9
 
 POINT_TYPES: Final[dict[int, str]] = {
     0: "analog-input", 1: "analog-output", 2: "analog-value",
@@ -133,18 +142,21 @@ _REJECTS: Final = (
     "undefined-enumeration", "unrecognized-service",
 )  # fmt: skip
 
-# The error codes that reading meets; the others keep their number.
+# The error codes that reading, writing and subscribing meet; the others keep their number.
 _ERRORS: Final = {
     0: "other", 2: "configuration-in-progress", 3: "device-busy", 7: "inconsistent-parameters",
-    9: "invalid-data-type", 16: "missing-required-parameter", 25: "operational-problem",
-    27: "read-access-denied", 29: "service-request-denied", 30: "timeout", 31: "unknown-object",
-    32: "unknown-property", 36: "unsupported-object-type", 37: "value-out-of-range",
-    41: "character-set-not-supported", 42: "invalid-array-index",
+    9: "invalid-data-type", 16: "missing-required-parameter", 18: "no-space-for-object",
+    19: "no-space-to-add-list-element", 20: "no-space-to-write-property",
+    25: "operational-problem", 27: "read-access-denied", 29: "service-request-denied",
+    30: "timeout", 31: "unknown-object", 32: "unknown-property", 36: "unsupported-object-type",
+    37: "value-out-of-range", 40: "write-access-denied", 41: "character-set-not-supported",
+    42: "invalid-array-index", 43: "cov-subscription-failed", 44: "not-cov-property",
     45: "optional-functionality-not-supported", 46: "invalid-configuration-data",
     47: "datatype-not-supported", 50: "property-is-not-an-array", 51: "abort-buffer-overflow",
     53: "abort-preempted-by-higher-priority-task", 54: "abort-segmentation-not-supported",
     56: "abort-other", 58: "network-down", 67: "reject-unrecognized-service",
-    72: "value-not-initialized", 82: "busy", 83: "communication-disabled", 85: "access-denied",
+    72: "value-not-initialized", 79: "unknown-subscription", 82: "busy",
+    83: "communication-disabled", 85: "access-denied",
     114: "security-error", 131: "internal-error", 132: "not-configured", 133: "out-of-memory",
     134: "value-too-long",
 }  # fmt: skip
