@@ -98,6 +98,7 @@ class Sampler:
         self._supervisor, self._clock, self._sleep = supervisor, clock, sleep
         self.devices: dict[str, DeviceState] = {}
         self.missing: tuple[str, ...] = ()
+        self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
 
@@ -117,9 +118,12 @@ class Sampler:
                 if isinstance(driver, Notifying):
                     hear, task = partial(self._hear, driver), f"{self.name}/notices"
                     tasks.create_task(self._supervisor.keep_running(task, hear), name=task)
+                waited = 0.0
                 while True:
                     await self._sleep(DISCOVER_AGAIN)
-                    if self.missing:
+                    waited += DISCOVER_AGAIN
+                    if self.missing or 0 < self._again <= waited:
+                        waited = 0.0
                         await self._discover(driver, tasks)
         finally:
             await driver.close()
@@ -128,6 +132,7 @@ class Sampler:
 
     async def _discover(self, driver: Driver, tasks: asyncio.TaskGroup) -> None:
         inventory = await driver.discover()
+        self._again = inventory.again
         if inventory.missing != self.missing:
             self._tell_missing(inventory.missing)
         aliases = await self._buffer.add_points(inventory.points, inventory.devices)

@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 import pytest
-from bacpypes3.basetypes import EngineeringUnits, ErrorCode
+from bacpypes3.basetypes import EngineeringUnits, ErrorCode, Reliability
 from bacpypes3.primitivedata import ObjectType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,4 +300,13 @@ def test_our_names_are_those_of_bacpypes3() -> None:
     types: dict[int, str] = ObjectType._asn1_map
     for number, name in vocabulary.POINT_TYPES.items():
         assert name == types[number]
-    assert vocabulary.unit_name(300) == "unit-300"
+    reliability: dict[int, str] = Reliability._asn1_map
+    for number, name in reliability.items():
+        assert vocabulary.reliability_reason(number) == (name if number else "")
+    assert vocabulary.reliability_reason(999) == "reliability-999"
+
+
+def test_units_of_a_vendor_are_no_units() -> None:
+    """A number that only a vendor knows says nothing; later ones of the standard have names."""
+    assert vocabulary.unit_name(300) == vocabulary.unit_name(255) == vocabulary.unit_name(-1) == ""
+    assert vocabulary.unit_name(47808) == "standard-cubic-feet-per-day"

@@ -230,7 +230,7 @@ async def test_a_device_that_cannot_be_scanned_is_missing(kind: str) -> None:
     device, other = plant(1), plant(2)
     if kind == "countless":
         # It counts four thousand million objects, and has none of them.
-        device.tamper = lambda apdu, _: [apdu.replace(b"\x21\x07", b"\x24\xff\xff\xff\xff")]
+        device.tamper = lambda apdu, _: [apdu.replace(b"\x21\x02", b"\x24\xff\xff\xff\xff")]
         device.objects.clear()
         device.objects[oid(0, 1)] = {}
         device.mute = lambda request: any((ref[2] or 0) > 0 for ref in request.refs)

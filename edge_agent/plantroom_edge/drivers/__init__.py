@@ -71,6 +71,8 @@ class Inventory:
     groups: tuple[PollGroup, ...] = ()
     missing: tuple[str, ...] = ()
     """Configured targets that did not answer, for a person; the sampler asks again later."""
+    again: float = 0.0
+    """Seconds after which to discover once more though nothing is missing; 0: no need."""
 
 
 @dataclass(slots=True)

@@ -63,6 +63,12 @@ class _Line:
     def waits(self) -> bool:
         return self.answer is not None and not self.answer.done()
 
+    def expects(self, said: Reply) -> bool:
+        """Say whether `said` answers the open request."""
+        if said.invoke != self.invoke or said.service not in (self.service, None):
+            return False
+        return bool(said.refusal) or said.simple == (self.service in _WITHOUT_BODY)
+
     def end(self, reply: Reply | None) -> None:
         if self.answer is not None and not self.answer.done():
             self.answer.set_result(reply)
@@ -280,12 +286,10 @@ class Client:
     def _hear_reply(self, line: _Line, said: Reply) -> None:
         if not line.waits:
             self.ignored["unasked"] += 1
-        elif said.invoke != line.invoke or said.service not in (line.service, None):
-            self.ignored["mismatched"] += 1
-        elif not said.refusal and said.simple != (line.service in _WITHOUT_BODY):
-            self.ignored["mismatched"] += 1
-        else:
+        elif line.expects(said):
             line.end(said)
+        else:
+            self.ignored["mismatched"] += 1
 
     def _hear_part(self, line: _Line, said: Part) -> None:
         peer, number = said.peer, said.segment.number
@@ -343,13 +347,13 @@ def _progress(line: _Line) -> int:
     return len(line.assembly.parts) if line.assembly else 0
 
 
-async def open_client(config: BacnetConfig) -> Client:
-    """Return a client on the socket that `config` names.
+async def open_client(config: BacnetConfig, kind: type[Client] = Client) -> Client:
+    """Return a client, of a `kind` of its own, on the socket that `config` names.
 
     Raises:
         ConfigError: this process may not use the port.
         Unavailable: the address is taken, or is not this machine's now.
     """
-    client = Client(config.timeout, config.retries)
+    client = kind(config.timeout, config.retries)
     client.link = await open_link(config, client.hear, client.ignored)
     return client

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from plantroom_edge.drivers import BusConfig
+from plantroom_edge.drivers.bacnet.ede import read_ede
 from plantroom_edge.drivers.bacnet.vocabulary import MAX_INSTANCE
+from plantroom_shared.errors import ConfigError
 
 PORT = 47808
 """The registered port of BACnet/IP, 0xBAC0."""
 _MAX_PORT = 65_535
 
 Instance = Annotated[int, Field(ge=0, le=MAX_INSTANCE)]
+Range = tuple[Instance, Instance]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 _ENDPOINT = re.compile(r"(?P<host>[0-9.]+)(?:/(?P<prefix>\d{1,2}))?(?::(?P<port>\d{1,5}))?\Z")
@@ -111,6 +115,9 @@ class DeviceOptions(BaseModel):
 
     interval: Seconds | None = None
     """Seconds between two reads, instead of the bus's."""
+    profile: str | None = Field(default=None, max_length=200)
+    """The device profile, ``class/vendor-model``; ``none`` for no profile. Chosen by vendor and
+    model name if absent."""
     ignore: tuple[str, ...] = ()
     """Objects that become no points, as ``analog-value:17`` or with wildcards ``analog-value:*``."""
 
@@ -124,8 +131,16 @@ class BacnetConfig(BusConfig):
     who_is: tuple[str, ...] = Field(default=("broadcast",), min_length=1, max_length=4096)
     """Who is asked for devices: addresses as ``ip[:port]``, ``broadcast`` to all networks, ``local``
     to those that need no router, ``network-2001`` to one behind a router."""
-    range: tuple[Instance, Instance] | None = None
-    """The lowest and the highest device instance that is ours; all of them if absent."""
+    range: tuple[Range, ...] = Field(default=(), max_length=256)
+    """``[lowest, highest]`` device instance that is ours, or a list of such pairs, each asked on
+    its own: on a large network not all should answer at once. All of them if absent."""
+    only_listed: bool = False
+    """Whether devices that `devices` does not name are left alone."""
+    discover_every: float = Field(default=600.0, ge=30, le=86_400)
+    """Seconds between two searches for new devices and changed ones, while nothing is missing."""
+    ede: tuple[Path, ...] = Field(default=(), max_length=64)
+    """Engineering data (EDE) of devices, a file or a list: their objects are those of the file, and
+    little is asked of the device itself. Files of state texts and of units count to them."""
     interval: Seconds = 5.0
     """Seconds between two reads of present-values."""
     timeout: float = Field(default=1.0, gt=0, le=60)
@@ -134,8 +149,14 @@ class BacnetConfig(BusConfig):
     """How often an unanswered request is sent again: datagrams get lost."""
     status_flags: bool = True
     """Whether fault, overridden and out-of-service make a point's quality."""
-    devices: dict[Instance, DeviceOptions] = Field(default_factory=dict)
-    """By device instance."""
+    reliability: bool = True
+    """Whether a point in fault is asked why; costs a request only while there are such points."""
+    priority_array: bool = False
+    """Whether it is asked, slowly, which points a person commands (slots 1 to 8, but for 6)."""
+    profile_dir: Path | None = None
+    """A folder of your own profiles; they come before those of the product."""
+    devices: dict[Instance, DeviceOptions] = Field(default_factory=dict, max_length=4096)
+    """By device instance; or a list of entries, each with its ``instance``."""
     bbmd: str = ""
     """``ip[:port]`` of a BBMD in another network that we register with as a foreign device."""
     ttl: int = Field(default=300, ge=5, le=65_535)
@@ -168,10 +189,61 @@ class BacnetConfig(BusConfig):
             parse_target(text)
         return tuple(dict.fromkeys(texts))
 
+    @field_validator("range", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and value and not isinstance(value[0], list | tuple):
+            return (value,)
+        return () if value is None else value
+
     @field_validator("range")
     @classmethod
-    def _range(cls, limits: tuple[int, int] | None) -> tuple[int, int] | None:
-        if limits is not None and limits[0] > limits[1]:
-            msg = f"{list(limits)} runs backwards; write it as [lowest, highest]"
-            raise ValueError(msg)
-        return limits
+    def _range(cls, pairs: tuple[Range, ...]) -> tuple[Range, ...]:
+        for limits in pairs:
+            if limits[0] > limits[1]:
+                msg = f"{list(limits)} runs backwards; write it as [lowest, highest]"
+                raise ValueError(msg)
+        return pairs
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _entries(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        out: dict[Any, Any] = {}
+        for entry in value:
+            if not isinstance(entry, dict) or not isinstance(entry.get("instance"), int):
+                msg = "each entry needs its device instance, as in `- instance: 1001`"
+                raise ValueError(msg)  # noqa: TRY004 - pydantic tells ValueErrors alone to the user
+            if entry["instance"] in out:
+                msg = f"device instance {entry['instance']} stands twice: remove one"
+                raise ValueError(msg)
+            out[entry["instance"]] = {key: it for key, it in entry.items() if key != "instance"}
+        return out
+
+    @field_validator("ede", mode="before")
+    @classmethod
+    def _one_file(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | Path) else value
+
+    @field_validator("ede")
+    @classmethod
+    def _ede(cls, paths: tuple[Path, ...], info: ValidationInfo) -> tuple[Path, ...]:
+        folder = Path((info.context or {}).get("folder", "."))
+        full = tuple(folder / path for path in paths)
+        try:
+            read_ede(full)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return full
+
+    @field_validator("profile_dir")
+    @classmethod
+    def _folder(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        return None if path is None else Path((info.context or {}).get("folder", ".")) / path
+
+    def ours(self, instance: int) -> bool:
+        """Return whether the device `instance` is to be read."""
+        if self.only_listed and instance not in self.devices:
+            return False
+        return not self.range or any(low <= instance <= high for low, high in self.range)

@@ -8,10 +8,12 @@ not told, the subscription is taken for dead and the point polled as before.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.drivers.bacnet.notices import (
     PROCESS,
     Notice,
@@ -105,6 +107,7 @@ class Watch:
         who: asked with every poll, and so the one request of a poll that reads nothing else.
         interval: seconds between two polls.
         whole: reads everything.
+        flags: whether status flags are read.
     """
 
     session: Session
@@ -112,6 +115,11 @@ class Watch:
     who: Ref
     interval: float
     whole: Plan
+    flags: bool = True
+    group: PollGroup | None = None
+    """As it was read the last time: with the gate that the sampler has set."""
+    last: Poll | None = None
+    """What that brought, and what was told since."""
     off: str = "not tried yet"
     """Why there are no subscriptions here, for a person; empty where there may be."""
     refused: int = 0
@@ -131,7 +139,7 @@ class Watch:
 
     # ------------------------------------------------------------ a poll
 
-    def plan(self, now: float, flags: bool) -> Plan:
+    def plan(self, now: float) -> Plan:
         """Return what to read now: everything, or what nobody tells."""
         self._judge(now)
         covered = frozenset(s.row for s in self._subscriptions.values() if s.lives(now))
@@ -143,34 +151,48 @@ class Watch:
             refs = [self.who]
             for row, pair in enumerate(self.rows):
                 if row not in covered:
-                    refs += pair if flags else pair[:1]
+                    refs += pair if self.flags else pair[:1]
             self._covered, self._rest = covered, self.session.plan(refs)
         return self._rest
 
-    def heed(self, reading: Reading, values: Sequence[Any], began: float, now: float) -> None:
-        """Compare what everything was read for with what was told."""
+    def fill(self, reading: Reading) -> None:
+        """Add what was told to what was read."""
+        if self._rest is None:
+            return
+        for one in self._subscriptions.values():
+            if one.row in self._covered:
+                reading.values[one.value_ref] = one.held
+                if one.flags is not None:
+                    reading.values[one.flags_ref] = one.flags
+
+    def heed(self, group: PollGroup, poll: Poll, reading: Reading, began: float) -> None:
+        """Keep a poll; if it was one of everything, compare it with what was told.
+
+        Args:
+            group: as the sampler has it.
+            poll: what `reading` became.
+            reading: of the plan that was returned last.
+            began: when that was, on the loop's clock.
+        """
+        self.group, self.last = group, poll
+        if self._rest is not None:
+            return
+        now = self._now()
         for one in self._subscriptions.values():
             if one.lives(now) and one.heard < began:
-                value = values[one.row]
+                value = poll.values[one.row]
                 if value is not None and one.differs(value):
                     one.doubt, one.held = True, value
             self._mute_noisy(one, now)
         if not reading.late and not reading.silences:
             self._whole_due = now + max(_WATCH, _WATCH_POLLS * self.interval)
 
-    def fill(self, reading: Reading) -> None:
-        """Add what was told to what was read."""
-        for one in self._subscriptions.values():
-            if one.row in self._covered and one.value_ref not in reading.values:
-                reading.values[one.value_ref] = one.held
-                if one.flags is not None:
-                    reading.values[one.flags_ref] = one.flags
-
     def lost(self) -> None:
         """The device did not answer: whatever it knew of us may be gone."""
         for one in self._subscriptions.values():
             one.ends, one.held, one.doubt = 0.0, _NOTHING, False
         self._whole_due, self._covered, self._rest = 0.0, frozenset(), None
+        self.last = None
 
     def _judge(self, now: float) -> None:
         """Give up subscriptions that said nothing though polls had shown changes."""
@@ -212,15 +234,19 @@ class Watch:
 
     # ------------------------------------------------------------ subscriptions
 
-    async def tend(self, clock: Any, deadline: float) -> None:
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def tend(self, deadline: float) -> None:
         """Make and renew subscriptions, some with each poll."""
         if not self._asked:
             await self._ask(deadline)
         if self.off:
             return
         lifetime = max(LIFETIME, int(_POLLS_PER_LIFETIME * self.interval))
-        for one in self._due(clock(), lifetime):
-            if clock() >= deadline or not await self._subscribe(one, lifetime, clock):
+        for one in self._due(self._now(), lifetime):
+            if self._now() >= deadline or not await self._subscribe(one, lifetime):
                 return
 
     def _due(self, now: float, lifetime: float) -> Iterable[_Subscription]:
@@ -266,7 +292,7 @@ class Watch:
             one.increment = float(step) if isinstance(step, float) and step >= 0 else None
             self._subscriptions[one.oid] = one
 
-    async def _subscribe(self, one: _Subscription, lifetime: int, clock: Any) -> bool:
+    async def _subscribe(self, one: _Subscription, lifetime: int) -> bool:
         """Subscribe, renew or cancel; False if the device is better not asked on now."""
         cancel = one.ends < 0
         if cancel:
@@ -274,7 +300,7 @@ class Watch:
         else:
             body = encode_subscribe(one.oid, confirmed=one.confirmed, lifetime=lifetime)
             # Its first notification may come before the acknowledgement does.
-            before, one.ends = one.ends, clock() + lifetime
+            before, one.ends = one.ends, self._now() + lifetime
         reply = await self.session.ask(SUBSCRIBE_COV, body)
         if cancel:
             one.ends = 0.0
@@ -284,8 +310,8 @@ class Watch:
         if reply is None:
             one.ends = before
             return False
-        self._refuse(one, reply.refusal, clock())
-        return not self.off and clock() >= self._full_until
+        self._refuse(one, reply.refusal, self._now())
+        return not self.off and self._now() >= self._full_until
 
     def _refuse(self, one: _Subscription, refusal: str, now: float) -> None:
         one.ends, one.held = 0.0, _NOTHING

@@ -17,11 +17,14 @@ from plantroom_edge.drivers.bacnet.recall import Recall
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref, encode_multiple, encode_single
 from plantroom_edge.drivers.bacnet.vocabulary import (
     ACTIVE_TEXT,
+    APPLICATION_SOFTWARE,
     DESCRIPTION,
+    FIRMWARE,
     INACTIVE_TEXT,
     MODEL_NAME,
     OBJECT_NAME,
     PRESENT_VALUE,
+    PRIORITY_ARRAY,
     READ_PROPERTY,
     READ_PROPERTY_MULTIPLE,
     STATE_TEXT,
@@ -47,6 +50,9 @@ _SIZES: Final = {
     ACTIVE_TEXT: 16,
     INACTIVE_TEXT: 16,
     STATE_TEXT: 100,
+    FIRMWARE: 16,
+    APPLICATION_SOFTWARE: 16,
+    PRIORITY_ARRAY: 32,
 }
 _OTHER_SIZE = 5
 

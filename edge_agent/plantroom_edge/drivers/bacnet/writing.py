@@ -29,6 +29,7 @@ from plantroom_shared.model import Value
 
 PRIORITIES: Final = range(1, 17)
 NOT_COMMANDABLE: Final = "not-commandable"
+_HEAD: Final = 4  # octets of a request in front of its body
 _LOOKS: Final = 3
 _PAUSE: Final = 0.3
 """Seconds between two looks: many controllers take a value over once a cycle."""
@@ -82,7 +83,7 @@ def _tagged(tag: int, body: bytes) -> bytes:
 
 
 def _integer(value: Value) -> int:
-    if isinstance(value, str) or value is None or value != value or int(value) != value:
+    if isinstance(value, str) or value is None or not math.isfinite(value) or value % 1:
         msg = "not-an-integer"
         raise Unfit(msg)
     return int(value)
@@ -165,16 +166,10 @@ class Writer:
 
     async def write(self, oid: int, value: Value, priority: int | None) -> Written:
         """Write the present-value, and look what has become of it."""
-        try:
-            encoded = encode_value(split(oid)[0], value)
-        except Unfit as error:
-            return Written(ok=False, reason=str(error), reached=False)
-        body = encode_write((oid, PRESENT_VALUE, WHOLE), encoded, priority)
-        if len(body) + 4 > self._session.max_apdu:
-            return Written(ok=False, reason="value-too-long", reached=False)
-        if priority is None and value is None:
-            return Written(ok=False, reason="no-priority-to-relinquish", reached=False)
-        if priority is not None and (why := (await self.held(oid, priority))[1]):
+        why, body = self._request(oid, value, priority)
+        if not why and priority is not None:
+            why = (await self.held(oid, priority))[1]
+        if why:
             return Written(ok=False, reason=why, reached=False)
         reply = await self._session.ask(WRITE_PROPERTY, body)
         if reply is None:
@@ -182,6 +177,20 @@ class Writer:
         if reply.refusal:
             return Written(ok=False, reason=_reason(reply.refusal))
         return await self._confirm(oid, value, priority)
+
+    def _request(self, oid: int, value: Value, priority: int | None) -> tuple[str, bytes]:
+        """Return why not to ask at all, or the body of the request."""
+        if priority is None and value is None:
+            return "no-priority-to-relinquish", b""
+        try:
+            encoded = encode_value(split(oid)[0], value)
+        except Unfit as error:
+            return str(error), b""
+        body = encode_write((oid, PRESENT_VALUE, WHOLE), encoded, priority)
+        # Requests are never cut into segments: no value of the field needs it.
+        return (
+            ("", body) if len(body) + _HEAD <= self._session.max_apdu else ("value-too-long", b"")
+        )
 
     async def _confirm(self, oid: int, value: Value, priority: int | None) -> Written:
         """Look at the slot and at the present-value; the device may take a moment."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from plantroom_shared import registers as codec
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Limits, Register
-from plantroom_shared.registers import Space
+from plantroom_shared.registers import Refine, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class Block:
             values = part.struct.unpack_from(swapped if part.swap else data)
             for value, slot in zip(values, part.slots, strict=True):
                 raws[slot] = value
-            for index, register, slot in part.refined:
-                raws[slot] = codec.refine(register.type, values[index], register.bit or 0)
+            for index, refine, slot in part.refined:
+                raws[slot] = refine(values[index])
 
     def split(self) -> tuple[Block, Block] | None:
         """Return two halves without a cell in common, as equal as can be; None if it has none."""
@@ -117,8 +117,8 @@ class _Part:
     swap: bool
     struct: struct.Struct
     slots: list[int]
-    refined: list[tuple[int, Register, int]]
-    """Values that are more than a number: index in the unpacked tuple, register, slot."""
+    refined: list[tuple[int, Refine, int]]
+    """Values that are more than a number: index in the unpacked tuple, how, slot."""
 
 
 def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
@@ -151,15 +151,15 @@ def _same_word(one: Cell, other: Cell) -> bool:
 def _part(start: int, swap: bool, endian: str, chain: Sequence[Cell]) -> _Part:
     code, end = endian, start
     slots: list[int] = []
-    refined: list[tuple[int, Register, int]] = []
+    refined: list[tuple[int, Refine, int]] = []
     for cell in chain:
         register = cell.register
         if not slots or cell.start >= end:
-            code += f"{2 * (cell.start - end)}x{codec.code(register.type, register.length)}"
+            code += f"{2 * (cell.start - end)}x{codec.code(register.type, register.length, register.order)}"
             end = cell.end
             slots.append(cell.slot)
-        if register.type not in codec.PLAIN:
-            refined.append((len(slots) - 1, register, cell.slot))
+        if register.refine is not None:
+            refined.append((len(slots) - 1, register.refine, cell.slot))
     return _Part(swap, struct.Struct(code), slots, refined)
 
 
