@@ -166,7 +166,7 @@ def value_at(data: bytes, pos: int) -> tuple[Any, int]:
     return primitive(data[pos:stop]), stop
 
 
-def _skip(data: bytes, pos: int) -> int:
+def skip(data: bytes, pos: int) -> int:
     """Return the position behind the context-tagged element at `pos`, with all that it holds."""
     depth = 0
     while True:
@@ -192,7 +192,7 @@ def enclosed(data: bytes, pos: int, closing: int) -> tuple[Any, int]:
     items: list[Any] = []
     while (octet := data[pos]) != closing:
         if octet & 0x08:
-            pos = _skip(data, pos)
+            pos = skip(data, pos)
             items.append(UNSUPPORTED)
         else:
             value, pos = value_at(data, pos)
