@@ -70,7 +70,7 @@ class _Met:
     notes: list[str] = field(default_factory=list)
 
 
-async def survey(
+async def look_around(
     request: ScanRequest, clock: Clock, profiles: Catalogue | None = None
 ) -> AsyncIterator[Candidate | Progress]:
     """Yield every device that answers, with what could be learned of it in time.
