@@ -63,6 +63,12 @@ class _Line:
     def waits(self) -> bool:
         return self.answer is not None and not self.answer.done()
 
+    def expects(self, said: Reply) -> bool:
+        """Say whether `said` answers the open request."""
+        if said.invoke != self.invoke or said.service not in (self.service, None):
+            return False
+        return bool(said.refusal) or said.simple == (self.service in _WITHOUT_BODY)
+
     def end(self, reply: Reply | None) -> None:
         if self.answer is not None and not self.answer.done():
             self.answer.set_result(reply)
@@ -105,8 +111,6 @@ class Client:
         """Datagrams that counted for nothing, by why."""
         self.on_notice: Callable[[Notification], bool] = lambda _: False
         """Is shown the COV notifications of peers; says whether it wants them."""
-        self.on_hello: Callable[[IAm], object] = lambda _: None
-        """Is shown what peers announce by themselves, mostly after a restart."""
         self._timeout, self._tries = timeout, 1 + retries
         self._lines: dict[tuple[object, object], _Line] = {}
         self._roll: _RollCall | None = None
@@ -266,8 +270,6 @@ class Client:
                 self._hear_reply(line, said)
 
     def _hear_hello(self, said: IAm) -> None:
-        if said.peer.station in self._lines:
-            self.on_hello(said)
         if self._roll is None or not self._roll.hear(said):
             self.ignored["uninvited"] += 1
 
@@ -284,12 +286,10 @@ class Client:
     def _hear_reply(self, line: _Line, said: Reply) -> None:
         if not line.waits:
             self.ignored["unasked"] += 1
-        elif said.invoke != line.invoke or said.service not in (line.service, None):
-            self.ignored["mismatched"] += 1
-        elif not said.refusal and said.simple != (line.service in _WITHOUT_BODY):
-            self.ignored["mismatched"] += 1
-        else:
+        elif line.expects(said):
             line.end(said)
+        else:
+            self.ignored["mismatched"] += 1
 
     def _hear_part(self, line: _Line, said: Part) -> None:
         peer, number = said.peer, said.segment.number
@@ -299,10 +299,10 @@ class Client:
             if line.receipt is not None and line.receipt.number == number:
                 self.link.send(frames.encode_receipt(peer, said.invoke, line.receipt), line.via)
             self.ignored["unasked"] += 1
-        elif line.assembly is None and number:
-            self.ignored["mismatched"] += 1
         elif not line.segments:
             line.end(Reply(peer, said.invoke, None, refusal=UNINVITED_SEGMENTS))
+        elif line.assembly is None and number:
+            self.ignored["mismatched"] += 1
         else:
             self._take_part(line, said)
 

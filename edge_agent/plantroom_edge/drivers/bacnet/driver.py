@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from plantroom_edge.drivers import Inventory, Poll, PollGroup
+from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
 from plantroom_edge.drivers.bacnet.client import Client, open_client
 from plantroom_edge.drivers.bacnet.config import BacnetConfig, DeviceOptions
 from plantroom_edge.drivers.bacnet.discovery import Discovery
 from plantroom_edge.drivers.bacnet.facts import Found, Hint, without
+from plantroom_edge.drivers.bacnet.figures import figures_of
 from plantroom_edge.drivers.bacnet.grouping import Readout, new_groups
+from plantroom_edge.drivers.bacnet.listening import Listening
 from plantroom_edge.drivers.bacnet.profile import NO_PROFILE, Catalogue, apply, catalogue, choose
-from plantroom_edge.drivers.bacnet.services import Ref, failure_of
-from plantroom_edge.drivers.bacnet.session import Reading
-from plantroom_edge.drivers.bacnet.values import Bits, Failure, ObjectId
-from plantroom_edge.drivers.bacnet.vocabulary import (
-    UNKNOWN_OBJECT,
-)
+from plantroom_edge.drivers.bacnet.rows import rows_of
+from plantroom_edge.drivers.bacnet.services import failure_of
+from plantroom_edge.drivers.bacnet.timesync import TimeSync
+from plantroom_edge.drivers.bacnet.values import ObjectId
+from plantroom_edge.drivers.bacnet.vocabulary import UNKNOWN_OBJECT
+from plantroom_edge.drivers.bacnet.writing import Writer
 from plantroom_shared.clock import Clock
-from plantroom_shared.model import Device, Point, Quality, Value
+from plantroom_shared.model import Device, Point, Value
 from plantroom_shared.profiles import load_bacnet_profile
 
 _READ_BUDGET: Final = 60.0
 """Seconds after which a read begins no further request."""
 _NOBODY: Final = failure_of(UNKNOWN_OBJECT)
-_MAX_TEXT: Final = 512
-_EXACT: Final = 2**53
-"""Integers beyond it become floats: JSON readers would round them anyway."""
-_NO_SAMPLE: Final = {type(None): "null", float: "nan"}
-
-_FAULT, _OVERRIDDEN, _OUT_OF_SERVICE = 0x40, 0x20, 0x10
-_NOT_NORMAL: Final = _FAULT | _OVERRIDDEN | _OUT_OF_SERVICE
-_BAD, _UNCERTAIN = int(Quality.BAD), int(Quality.UNCERTAIN)
 
 
 class BacnetDriver:
@@ -48,6 +42,8 @@ class BacnetDriver:
         self._profiles: Catalogue = ()
         self._meanings: dict[int, tuple[Found, Found]] = {}
         """By instance, what was found and what it means."""
+        self._listening = Listening(clock, self._readouts)
+        self._time = TimeSync(clock, config.time_sync, config.time_sync_hours)
 
     async def _open(self) -> Client:
         async with self._opening:
@@ -55,6 +51,7 @@ class BacnetDriver:
                 # Files of a site, and dozens of profiles: they may take a second to read.
                 await asyncio.to_thread(self._prepare)
                 self._client = await open_client(self._config)
+                self._client.on_notice = self._listening.hear
             return self._client
 
     def _prepare(self) -> None:
@@ -79,7 +76,10 @@ class BacnetDriver:
             ConfigError, Unavailable: the socket cannot be opened, or a file cannot be read.
         """
         client = await self._open()
-        return self._inventory(await self._discovery.run(client))
+        missing = await self._discovery.run(client)
+        if trouble := client.link.trouble():
+            missing.append(trouble)
+        return self._inventory(missing)
 
     def _inventory(self, missing: list[str]) -> Inventory:
         devices: list[Device] = []
@@ -120,65 +120,58 @@ class BacnetDriver:
     async def read(self, group: PollGroup) -> Poll:
         """Read the present-value of every point of `group` once."""
         readout: Readout = group.plan
-        began = self._clock.now_us()
-        deadline = asyncio.get_running_loop().time() + max(_READ_BUDGET, group.interval)
-        reading = await readout.session.read(readout.plan, deadline=deadline)
+        watch, loop = readout.watch, asyncio.get_running_loop()
+        began, started = self._clock.now_us(), loop.time()
+        deadline = started + max(_READ_BUDGET, group.interval)
+        plan = watch.plan(started) if watch else readout.plan
+        reading = await readout.session.read(plan, deadline=deadline)
         ts = (began + self._clock.now_us()) // 2
-        if not reading.alive:
-            return Poll.dead(ts, len(readout.rows), "timeout")
         who = reading.values.get(readout.who)
+        if not reading.alive:
+            return readout.lost(ts, "timeout")
         if who == _NOBODY or (isinstance(who, ObjectId) and who != readout.who[0]):
-            return Poll.dead(ts, len(readout.rows), "wrong-device")
-        poll = _rows(ts, readout.rows, reading)
+            return readout.lost(ts, "wrong-device")
+        if watch is not None:
+            watch.fill(reading)
+        poll = rows_of(ts, readout.rows, reading)
         readout.check(poll)
         await readout.doubts.settle(poll, readout.objects, deadline)
+        if due := self._time.due(readout.session.key):
+            readout.session.tell(*due)
+        if watch is not None:
+            watch.heed(group, poll, reading, started)
+            await watch.tend(min(deadline, loop.time() + group.interval / 2))
         return poll
 
+    async def notice(self) -> tuple[PollGroup, Poll]:
+        """Wait for what a device tells by itself."""
+        return await self._listening.notice()
 
-def _rows(ts: int, rows: list[tuple[Ref, Ref]], reading: Reading) -> Poll:
-    """Put what a device said in the order of the group; a row never moves for another's sake."""
-    values: list[Value] = [None] * len(rows)
-    quality: dict[int, tuple[int, str]] = {}
-    if reading.put(values) == len(rows):
-        return Poll(ts, values, quality)
-    get = reading.values.get
-    unasked = Failure("overrun" if reading.late else "timeout")
-    good: dict[Ref, int] = {}
-    for row, (value_ref, flags_ref) in enumerate(rows):
-        if values[row] is not None:  # as it was recalled
-            continue
-        value = get(value_ref, unasked)
-        if type(value) is not float or value - value != 0.0:  # only finite numbers give 0
-            value, why = _plain(value)
-            if why:
-                quality[row] = (_BAD, why)
-                continue
-        values[row] = value
-        flags = get(flags_ref)
-        if type(flags) is Bits and len(flags) > 1 and flags[1] & _NOT_NORMAL:
-            quality[row] = _flagged(flags[1])
-        else:
-            good[value_ref] = row
-    reading.remember(good)
-    return Poll(ts, values, quality)
+    def _readouts(self, instance: int) -> list[Readout]:
+        return [group.plan for group in self._groups.get(instance, ())]
 
+    # ------------------------------------------------------------ writing and telling
 
-def _plain(value: Any) -> tuple[Value, str]:
-    """Return `value` as a sample can hold it, or why it cannot."""
-    if isinstance(value, str):
-        return value[:_MAX_TEXT], ""
-    if type(value) is bool or (type(value) is int and -_EXACT <= value <= _EXACT):
-        return value, ""
-    if type(value) is int:
-        return float(value), ""
-    if isinstance(value, Failure):
-        return None, value.reason
-    return None, _NO_SAMPLE.get(type(value), "unsupported-type")
+    def _object(self, point: str) -> tuple[Writer, int] | None:
+        """Return who writes the object of a point, and the object."""
+        for instance, (_, found) in self._meanings.items():
+            for known, oid in zip(found.points, found.objects, strict=True):
+                if known.key == point:
+                    return Writer(self._discovery.scans[instance].session), oid
+        return None
 
+    async def held(self, point: str, priority: int | None) -> tuple[Value, str]:
+        """Return the slot `priority` of the priority array; the present-value if that is None."""
+        known = self._object(point)
+        return await known[0].held(known[1], priority) if known else (None, "unknown-point")
 
-def _flagged(flags: int) -> tuple[int, str]:
-    if flags & _FAULT:
-        return _BAD, "fault"
-    if flags & _OVERRIDDEN:
-        return _UNCERTAIN, "overridden"
-    return _UNCERTAIN, "out-of-service"
+    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+        """Write the present-value at `priority` and read it back; None relinquishes the slot."""
+        known = self._object(point)
+        if known is None:
+            return Written(ok=False, reason="unknown-point", reached=False)
+        return await known[0].write(known[1], value, priority)
+
+    def figures(self) -> list[DeviceFigures]:
+        """Return the figures of every device."""
+        return [figures_of(groups) for _, groups in sorted(self._groups.items()) if groups]

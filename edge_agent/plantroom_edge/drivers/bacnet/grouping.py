@@ -8,6 +8,7 @@ from typing import Final
 
 from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.drivers.bacnet.config import BacnetConfig, DeviceOptions
+from plantroom_edge.drivers.bacnet.cov import Watch
 from plantroom_edge.drivers.bacnet.doubts import Doubts, commandable
 from plantroom_edge.drivers.bacnet.facts import Found
 from plantroom_edge.drivers.bacnet.plan import Plan
@@ -41,6 +42,8 @@ class Readout:
     doubts: Doubts
     limits: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Row → lowest and highest plausible value, where a profile knows them."""
+    watch: Watch | None = None
+    """Its COV subscriptions, where they are wanted."""
 
     def check(self, poll: Poll) -> None:
         """Mark the values that are beyond what a profile holds plausible."""
@@ -48,6 +51,12 @@ class Readout:
             value = poll.values[row]
             if isinstance(value, float | int) and not low <= value <= high:
                 poll.quality.setdefault(row, _OUT_OF_RANGE)
+
+    def lost(self, ts: int, reason: str) -> Poll:
+        """Return a poll of a device that did not answer: whatever it knew of us may be gone."""
+        if self.watch is not None:
+            self.watch.lost()
+        return Poll.dead(ts, len(self.rows), reason)
 
 
 def new_groups(
@@ -80,7 +89,7 @@ def new_groups(
             device=found.device.key,
             interval=interval,
             points=tuple(key for key, _ in pairs),
-            plan=_readout(config, session, found, pairs, doubts),
+            plan=_readout(config, session, found, pairs, doubts=doubts, interval=interval),
         )
         for interval, pairs in sorted(fresh.items())
     ]
@@ -91,7 +100,9 @@ def _readout(
     session: Session,
     found: Found,
     pairs: list[tuple[str, int]],
+    *,
     doubts: Doubts,
+    interval: float,
 ) -> Readout:
     rows = [((oid, PRESENT_VALUE, WHOLE), (oid, STATUS_FLAGS, WHOLE)) for _, oid in pairs]
     # Who stands at the address is asked with every poll: addresses wander between devices.
@@ -101,4 +112,7 @@ def _readout(
     ranges = found.ranges
     limits = {row: ranges[key] for row, (key, _) in enumerate(pairs) if key in ranges}
     objects = tuple(oid for _, oid in pairs)
-    return Readout(session, session.plan(refs), who, rows, objects, doubts, limits)
+    readout = Readout(session, session.plan(refs), who, rows, objects, doubts, limits)
+    if config.cov != "off":
+        readout.watch = Watch(session, rows, who, interval, readout.plan, flags=flags)
+    return readout
