@@ -151,6 +151,29 @@ async def test_object_types_beyond_the_basics() -> None:
     assert rows["lighting-output:3"] == (75, None)
 
 
+@pytest.mark.parametrize(
+    ("scale", "value"),
+    [
+        (b"\x0c\x3e\x80\x00\x00", 1750.0),  # a factor of 0.25
+        (b"\x19\x02", 700_000),  # ten to the 2
+        (b"\x19\xff", 700.0),  # ten to the -1
+        (b"\x0c\x7f\xc0\x00\x00", 7000),  # no number
+        (b"\x19\x7f", 7000),  # nobody means ten to the 127
+        (b"\x2c\x3e\x80\x00\x00", 7000),  # neither of the two choices
+        (b"\x44\x3e\x80\x00\x00", 7000),  # no choice at all
+    ],
+)
+async def test_an_accumulator_counts_in_its_unit(scale: bytes, value: float) -> None:
+    """What one count is worth comes from the device; a scale without sense is none."""
+    device = Field()
+    device.add(23, 1, unsigned(7000), "Energy", _117=enumerated(19), _187=scale)
+    device.add(23, 2, b"\x00", "Empty", _187=scale)
+    async with serving(device) as targets, driver(*targets) as bus:
+        [group] = (await bus.discover()).groups
+        poll = await bus.read(group)
+    assert poll.values == [pytest.approx(value), None]
+
+
 def test_what_is_left_out_is_told_with_the_reason() -> None:
     """A person sees why an object is no point."""
     listed = [ObjectId(oid(kind, 1)) for kind in (0, 8, 17, 20, 20, 200)]
