@@ -48,6 +48,14 @@ def test_slices_cover_the_ranges_and_no_more(known: set[int], pairs: list[Range]
         assert all(sum(a <= one <= b for one in known) <= AT_ONCE for a, b in cut)
 
 
+def test_a_thousand_known_devices_are_asked_in_slices_of_a_hundred() -> None:
+    """The slices follow where the devices are, and end where the range does."""
+    cut = slices([(0, 5000), (9000, 9999)], range(1000, 2050))
+    assert cut[:2] == [(0, 1099), (1100, 1199)]
+    assert cut[-2:] == [(2000, 5000), (9000, 9999)]
+    assert len(cut) == 12
+
+
 def test_around_is_the_least_range() -> None:
     """Nobody missing is nobody to ask for."""
     assert around({5, 900, 17}) == [(5, 900)]
@@ -140,6 +148,32 @@ async def test_a_device_that_appears_later_is_added_with_its_points() -> None:
     ]
     assert second.groups[0] is first.groups[0]
     assert second.missing == ()
+
+
+async def test_a_device_that_was_silent_for_once_is_not_missing_for_ever() -> None:
+    """It is told while it does not answer, keeps its points, and then all is well again."""
+    device = plant(5)
+    async with serving(device) as targets, driver(*targets, **QUICK) as bus:
+        first = await bus.discover()
+        device.mute = lambda _: True
+        silent = await bus.discover()
+        device.mute = lambda _: False
+        well = await bus.discover()
+    assert silent.points == well.points == first.points
+    assert "does not tell its object list: no answer" in silent.missing[0]
+    assert well.missing == ()
+
+
+async def test_who_never_becomes_a_device_is_forgotten() -> None:
+    """An I-Am of somebody who then answers nothing leaves nothing behind."""
+    device = plant(5)
+    async with serving(device) as targets, driver(*targets, **QUICK) as bus:
+        device.mute = lambda _: True
+        await bus.discover()
+        assert list(bus._discovery.scans) == [5]
+        device.deaf = True
+        await bus.discover()
+        assert not bus._discovery.scans
 
 
 async def test_a_bus_says_when_it_wants_to_be_searched_again() -> None:

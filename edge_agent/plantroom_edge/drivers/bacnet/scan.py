@@ -96,7 +96,9 @@ class Scan:
             self._version = version
             self.facts = dict(self.given)
             self._fresh = self._tried_whole = False
-        if not self._fresh:
+        if self._fresh:
+            self.trouble = ""
+        else:
             await self._learn(me, min(objects, MOST_OBJECTS), deadline)
         if self.found is not None and self.found.device.address != str(self.session.peer):
             address = {"address": str(self.session.peer)}
