@@ -24,16 +24,42 @@ from bacpypes.object import (
     AnalogValueObject,
     BinaryValueObject,
     CharacterStringValueObject,
+    LargeAnalogValueObject,
     MultiStateValueObject,
+    WritableProperty,
     register_object_type,
 )
 from bacpypes.pdu import Address
-from bacpypes.primitivedata import CharacterString
+from bacpypes.primitivedata import CharacterString, Double, Unsigned
 from bacpypes.service.cov import ChangeOfValueServices
 from bacpypes.service.object import ReadWritePropertyMultipleServices
 
 _NORMAL = [0, 0, 0, 0]
 
+
+class OpenModeObject(MultiStateValueObject):  # type: ignore[misc] # bacpypes has no types
+    """Written without a priority."""
+
+    objectType = "multiStateValue"
+    properties = (WritableProperty("presentValue", Unsigned),)
+
+
+class OpenNoteObject(CharacterStringValueObject):  # type: ignore[misc] # bacpypes has no types
+    """Written without a priority."""
+
+    objectType = "characterstringValue"
+    properties = (WritableProperty("presentValue", CharacterString),)
+
+
+class OpenVolumeObject(LargeAnalogValueObject):  # type: ignore[misc] # bacpypes has no types
+    """Written without a priority."""
+
+    objectType = "largeAnalogValue"
+    properties = (WritableProperty("presentValue", Double),)
+
+
+for kind in (OpenModeObject, OpenNoteObject, OpenVolumeObject):
+    register_object_type(kind, vendor_id=999)
 register_object_type(AnalogOutputCmdObject, vendor_id=999)
 register_object_type(BinaryOutputCmdObject, vendor_id=999)
 
@@ -99,18 +125,26 @@ def points(analog: int) -> list[Any]:
             presentValue="inactive",
             statusFlags=_NORMAL,
         ),
-        MultiStateValueObject(
+        OpenModeObject(
             objectIdentifier=("multiStateValue", 1),
             objectName="Mode",
             presentValue=1,
             numberOfStates=4,
             statusFlags=_NORMAL,
         ),
-        CharacterStringValueObject(
+        OpenNoteObject(
             objectIdentifier=("characterstringValue", 1),
             objectName="Note",
             presentValue=CharacterString("none"),
             statusFlags=_NORMAL,
+        ),
+        OpenVolumeObject(
+            objectIdentifier=("largeAnalogValue", 1),
+            objectName="Volume",
+            presentValue=1.5,
+            statusFlags=_NORMAL,
+            units="cubicMeters",
+            covIncrement=1,
         ),
     ]
 
@@ -133,7 +167,7 @@ def obey(application: Any, line: str) -> str:
     if line == "subscriptions":
         return str(sum(len(one.cov_subscriptions) for one in application.cov_detections.values()))
     if line == "forget":
-        for detection in application.cov_detections.values():
+        for detection in list(application.cov_detections.values()):
             for subscription in list(detection.cov_subscriptions):
                 subscription.cancel_subscription()
         return "set"

@@ -53,7 +53,9 @@ _SLOW: Final = 10.0
 """Seconds: where polls are at least as far apart, changes come sooner by COV."""
 _UNKNOWN_INCREMENT: Final = 0.05  # of the value
 _SERVICE_BIT: Final = 5  # of protocol-services-supported: subscribe-cov
-_FULL: Final = ("resources", "no-space", "cov-subscription-failed", "out-of-memory")
+_FULL: Final = ("resources", "no-space", "out-of-memory")
+_FULL_AFTER: Final = 8
+"""Refusals in a row: many devices have no better word for a full table."""
 _DISCRETE: Final = BINARY_TYPES | MULTI_STATE_TYPES
 _NOTHING: Final = Failure("nothing")
 
@@ -129,6 +131,8 @@ class Watch:
     _asked: bool = False
     _whole_due: float = 0.0
     _full_until: float = 0.0
+    _in_a_row: int = 0
+    """Refusals."""
     _rest: Plan | None = None
     _covered: frozenset[int] = frozenset()
 
@@ -289,7 +293,7 @@ class Watch:
         for row, pair in sorted(enumerate(self.rows), key=lambda it: not _discrete(it[1])):
             step = reading.values.get((pair[0][0], COV_INCREMENT, WHOLE))
             one = _Subscription(row, *pair, confirmed=_discrete(pair))
-            one.increment = float(step) if isinstance(step, float) and step >= 0 else None
+            one.increment = float(step) if isinstance(step, float | int) and step >= 0 else None
             self._subscriptions[one.oid] = one
 
     async def _subscribe(self, one: _Subscription, lifetime: int) -> bool:
@@ -306,6 +310,7 @@ class Watch:
             one.ends = 0.0
             return reply is not None
         if reply is not None and not reply.refusal:
+            self._in_a_row = 0
             return True
         if reply is None:
             one.ends = before
@@ -316,9 +321,10 @@ class Watch:
     def _refuse(self, one: _Subscription, refusal: str, now: float) -> None:
         one.ends, one.held = 0.0, _NOTHING
         self.refused += 1
+        self._in_a_row += 1
         if refusal == "reject-unrecognized-service":
             self.off = "the device refuses COV subscriptions"
-        elif any(word in refusal for word in _FULL):
+        elif self._in_a_row >= _FULL_AFTER or any(word in refusal for word in _FULL):
             self._full_until = now + _LATER
         elif one.confirmed:
             one.confirmed = False  # the next try is for unconfirmed ones
