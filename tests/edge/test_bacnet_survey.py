@@ -133,7 +133,7 @@ async def test_a_device_that_is_not_read_in_time_is_told_with_what_is_known() ->
     silent = plant(3)
     silent.mute = lambda _: True
     async with serving(slow, small, silent) as targets:
-        candidates, _ = await _scan(*targets, seconds=4.0, rate=60.0)
+        candidates, _ = await _scan(*targets, seconds=3.0, rate=60.0)
     by_key = {one.device.key: one for one in candidates}
     assert sorted(by_key) == ["bacnet:1", "bacnet:2", "bacnet:3"]
     assert len(by_key["bacnet:2"].points) == 3
