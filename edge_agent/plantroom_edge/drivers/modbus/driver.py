@@ -101,7 +101,7 @@ class ModbusDriver:
                 plan.group.skip_to_after(block)
                 break
         self._learn(under_way)
-        return plan.group.poll((start + self._clock.now_us()) // 2, sweep)
+        return plan.group.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -236,15 +236,12 @@ def _groups(unit: _Unit) -> list[PollGroup]:
     rates: dict[float, list[Register]] = {}
     for register in unit.profile.points:
         rates.setdefault(max(least, register.interval or 0), []).append(register)
-    return [
-        PollGroup(
-            device=unit.key,
-            interval=interval,
-            points=tuple(f"{unit.key}:{register.id}" for register in registers),
-            plan=_Plan(unit, GroupPlan(unit.profile, registers, unit.lessons)),
-        )
-        for interval, registers in sorted(rates.items())
-    ]
+    groups = []
+    for interval, registers in sorted(rates.items()):
+        plan = GroupPlan(unit.profile, registers, unit.lessons)
+        points = tuple(f"{unit.key}:{register.id}" for register in registers)
+        groups.append(PollGroup(unit.key, interval, points, _Plan(unit, plan), plan.steps))
+    return groups
 
 
 def _point(unit: _Unit, register: Register) -> Point:

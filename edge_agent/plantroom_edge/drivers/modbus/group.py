@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from sys import float_info
 
-from plantroom_edge.drivers import Poll
+from plantroom_edge.drivers import Gate, Poll
 from plantroom_edge.drivers.modbus.learning import Lessons
 from plantroom_edge.drivers.modbus.planner import Block, Cell, plan
 from plantroom_shared import registers as codec
@@ -13,6 +15,8 @@ from plantroom_shared.profiles import Profile, Register
 from plantroom_shared.registers import Convert
 
 _BAD = int(Quality.BAD)
+_NARROW = 1e-9
+"""By this part a range is taken narrower, so that the exact conversion decides at its ends."""
 
 
 class Sweep:
@@ -51,6 +55,17 @@ class Sweep:
                     self.flaws[cell.slot] = self.silent
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Which raw values of a row need a closer look: they may be none, or out of range."""
+
+    row: int
+    low: float
+    high: float
+    sentinels: frozenset[float | int]
+    convert: Convert
+
+
 class GroupPlan:
     """The compiled form of a poll group.
 
@@ -78,6 +93,13 @@ class GroupPlan:
             for row, register in enumerate(points)
             if register.convert is not None
         ]
+        self._early = {row for row, register in enumerate(points) if not _comparable(register)}
+        self._checks = [
+            _check(row, register, register.convert)
+            for row, register in enumerate(points)
+            if register.convert is not None and row not in self._early
+        ]
+        self._converts = [register.convert for register in points]
         self._version = -1
         self._blocks: list[Block] = []
 
@@ -98,20 +120,71 @@ class GroupPlan:
         if block in self._blocks:
             self.turn = (self._blocks.index(block) + 1) % len(self._blocks)
 
-    def poll(self, ts: int, sweep: Sweep) -> Poll:
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """What one raw unit of each point is worth; 1 where the gate is shown the value itself."""
+        return tuple(
+            1.0 if row in self._early else abs(register.scale)
+            for row, register in enumerate(self.points)
+        )
+
+    def poll(self, ts: int, sweep: Sweep, gate: Gate | None = None) -> Poll:
         """Return the values of the points, scaled and judged.
 
         Args:
             ts: microseconds since 1970-01-01 UTC.
             sweep: the pass over this group.
+            gate: says which rows are worth a sample; the others are not scaled.
         """
         rows = len(self.points)
         if not sweep.answered:
             return Poll.dead(ts, rows, sweep.silent)
         values: list[Value] = sweep.raws[:rows]
+        quality = {slot: (_BAD, reason) for slot, reason in sweep.flaws.items() if slot < rows}
+        if gate is not None:
+            return self._gated(ts, sweep, values, quality, gate)
+        self._scale(self._rows, sweep, values, quality)
+        return Poll(ts, values, quality)
+
+    def _gated(
+        self,
+        ts: int,
+        sweep: Sweep,
+        raws: list[Value],
+        quality: dict[int, tuple[int, str]],
+        gate: Gate,
+    ) -> Poll:
+        """Return a poll of which only what the gate lets through is scaled."""
+        early = [entry for entry in self._rows if entry[0] in self._early]
+        self._scale(early, sweep, raws, quality)
+        for check in self._checks:
+            raw = raws[check.row]
+            if check.row not in quality and (
+                not check.low <= raw <= check.high  # type: ignore[operator] # a number: `_comparable`
+                or raw in check.sentinels
+            ):
+                reason = check.convert(raw, None)[1]
+                if reason:
+                    quality[check.row] = (int(codec.quality(reason)), reason)
+        rows = gate.changed(raws, quality)
+        values: list[Value] = [None] * len(raws)
+        for row in {*rows, *gate.needed}:
+            convert = self._converts[row]
+            values[row] = raws[row]
+            if convert is not None and row not in self._early and row not in sweep.flaws:
+                values[row] = convert(raws[row], None)[0]
+        return Poll(ts, values, quality, rows=rows)
+
+    def _scale(
+        self,
+        entries: Iterable[tuple[int, Convert, int | None]],
+        sweep: Sweep,
+        values: list[Value],
+        quality: dict[int, tuple[int, str]],
+    ) -> None:
+        """Put raw values into the points' units, in place."""
         flaws = sweep.flaws
-        quality = {slot: (_BAD, reason) for slot, reason in flaws.items() if slot < rows}
-        for row, convert, factor in self._rows:
+        for row, convert, factor in entries:
             if row in flaws:
                 continue
             exponent = None
@@ -124,4 +197,20 @@ class GroupPlan:
             values[row], reason = convert(values[row], exponent)
             if reason:
                 quality[row] = (int(codec.quality(reason)), reason)
-        return Poll(ts, values, quality)
+
+
+def _comparable(register: Register) -> bool:
+    """Say whether distances of raw values are distances of values, and 0 of one 0 of the other."""
+    plain = register.type in codec.PLAIN or (register.type == "bool" and register.convert is None)
+    return plain and register.sf is None and register.offset == 0
+
+
+def _check(row: int, register: Register, convert: Convert) -> _Check:
+    """Return what lets most values of a row pass without a look at what they mean."""
+    low, high = -float_info.max, float_info.max
+    if register.range is not None:
+        ends = sorted(limit / register.scale for limit in register.range)
+        width = ends[1] - ends[0]
+        low, high = ends[0] + width * _NARROW, ends[1] - width * _NARROW
+    sentinels = frozenset(codec.signed(register.type, raw) for raw in register.sentinel)
+    return _Check(row, low, high, sentinels, convert)
