@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
-from plantroom_edge.breaker import STEP, Breaker, Change, Pacer
+from plantroom_edge.breaker import STEP, Change, Pacer
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Poll, PollGroup
 from plantroom_edge.sampling.config import SamplingConfig
+from plantroom_edge.sampling.device import DeviceState, Group
 from plantroom_edge.sampling.engine import Sampling
-from plantroom_edge.sampling.lane import Lane
 from plantroom_edge.sampling.slots import next_slot, phase
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
@@ -43,43 +43,6 @@ WATCH: Final = 1.0
 
 DOWN: Final = (int(Quality.BAD), "device-down")
 """What is said of the other groups of a device that does not answer."""
-
-BACKWARD: Final = 60_000_000
-"""Microseconds by which the clock may step back and timestamps still only grow.
-
-Beyond that somebody has set the clock: going on from the old time would squeeze all samples until
-it is reached again into one moment.
-"""
-
-
-@dataclass(slots=True)
-class DeviceState:
-    """One device as the sampler sees it."""
-
-    breaker: Breaker = field(default_factory=Breaker)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Never two polls of one device in flight."""
-    groups: list[_Group] = field(default_factory=list)
-    last_ts: int = 0
-    last_good_us: int = 0
-    polls: int = 0
-    overruns: int = 0
-    """Slots that were missed because the poll before had not ended."""
-
-
-@dataclass(slots=True)
-class _Group:
-    lane: Lane
-    phase: float
-    """Seconds after a multiple of the interval."""
-
-    @property
-    def group(self) -> PollGroup:
-        return self.lane.group
-
-    @property
-    def aliases(self) -> list[int]:
-        return self.lane.aliases
 
 
 class Sampler:
@@ -129,12 +92,11 @@ class Sampler:
         """
         driver = self._open_driver()
         self._polled.clear()
-        for device in self.devices.values():
-            device.groups.clear()
+        self._tell_stale()  # a bus that fails again and again gets no further
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._discover(driver, tasks)
                 tasks.create_task(self._watch(), name=f"{self.name}/stale")
+                await self._discover(driver, tasks)
                 while True:
                     await self._sleep(DISCOVER_AGAIN)
                     if self.missing:
@@ -152,14 +114,17 @@ class Sampler:
         for sink in self._sinks:
             sink.describe(inventory.points, aliases, inventory.devices)
         known = dict(zip((point.key for point in inventory.points), aliases, strict=True))
+        if not self._polled:  # the bus was opened anew
+            for device in self.devices.values():
+                device.groups.clear()
         for index, group in enumerate(self._new_groups(inventory, known)):
             device = self.devices.setdefault(group.device, DeviceState())
             place = phase(index, len(inventory.groups), group.interval)
-            entry = _Group(self.sampling.lane(group, known), place)
+            entry = Group(self.sampling.lane(group, known), place)
             device.groups.append(entry)
             self._polled.update(group.points)
             task = f"{self.name}/{group.device}"
-            run = _bound(self._poll_for_ever, driver, device, entry)
+            run = partial(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
@@ -186,7 +151,7 @@ class Sampler:
 
     # ------------------------------------------------------------ polling
 
-    async def _poll_for_ever(self, driver: Driver, device: DeviceState, entry: _Group) -> None:
+    async def _poll_for_ever(self, driver: Driver, device: DeviceState, entry: Group) -> None:
         slot = -1
         if entry.group.interval > FIRST_WITHIN:  # nobody wants to wait minutes for a first value
             await self._sleep(FIRST_WITHIN * entry.phase / entry.group.interval)
@@ -196,7 +161,7 @@ class Sampler:
             if not await self._take_turn(driver, device, entry):
                 slot = -1  # who is left alone misses nothing
 
-    async def _take_turn(self, driver: Driver, device: DeviceState, entry: _Group) -> bool:
+    async def _take_turn(self, driver: Driver, device: DeviceState, entry: Group) -> bool:
         """Poll the group, if its device is not left alone; return whether that was on time."""
         async with device.lock:
             breaker = device.breaker
@@ -209,7 +174,7 @@ class Sampler:
                 self.counters["skipped_dead"] += 1
             return False
 
-    async def _probe(self, driver: Driver, device: DeviceState, entry: _Group) -> None:
+    async def _probe(self, driver: Driver, device: DeviceState, entry: Group) -> None:
         """Poll a device that was given up, when it is its turn among the others."""
         async with self._pacer.turn:
             await self._sleep(max(0.0, self._pacer.free_at - self._clock.monotonic()))
@@ -223,7 +188,7 @@ class Sampler:
                 for breaker in breakers:
                     breaker.hasten(now, STEP)
 
-    async def _next_slot(self, device: DeviceState, entry: _Group, last: int) -> int:
+    async def _next_slot(self, device: DeviceState, entry: Group, last: int) -> int:
         """Sleep until the group's next place on the clock; return its number."""
         now = self._clock.now_us() / 1e6
         slot, wait, missed = next_slot(now, entry.phase, entry.group.interval, last)
@@ -232,7 +197,7 @@ class Sampler:
         await self._sleep(wait)
         return slot
 
-    async def _poll(self, driver: Driver, device: DeviceState, entry: _Group) -> Change:
+    async def _poll(self, driver: Driver, device: DeviceState, entry: Group) -> Change:
         began = self._clock.monotonic()
         poll = await self._read(driver, entry.group)
         heed_cancellation()
@@ -240,7 +205,7 @@ class Sampler:
         self.counters["polls"] += 1
         now = self._clock.monotonic()
         change = device.breaker.note(alive=poll.alive, now=now, took=now - began)
-        ts = self._stamp(device, poll.ts)
+        ts = device.stamp(poll.ts, self.counters)
         if poll.alive:
             device.last_good_us = ts
         self._store(entry, entry.lane.take(poll, ts, now))
@@ -257,13 +222,17 @@ class Sampler:
         """Say of points that are not read any more, for whatever reason, that they are stale."""
         while True:
             await self._sleep(WATCH)
-            now = self._clock.monotonic()
-            for device in self.devices.values():
-                for entry in device.groups:
-                    if entry.lane.overdue(now):
-                        batch = entry.lane.stale(self._stamp(device, entry.lane.stale_ts))
-                        self.counters["stale"] += len(batch)
-                        self._store(entry, batch)
+            self._tell_stale()
+
+    def _tell_stale(self) -> None:
+        now = self._clock.monotonic()
+        for device in self.devices.values():
+            for entry in device.groups:
+                if entry.lane.overdue(now):
+                    ts = device.stamp(entry.lane.stale_ts, self.counters)
+                    batch = entry.lane.stale(ts)
+                    self.counters["stale"] += len(batch)
+                    self._store(entry, batch)
 
     async def _read(self, driver: Driver, group: PollGroup) -> Poll:
         rows = len(group.points)
@@ -278,19 +247,9 @@ class Sampler:
             return Poll.dead(self._clock.now_us(), rows, "short-reply")
         return poll
 
-    def _stamp(self, device: DeviceState, ts: int) -> int:
-        """Return the time of a poll: never twice the same for one device."""
-        if ts <= device.last_ts:
-            if device.last_ts - ts > BACKWARD:
-                self.counters["clock_set_back"] += 1
-            else:
-                ts = device.last_ts + 1
-        device.last_ts = ts
-        return ts
-
     # ------------------------------------------------------------ what becomes of it
 
-    def _store(self, entry: _Group, batch: Batch) -> None:
+    def _store(self, entry: Group, batch: Batch) -> None:
         """Hand in what a poll has brought, and what follows from it."""
         self._accept(batch, entry)
         derived = self.sampling.derive(entry.lane)
@@ -298,7 +257,7 @@ class Sampler:
             self.counters["derived"] += len(derived)
             self._accept(derived, entry)
 
-    def _accept(self, batch: Batch, entry: _Group) -> None:
+    def _accept(self, batch: Batch, entry: Group) -> None:
         if not len(batch):
             return
         self.counters["samples"] += len(batch)
@@ -307,7 +266,7 @@ class Sampler:
             lambda promise: self._settle(promise, batch, entry)
         )
 
-    def _settle(self, promise: asyncio.Future[None], batch: Batch, entry: _Group) -> None:
+    def _settle(self, promise: asyncio.Future[None], batch: Batch, entry: Group) -> None:
         if promise.cancelled():
             return
         if promise.exception() is not None:
@@ -334,12 +293,3 @@ class Sampler:
                 if not self.counters["detector_errors"]:
                     log.exception("a detector failed on a poll", extra={"device": group.device})
                 self.counters["detector_errors"] += 1
-
-
-def _bound(
-    poll: Callable[[Driver, DeviceState, _Group], Awaitable[None]],
-    driver: Driver,
-    device: DeviceState,
-    entry: _Group,
-) -> Callable[[], Awaitable[None]]:
-    return lambda: poll(driver, device, entry)

@@ -208,4 +208,4 @@ def _run(one: _Running, term: Term, ts: int) -> Value:
     result = (result - offset) / factor
     if not math.isfinite(result):
         return None
-    return bool(result) if term.kind.truth else result
+    return bool(result) if term.kind.truth else float(f"{result:.12g}")  # no binary dust

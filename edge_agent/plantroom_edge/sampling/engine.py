@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +24,6 @@ from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Device, Point
 from plantroom_shared.units import Unit, parse_unit
-
-log = logging.getLogger(__name__)
 
 TOTAL: Final = ":total"
 KEEP_EVERY: Final = 60
@@ -143,14 +141,13 @@ class Sampling:
         native, target = self._native.get(key), parse_unit(self._points[key].unit)
         return native.factor / target.factor if native and target else 1.0
 
-    def _scales(self, group: PollGroup) -> list[tuple[int, float, float]]:
+    def _scales(self, group: PollGroup) -> list[tuple[int, Callable[[float], float]]]:
         out = []
         for row, key in enumerate(group.points):
             native = self._native.get(key)
             target = parse_unit(self._points[key].unit) if native else None
             if native and target:
-                factor = native.factor / target.factor
-                out.append((row, factor, (native.offset - target.offset) / target.factor))
+                out.append((row, _scale(native, target)))
         return out
 
     def _counter(self, key: str, group: PollGroup, row: int) -> Counter:
@@ -216,6 +213,18 @@ class Sampling:
 
 
 _NOTHING: Final = Batch()
+
+
+def _scale(source: Unit, target: Unit) -> Callable[[float], float]:
+    """Return the way from one unit to another, without digits that only binary fractions have."""
+    factor = source.factor / target.factor
+    if source.offset != target.offset:  # a difference of hundreds costs the last digits
+        offset = (source.offset - target.offset) / target.factor
+        return lambda value: round(value * factor + offset, 9)
+    divisor = round(1 / factor)
+    if divisor > 1 and math.isclose(divisor * factor, 1, rel_tol=1e-12):
+        return lambda value: value / divisor
+    return lambda value: value * factor
 
 
 def wanted_by(watching: Sequence[Detector]) -> Callable[[str], bool]:

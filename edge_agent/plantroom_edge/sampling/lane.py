@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,8 +27,8 @@ class Lane:
     group: PollGroup
     aliases: list[int]
     gate: RowGate | None = None
-    scales: Sequence[tuple[int, float, float]] = ()
-    """Rows that are kept in another unit than the device's: row, factor, offset."""
+    scales: Sequence[tuple[int, Callable[[float], float]]] = ()
+    """Rows that are kept in another unit than the device's, and how to get there."""
     counters: Sequence[tuple[int, int, Counter]] = ()
     """Rows that are counters: row, alias of the total, counter."""
     feeds: Feeds = ()
@@ -93,10 +93,10 @@ class Lane:
         return not self.group.steps or len(poll.quality) >= len(self.aliases)
 
     def _scale(self, values: list[Value]) -> None:
-        for row, factor, offset in self.scales:
+        for row, scale in self.scales:
             value = values[row]
             if isinstance(value, int | float) and not isinstance(value, bool):
-                values[row] = value * factor + offset
+                values[row] = scale(value)
 
     def _batch(self, rows: Sequence[int], values: list[Value], ts: int) -> Batch:
         bad, aliases = self.bad, self.aliases
