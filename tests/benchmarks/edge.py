@@ -8,14 +8,13 @@ else. The baseline for BACnet is bacpypes3 reading the same objects by read-prop
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from benchmarks.figures import Figure, Usage, observe
 from demo.processes import Child, python, wait_for
@@ -118,7 +117,7 @@ def _by_exception(stack: Stack, seconds: float) -> dict[str, Figure]:
 def _bus(stack: Stack, port: int, units: int, content: dict[str, Any]) -> dict[str, Any]:
     profile = stack.folder / "bench" / "registers.yaml"
     profile.parent.mkdir()
-    profile.write_text(yaml.safe_dump(content))
+    profile.write_text(json.dumps(content))  # no aliases: a profile has none
     devices = [
         {
             "name": f"unit-{unit}",
