@@ -69,6 +69,7 @@ def test_units_nobody_knows_select_by_their_text() -> None:
         ("kW", {"deadband": "50 W"}, Band(0.05)),
         ("°F", {"deadband": "0.5 K"}, Band(0.9)),
         ("°C", {"deadband": "50 W"}, None),
+        ("", {"deadband": "50 W"}, None),
         ("kW", {"percent": 2}, Band(share=0.02)),
         ("kW", {"percent": 2, "span": [0, 50]}, Band(1.0)),
         ("kW", {"every": True}, None),

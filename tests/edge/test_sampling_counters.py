@@ -109,7 +109,8 @@ def test_the_memory_survives_on_the_disk(tmp_path: Path) -> None:
     old = Memory(1.0, 2.0, 3.0, 0.5)
     counter = Counter()
     counter.take(7.0, 9.0)
-    keeping.save(file, {"a": counter, "never-read": Counter()}, {"b": old, "a": old})
+    content = keeping.dump({"a": counter, "never-read": Counter()}, {"b": old, "a": old})
+    keeping.write(file, content)
     assert keeping.load(file) == {"a": Memory(7.0, 7.0, 9.0), "b": old}
 
 

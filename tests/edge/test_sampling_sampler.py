@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from plantroom_edge.drivers import Poll
+from plantroom_edge.sampling import keeping
+from plantroom_edge.sampling.engine import wanted_by
+from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Point, Quality
 from support.edge_sampling import Plant
 
@@ -160,6 +164,34 @@ async def test_a_total_goes_on_after_a_crash_and_a_restart(tmp_path: Path) -> No
     assert "d:x:total" not in again.shelf.keys
 
 
+async def test_a_reset_is_kept_at_once_and_the_rest_every_minute(tmp_path: Path) -> None:
+    """What the next reading could not bring back does not wait; a disk that refuses is said."""
+    file = tmp_path / "counters.json"
+    plant = Plant([point("d:c", "kWh")], {"counters": [{"point": "d:c"}]}, counters=file)
+    kept: list[float] = []
+    keeper = asyncio.create_task(plant.sampling.run())
+    async with plant.polling(), asyncio.timeout(20):
+        for second in range(70):
+            plant.table.values = {"d:c": float(second if second < 65 else second - 64)}
+            await plant.time.advance(1.0)
+            if second in {30, 62, 67}:
+                while not file.exists() and second > 30:  # it is written in a thread
+                    await asyncio.sleep(0.01)
+                while second == 67 and keeping.load(file)["d:c"].last > 10:
+                    await asyncio.sleep(0.01)
+                kept.append(keeping.load(file)["d:c"].total if file.exists() else 0.0)
+        assert kept[0] == 0.0
+        assert 55 <= kept[1] <= 62
+        assert kept[2] >= 65
+    keeper.cancel()
+    await asyncio.gather(keeper, return_exceptions=True)
+    assert keeping.load(file)["d:c"].total == 69.0
+    file.unlink()
+    tmp_path.rmdir()
+    with pytest.raises(Unavailable, match="cannot be kept"):
+        plant.sampling.keep()
+
+
 async def test_a_total_can_be_calculated_with_and_shows_what_is_bad() -> None:
     """The rate of an energy total is a power; a reading that is bad makes the total bad."""
     config = {
@@ -241,6 +273,28 @@ async def test_a_point_that_is_not_read_any_more_is_stale_once() -> None:
         assert plant.shelf.rows("d:t")[-1] == (last + 6_000_000, None, "stale")
         assert "stale" not in [reason for *_, reason in plant.shelf.rows("d:u")]
         assert plant.sampler.counters["stale"] == 2
+
+
+async def test_staleness_passes_the_gate_and_so_does_what_ends_it() -> None:
+    """Under report by exception as well: stale once, then the value, though it is the same as before."""
+    plant = Plant([point("d:t", "°C")], BY_EXCEPTION)
+    plant.table.values = {"d:t": 20.0}
+    async with plant.polling():
+        await plant.time.advance(3.0)
+        async with plant.table.line:
+            await plant.time.advance(10.0)
+        await plant.time.advance(3.0)
+    assert [row[1:] for row in plant.shelf.rows("d:t")] == [(20.0, ""), (None, "stale"), (20.0, "")]
+
+
+def test_a_detector_that_does_not_choose_sees_all() -> None:
+    """Only where every detector says what it wants can the others be left undecoded."""
+    plain: Any = object()
+    choosy: Any = Watcher("d:t")
+    assert wanted_by([plain, choosy])("d:x")
+    assert wanted_by([choosy])("d:t")
+    assert not wanted_by([choosy])("d:x")
+    assert not wanted_by([])("d:t")
 
 
 async def test_stale_points_come_back_with_the_next_value() -> None:

@@ -128,6 +128,7 @@ class Plant:
                 self.time,
                 wanted=wanted_by(detectors or []),
                 counters_file=counters,
+                sleep=self.time.sleep,
             )
         )
         self.supervisor = Supervisor(sleep=self.time.sleep)

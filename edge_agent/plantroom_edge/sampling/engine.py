@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from plantroom_edge.sampling.definition import DERIVED, DerivedPoint
 from plantroom_edge.sampling.derived import Derivation
 from plantroom_edge.sampling.gate import Band, RowGate
 from plantroom_edge.sampling.lane import Lane
+from plantroom_edge.supervise import Sleep
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Device, Point
@@ -40,6 +42,7 @@ class Sampling:
         clock: monotonic time for heartbeats.
         wanted: says whether a detector wants to see a point in every poll.
         counters_file: where counters are kept; None: they are not.
+        sleep: waits; a test hands in its own.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Sampling:
         *,
         wanted: Callable[[str], bool] = lambda _key: False,
         counters_file: Path | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.config = config
         self._clock, self._wanted, self._file = clock, wanted, counters_file
+        self._sleep, self._disk = sleep, threading.Lock()
         self._points: dict[str, Point] = {}
         """As they are stored: in the units the configuration wants."""
         self._native: dict[str, Unit] = {}
@@ -190,10 +195,10 @@ class Sampling:
             while True:
                 resets = self._resets()
                 for _ in range(KEEP_EVERY):
-                    await asyncio.sleep(1.0)
+                    await self._sleep(1.0)
                     if self._resets() != resets:
                         break
-                self.keep()
+                await asyncio.to_thread(self._write, self._kept_now())
         finally:
             with contextlib.suppress(Unavailable):
                 self.keep()
@@ -203,10 +208,17 @@ class Sampling:
 
     def keep(self) -> None:
         """Save the counters; Unavailable if the disk does not take them."""
-        if self._file is None or not self._counters:
+        self._write(self._kept_now())
+
+    def _kept_now(self) -> bytes:
+        return keeping.dump(self._counters, self._kept) if self._counters else b""
+
+    def _write(self, content: bytes) -> None:
+        if self._file is None or not content:
             return
         try:
-            keeping.save(self._file, self._counters, self._kept)
+            with self._disk:  # a cancelled save goes on in its thread
+                keeping.write(self._file, content)
         except OSError as error:
             msg = f"the counters' totals cannot be kept in {self._file}: {error}"
             raise Unavailable(msg) from error

@@ -47,22 +47,26 @@ def _memory(entry: Any) -> Memory:
     return Memory(*numbers)
 
 
-def save(file: Path, counters: Mapping[str, Counter], earlier: Mapping[str, Memory]) -> None:
-    """Replace the file: a reader, or the next run, sees the old one or the new one, whole.
+def dump(counters: Mapping[str, Counter], earlier: Mapping[str, Memory]) -> bytes:
+    """Return what is to be kept.
 
     Args:
-        file: in the data folder.
         counters: by point key.
         earlier: what was kept of points that are not there now: a device may come back.
+    """
+    kept = {**earlier, **{key: one.memory for key, one in counters.items() if one.memory}}
+    return orjson.dumps({"counters": {key: asdict(memory) for key, memory in kept.items()}})
+
+
+def write(file: Path, content: bytes) -> None:
+    """Replace the file: a reader, or the next run, sees the old one or the new one, whole.
 
     Raises:
         OSError: the disk does not take it.
     """
-    kept = {**earlier, **{key: one.memory for key, one in counters.items() if one.memory}}
-    document = {"counters": {key: asdict(memory) for key, memory in kept.items()}}
     draft = file.with_name(f"{file.name}.new")
     with draft.open("wb") as out:
-        out.write(orjson.dumps(document))
+        out.write(content)
         out.flush()
         os.fsync(out.fileno())
     draft.replace(file)
