@@ -15,7 +15,7 @@ from plantroom_edge.detectors import Choosy, Detector
 from plantroom_edge.drivers import Inventory, PollGroup
 from plantroom_edge.sampling import keeping
 from plantroom_edge.sampling.bands import band_of
-from plantroom_edge.sampling.config import SamplingConfig
+from plantroom_edge.sampling.config import CounterRule, SamplingConfig
 from plantroom_edge.sampling.counters import Counter
 from plantroom_edge.sampling.definition import DERIVED, DerivedPoint
 from plantroom_edge.sampling.derived import Derivation
@@ -57,10 +57,12 @@ class Sampling:
         self.config = config
         self._clock, self._wanted, self._file = clock, wanted, counters_file
         self._sleep, self._disk = sleep, threading.Lock()
-        self._points: dict[str, Point] = {}
-        """As they are stored: in the units the configuration wants."""
-        self._native: dict[str, Unit] = {}
-        """Units of the device, of points that are stored in another."""
+        # Of points nothing is kept but what a rule says: ten thousand of them are ten megabytes.
+        self._bands: dict[str, Band] = {}
+        self._same: dict[Band, Band] = {}
+        self._native: dict[str, tuple[Unit, Unit]] = {}
+        """Unit of the device and unit of what is stored, where they differ."""
+        self._rules: dict[str, CounterRule] = {}
         self._counters: dict[str, Counter] = {}
         self._kept = keeping.load(counters_file) if counters_file else {}
         self._derivation = Derivation(config.derived, self._derived_gate)
@@ -76,9 +78,12 @@ class Sampling:
         points: list[Point] = []
         for found in inventory.points:
             point = self._converted(found)
-            self._points[point.key] = point
             points.append(point)
-            if any(rule.picks(point) for rule in self.config.counters):
+            if band := band_of(point, self.config):
+                self._bands[point.key] = self._same.setdefault(band, band)
+            rule = next((rule for rule in self.config.counters if rule.picks(point)), None)
+            if rule is not None:
+                self._rules[point.key] = rule
                 name = f"{point.name} (total)"[:512]
                 update = {"key": (point.key + TOTAL)[:200], "name": name, "writable": False}
                 points.append(point.model_copy(update=update))
@@ -97,7 +102,7 @@ class Sampling:
             return point
         if source.dimension != target.dimension:
             return point
-        self._native[point.key] = source
+        self._native[point.key] = (source, target)
         return point.model_copy(update={"unit": rule.to if rule else point.unit})
 
     def lane(self, group: PollGroup, aliases: Mapping[str, int]) -> Lane:
@@ -131,8 +136,7 @@ class Sampling:
     def _gate(self, group: PollGroup, needed: Sequence[int]) -> RowGate | None:
         bands: list[Band | None] = []
         for row, key in enumerate(group.points):
-            point = self._points.get(key)
-            band = band_of(point, self.config) if point else None
+            band = self._bands.get(key)
             if band is not None and band.absolute and group.steps:
                 step = abs(group.steps[row]) * self._native_factor(key)
                 band = dataclasses.replace(band, absolute=band.absolute / step)
@@ -143,22 +147,20 @@ class Sampling:
 
     def _native_factor(self, key: str) -> float:
         """Return what one device unit of a point is in the unit it is stored in."""
-        native, target = self._native.get(key), parse_unit(self._points[key].unit)
+        native, target = self._native.get(key, (None, None))
         return native.factor / target.factor if native and target else 1.0
 
     def _scales(self, group: PollGroup) -> list[tuple[int, Callable[[float], float]]]:
-        out = []
-        for row, key in enumerate(group.points):
-            native = self._native.get(key)
-            target = parse_unit(self._points[key].unit) if native else None
-            if native and target:
-                out.append((row, _scale(native, target)))
-        return out
+        return [
+            (row, _scale(*self._native[key]))
+            for row, key in enumerate(group.points)
+            if key in self._native
+        ]
 
     def _counter(self, key: str, group: PollGroup, row: int) -> Counter:
         """Return the counter of a point; the same after a bus was opened anew."""
         if key not in self._counters:
-            rule = next(r for r in self.config.counters if r.picks(self._points[key]))
+            rule = self._rules[key]
             step = abs(group.steps[row]) if group.steps else 1.0
             self._counters[key] = Counter(
                 rule.modulus and rule.modulus * step * self._native_factor(key),
