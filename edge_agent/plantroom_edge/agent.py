@@ -25,6 +25,7 @@ from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector, Emit, detectors
 from plantroom_edge.drivers import BusConfig, Driver, drivers
 from plantroom_edge.sampler import Sampler
+from plantroom_edge.sampling.engine import Sampling, wanted_by
 from plantroom_edge.sinks import Sink, sinks
 from plantroom_edge.starts import Starts
 from plantroom_edge.supervise import Supervisor
@@ -84,6 +85,12 @@ async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyn
         )
         keeper = Timekeeper(clock, buffer)
         vitals.sync = _open_sync(config, vitals, keeper)
+        vitals.sampling = Sampling(
+            config.sampling,
+            clock,
+            wanted=wanted_by(list(watching.values())),
+            counters_file=config.counters_file,
+        )
         vitals.samplers = [
             _sampler(bus.name, opener, vitals)
             for bus, opener in zip(config.buses, openers, strict=True)
@@ -123,6 +130,8 @@ async def _run_parts(
             tasks.create_task(keep("clock", keeper.run), name="clock"),
             tasks.create_task(keep("status", partial(_report, vitals)), name="status"),
         ]
+        if vitals.sampling:
+            others.append(tasks.create_task(keep("counters", vitals.sampling.run), name="counters"))
         watchers = [
             tasks.create_task(keep(f"detector {name}", partial(detector.run, _emit(vitals.buffer))))
             for name, detector in vitals.detectors.items()
@@ -207,6 +216,7 @@ def _sampler(name: str, opener: partial[Driver], vitals: Vitals) -> Sampler:
         sinks=list(vitals.sinks.values()),
         supervisor=vitals.supervisor,
         clock=vitals.clock,
+        sampling=vitals.sampling,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -16,6 +17,12 @@ STEP: Final = 2.0
 
 LONGEST: Final = 300.0
 """Seconds of the longest pause."""
+
+DEAR: Final = 50.0
+"""A pause is at least this many times what its probe took: a bus that waits serves nobody."""
+
+PROVEN: Final = 10
+"""Answers in a row after which a device that came back is trusted as before."""
 
 
 class Change(Enum):
@@ -38,6 +45,10 @@ class Breaker:
     """Polls without answer in a row."""
     retry_at: float = 0.0
     """By the monotonic clock; only means something while it is open."""
+    pauses: int = 0
+    """How often it was left alone in this trouble: a device that flaps is not asked as a new one."""
+    unproven: int = 0
+    """Answers in a row that are still missing until the trouble is over."""
 
     @property
     def is_open(self) -> bool:
@@ -48,15 +59,65 @@ class Breaker:
         """Say whether the device may be asked now: always, or as a probe when the pause is over."""
         return not self.is_open or now >= self.retry_at
 
-    def note(self, *, alive: bool, now: float) -> Change:
-        """Take note of a poll."""
+    def note(self, *, alive: bool, now: float, took: float = 0.0) -> Change:
+        """Take note of a poll.
+
+        Args:
+            alive: whether there was any answer.
+            now: monotonic seconds.
+            took: seconds that the poll took.
+        """
         was_open = self.is_open
         if alive:
-            self.failures = 0
+            self._answered(was_open=was_open)
             return Change.RECOVERED if was_open else Change.NONE
-        self.failures += 1
+        # Who came back a moment ago and is gone again flaps: no further time-outs are spent on it.
+        self.failures = (
+            self.failures + 1 if not self.unproven else max(self.failures + 1, OPEN_AFTER)
+        )
         if not self.is_open:
             return Change.NONE
-        pause = min(STEP * (self.failures - OPEN_AFTER + 1), LONGEST)
+        self.pauses += 1
+        self.unproven = 0
+        pause = min(max(STEP * self.pauses, DEAR * took), LONGEST)
         self.retry_at = now + pause * self.jitter(0.75, 1.25)
         return Change.PROBED if was_open else Change.FAILED
+
+    def _answered(self, *, was_open: bool) -> None:
+        self.failures = 0
+        if was_open:
+            self.unproven = PROVEN
+        elif self.unproven:
+            self.unproven -= 1
+        if not self.unproven:
+            self.pauses = 0
+
+    def hasten(self, now: float, within: float) -> None:
+        """Let the next probe come within so many seconds: what kept it away seems to be over."""
+        self.retry_at = min(self.retry_at, now + self.jitter(0.0, within))
+
+
+@dataclass(slots=True)
+class Pacer:
+    """Spaces the probes of a bus: one at a time, and the more rarely the more of its time they take."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a probe waits for its time and is made; first come, first served."""
+    free_at: float = 0.0
+    """Monotonic seconds from which on the next probe may begin."""
+
+    def probed(self, change: Change, breakers: Iterable[Breaker], now: float, took: float) -> None:
+        """Take note of the end of a probe.
+
+        Args:
+            change: what it did.
+            breakers: of all devices of the bus.
+            now: monotonic seconds.
+            took: seconds that it took.
+        """
+        states = [breaker.is_open for breaker in breakers]
+        dead = sum(states)
+        self.free_at = now
+        if change is Change.PROBED and dead < len(states):
+            # Healthy devices may share the line: little of its time, yet each is probed in LONGEST.
+            self.free_at = now + min(2 * DEAR * took, LONGEST / dead)

@@ -13,6 +13,7 @@ from plantroom_edge.config_explain import complaint, explain, repeated
 from plantroom_edge.config_yaml import Document, Loc, read
 from plantroom_edge.detectors import DetectorConfig, detectors
 from plantroom_edge.drivers import BusConfig, drivers
+from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sinks import SinkConfig, sinks
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.topics import GATEWAY_ID
@@ -87,6 +88,7 @@ class AgentConfig(_Strict):
     cloud: CloudConfig | None = None
     """Absent: the agent reads and buffers, and sends nothing."""
     buffer: BufferConfig = BufferConfig()
+    sampling: SamplingConfig = SamplingConfig()
     buses: tuple[SerializeAsAny[BusConfig], ...] = ()
     detectors: tuple[SerializeAsAny[DetectorConfig], ...] = ()
     sinks: tuple[SerializeAsAny[SinkConfig], ...] = ()
@@ -104,6 +106,11 @@ class AgentConfig(_Strict):
     def buffer_file(self) -> Path:
         """The buffer's database."""
         return self.data / "buffer.db"
+
+    @property
+    def counters_file(self) -> Path:
+        """The totals of counters."""
+        return self.data / "counters.json"
 
     @property
     def status_file(self) -> Path:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from plantroom_edge.breaker import Breaker, Change
+from plantroom_edge.breaker import STEP, Change, Pacer
 from plantroom_edge.buffer import Buffer
-from plantroom_edge.buffer_rows import unfit
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Notifying, Poll, PollGroup
+from plantroom_edge.sampling.config import SamplingConfig
+from plantroom_edge.sampling.device import DeviceState, Group
+from plantroom_edge.sampling.engine import Sampling
+from plantroom_edge.sampling.slots import next_slot, phase
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
 from plantroom_shared.cancelling import heed_cancellation
@@ -37,33 +38,11 @@ POLL_LIMIT: Final = 60.0
 FIRST_WITHIN: Final = 2.0
 """Seconds after discovery within which every group is polled once, off its slots."""
 
-BACKWARD: Final = 60_000_000
-"""Microseconds by which the clock may step back and timestamps still only grow.
+WATCH: Final = 1.0
+"""Seconds between two looks at who has become stale."""
 
-Beyond that somebody has set the clock: going on from the old time would squeeze all samples until
-it is reached again into one moment.
-"""
-
-
-@dataclass(slots=True)
-class DeviceState:
-    """One device as the sampler sees it."""
-
-    breaker: Breaker = field(default_factory=Breaker)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Never two polls of one device in flight."""
-    groups: list[_Group] = field(default_factory=list)
-    last_ts: int = 0
-    last_good_us: int = 0
-    polls: int = 0
-
-
-@dataclass(slots=True)
-class _Group:
-    group: PollGroup
-    aliases: list[int]
-    phase: float
-    """Seconds after a multiple of the interval."""
+DOWN: Final = (int(Quality.BAD), "device-down")
+"""What is said of the other groups of a device that does not answer."""
 
 
 class Sampler:
@@ -76,6 +55,7 @@ class Sampler:
         detectors: are shown every poll.
         sinks: are shown what the buffer has accepted.
         supervisor: restarts the groups' tasks.
+        sampling: what of the polls becomes samples; the same for all buses of the gateway.
         clock: wall time for slots and stamps, monotonic time for pauses.
         sleep: waits; a test hands in its own.
     """
@@ -90,12 +70,15 @@ class Sampler:
         sinks: Sequence[Sink] = (),
         supervisor: Supervisor,
         clock: Clock,
+        sampling: Sampling | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.name = name
         self._open_driver, self._buffer, self._detectors = open_driver, buffer, detectors
         self._sinks = sinks
         self._supervisor, self._clock, self._sleep = supervisor, clock, sleep
+        self.sampling = sampling or Sampling(SamplingConfig(), clock)
+        self._pacer = Pacer()
         self.devices: dict[str, DeviceState] = {}
         self.missing: tuple[str, ...] = ()
         self._again = 0.0
@@ -110,10 +93,10 @@ class Sampler:
         """
         driver = self._open_driver()
         self._polled.clear()
-        for device in self.devices.values():
-            device.groups.clear()
+        self._tell_stale()  # a bus that fails again and again gets no further
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch(), name=f"{self.name}/stale")
                 await self._discover(driver, tasks)
                 if isinstance(driver, Notifying):
                     hear, task = partial(self._hear, driver), f"{self.name}/notices"
@@ -131,7 +114,7 @@ class Sampler:
     # ------------------------------------------------------------ discovery
 
     async def _discover(self, driver: Driver, tasks: asyncio.TaskGroup) -> None:
-        inventory = await driver.discover()
+        inventory = self.sampling.admit(await driver.discover())
         self._again = inventory.again
         if inventory.missing != self.missing:
             self._tell_missing(inventory.missing)
@@ -139,14 +122,17 @@ class Sampler:
         for sink in self._sinks:
             sink.describe(inventory.points, aliases, inventory.devices)
         known = dict(zip((point.key for point in inventory.points), aliases, strict=True))
+        if not self._polled:  # the bus was opened anew
+            for device in self.devices.values():
+                device.groups.clear()
         for index, group in enumerate(self._new_groups(inventory, known)):
             device = self.devices.setdefault(group.device, DeviceState())
-            phase = _phase(index, len(inventory.groups), group.interval)
-            entry = _Group(group, [known[key] for key in group.points], phase)
+            place = phase(index, len(inventory.groups), group.interval)
+            entry = Group(self.sampling.lane(group, known), place)
             device.groups.append(entry)
             self._polled.update(group.points)
             task = f"{self.name}/{group.device}"
-            run = _bound(self._poll_for_ever, driver, device, entry)
+            run = partial(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
@@ -173,52 +159,88 @@ class Sampler:
 
     # ------------------------------------------------------------ polling
 
-    async def _poll_for_ever(self, driver: Driver, device: DeviceState, entry: _Group) -> None:
+    async def _poll_for_ever(self, driver: Driver, device: DeviceState, entry: Group) -> None:
         slot = -1
         if entry.group.interval > FIRST_WITHIN:  # nobody wants to wait minutes for a first value
             await self._sleep(FIRST_WITHIN * entry.phase / entry.group.interval)
             await self._take_turn(driver, device, entry)
         while True:
-            slot = await self._next_slot(entry, slot)
-            await self._take_turn(driver, device, entry)
+            slot = await self._next_slot(device, entry, slot)
+            if not await self._take_turn(driver, device, entry):
+                slot = -1  # who is left alone misses nothing
 
-    async def _take_turn(self, driver: Driver, device: DeviceState, entry: _Group) -> None:
+    async def _take_turn(self, driver: Driver, device: DeviceState, entry: Group) -> bool:
+        """Poll the group, if its device is not left alone; return whether that was on time."""
         async with device.lock:
-            if device.breaker.may_poll(self._clock.monotonic()):
+            breaker = device.breaker
+            if not breaker.is_open:
                 await self._poll(driver, device, entry)
+                return True
+            if breaker.may_poll(self._clock.monotonic()):
+                await self._probe(driver, device, entry)
             else:
                 self.counters["skipped_dead"] += 1
+            return False
 
-    async def _next_slot(self, entry: _Group, last: int) -> int:
+    async def _probe(self, driver: Driver, device: DeviceState, entry: Group) -> None:
+        """Poll a device that was given up, when it is its turn among the others."""
+        async with self._pacer.turn:
+            await self._sleep(max(0.0, self._pacer.free_at - self._clock.monotonic()))
+            breakers = [other.breaker for other in self.devices.values()]
+            alone = all(breaker.is_open for breaker in breakers)
+            began = self._clock.monotonic()
+            change = await self._poll(driver, device, entry)
+            now = self._clock.monotonic()
+            self._pacer.probed(change, breakers, now, now - began)
+            if alone and change is Change.RECOVERED:  # what kept all of them away is over
+                for breaker in breakers:
+                    breaker.hasten(now, STEP)
+
+    async def _next_slot(self, device: DeviceState, entry: Group, last: int) -> int:
         """Sleep until the group's next place on the clock; return its number."""
-        interval = entry.group.interval
         now = self._clock.now_us() / 1e6
-        slot = math.floor((now - entry.phase) / interval) + 1
-        if last >= 0 and abs(slot - last) <= 1:
-            slot = last + 1  # woken a little early or right on time
-        elif last >= 0 and slot > last + 1:
-            self.counters["overruns"] += slot - last - 1 if slot - last < 1000 else 1
-        await self._sleep(max(0.0, slot * interval + entry.phase - now))
+        slot, wait, missed = next_slot(now, entry.phase, entry.group.interval, last)
+        self.counters["overruns"] += missed
+        device.overruns += missed
+        await self._sleep(wait)
         return slot
 
-    async def _poll(self, driver: Driver, device: DeviceState, entry: _Group) -> None:
-        group = entry.group
-        poll = await self._read(driver, group)
+    async def _poll(self, driver: Driver, device: DeviceState, entry: Group) -> Change:
+        began = self._clock.monotonic()
+        poll = await self._read(driver, entry.group)
         heed_cancellation()
         device.polls += 1
         self.counters["polls"] += 1
-        change = device.breaker.note(alive=poll.alive, now=self._clock.monotonic())
-        ts = self._stamp(device, poll.ts)
+        now = self._clock.monotonic()
+        change = device.breaker.note(alive=poll.alive, now=now, took=now - began)
+        ts = device.stamp(poll.ts, self.counters)
         if poll.alive:
             device.last_good_us = ts
-        self._accept(_rows(entry, poll, ts))
+        self._store(entry, entry.lane.take(poll, ts, now))
+        self.counters["suppressed"] += entry.lane.silent
         if change in {Change.FAILED, Change.PROBED}:
             for other in device.groups:  # they are not polled meanwhile, and their values are stale
                 if other is not entry:
-                    dead = Poll.dead(ts, len(other.aliases), "device-down")
-                    self._accept(_rows(other, dead, ts))
-        self._tell(group.device, change, poll)
-        self._show(group, poll)
+                    self._store(other, other.lane.mark(DOWN, ts))
+        self._tell(entry.group.device, change, poll)
+        self._show(entry.group, poll)
+        return change
+
+    async def _watch(self) -> None:
+        """Say of points that are not read any more, for whatever reason, that they are stale."""
+        while True:
+            await self._sleep(WATCH)
+            self._tell_stale()
+
+    def _tell_stale(self) -> None:
+        now = self._clock.monotonic()
+        for device in self.devices.values():
+            for entry in device.groups:
+                if entry.lane.overdue(now):
+                    ts = device.stamp(entry.lane.stale_ts, self.counters)
+                    batch = entry.lane.stale(ts)
+                    self.counters["stale"] += len(batch)
+                    self._store(entry, batch)
 
     async def _read(self, driver: Driver, group: PollGroup) -> Poll:
         rows = len(group.points)
@@ -243,36 +265,34 @@ class Sampler:
             entry = next((it for it in known if it.group.plan is group.plan), None)
             if device is None or entry is None or not poll.rows:
                 continue
-            ts = self._stamp(device, poll.ts)
-            whole, told = _rows(entry, poll, ts), Batch()
-            for row in poll.rows:
-                quality, reason = whole.quality.get(row, (Quality.GOOD, ""))
-                told.append(whole.points[row], ts, whole.values[row], Quality(quality), reason)
-            self.counters["notices"] += len(told)
-            self._accept(told)
-
-    def _stamp(self, device: DeviceState, ts: int) -> int:
-        """Return the time of a poll: never twice the same for one device."""
-        if ts <= device.last_ts:
-            if device.last_ts - ts > BACKWARD:
-                self.counters["clock_set_back"] += 1
-            else:
-                ts = device.last_ts + 1
-        device.last_ts = ts
-        return ts
+            self.counters["notices"] += len(poll.rows)
+            self._store(entry, entry.lane.hear(poll, device.stamp(poll.ts, self.counters)))
 
     # ------------------------------------------------------------ what becomes of it
 
-    def _accept(self, batch: Batch) -> None:
+    def _store(self, entry: Group, batch: Batch) -> None:
+        """Hand in what a poll has brought, and what follows from it."""
+        self._accept(batch, entry)
+        derived = self.sampling.derive(entry.lane)
+        if len(derived):
+            self.counters["derived"] += len(derived)
+            self._accept(derived, entry)
+
+    def _accept(self, batch: Batch, entry: Group) -> None:
+        if not len(batch):
+            return
         self.counters["samples"] += len(batch)
         self.counters["bad"] += len(batch.quality)
-        self._buffer.offer(batch).add_done_callback(lambda promise: self._settle(promise, batch))
+        self._buffer.offer(batch).add_done_callback(
+            lambda promise: self._settle(promise, batch, entry)
+        )
 
-    def _settle(self, promise: asyncio.Future[None], batch: Batch) -> None:
+    def _settle(self, promise: asyncio.Future[None], batch: Batch, entry: Group) -> None:
         if promise.cancelled():
             return
         if promise.exception() is not None:
             self.counters["refused"] += len(batch)
+            entry.lane.forget()
             return
         for sink in self._sinks:
             sink.feed(batch)
@@ -294,31 +314,3 @@ class Sampler:
                 if not self.counters["detector_errors"]:
                     log.exception("a detector failed on a poll", extra={"device": group.device})
                 self.counters["detector_errors"] += 1
-
-
-def _bound(
-    poll: Callable[[Driver, DeviceState, _Group], Awaitable[None]],
-    driver: Driver,
-    device: DeviceState,
-    entry: _Group,
-) -> Callable[[], Awaitable[None]]:
-    return lambda: poll(driver, device, entry)
-
-
-def _phase(index: int, count: int, interval: float) -> float:
-    """Return a group's place in its interval: the groups of a bus spread over it evenly."""
-    return interval * index / max(count, 1)
-
-
-def _rows(entry: _Group, poll: Poll, ts: int) -> Batch:
-    """Return the poll as rows; a value that cannot travel becomes a bad row."""
-    n = len(entry.aliases)
-    values = list(poll.values)
-    quality = {row: pair for row, pair in poll.quality.items() if 0 <= row < n}
-    for row, value in enumerate(values):
-        if type(value) is float and math.isfinite(value):
-            continue
-        if why := unfit(value):
-            values[row] = None
-            quality[row] = (int(Quality.BAD), why)
-    return Batch(list(entry.aliases), [ts] * n, values, quality)

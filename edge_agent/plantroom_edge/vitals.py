@@ -14,6 +14,7 @@ from plantroom_edge.buffer_account import Stats
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
 from plantroom_edge.sampler import Sampler
+from plantroom_edge.sampling.engine import Sampling
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Supervisor
 from plantroom_edge.sync import Sync
@@ -68,6 +69,7 @@ class Vitals:
     detectors: Mapping[str, Detector] = field(default_factory=dict)
     sinks: Mapping[str, Sink] = field(default_factory=dict)
     sync: Sync | None = None
+    sampling: Sampling | None = None
     safe_mode: bool = False
     _rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     """(monotonic seconds, samples so far, bytes of messages written)."""
@@ -119,6 +121,7 @@ class Vitals:
             "autonomy_hours": self._autonomy(stats) if stats else None,
             "flash_bytes_per_day": self._figures.get("flash_bytes_per_day"),
             "buses": {sampler.name: _bus(sampler) for sampler in self.samplers},
+            "sampling": self.sampling.figures() if self.sampling else {},
             "detectors": {name: detector.status() for name, detector in self.detectors.items()},
             "sinks": {name: sink.status() for name, sink in self.sinks.items()},
             "tasks": {
@@ -173,14 +176,18 @@ class Vitals:
 
 
 def _bus(sampler: Sampler) -> dict[str, Any]:
+    suppressed = sampler.counters.get("suppressed", 0)
+    seen = suppressed + sampler.counters.get("samples", 0)
     return {
         "missing": list(sampler.missing),
         "counters": dict(sampler.counters),
+        "suppressed_percent": round(100 * suppressed / seen, 1) if seen else 0.0,
         "devices": {
             key: {
                 "alive": not device.breaker.is_open,
                 "failures": device.breaker.failures,
                 "polls": device.polls,
+                "overruns": device.overruns,
                 "last_good_us": device.last_good_us,
                 "points": sum(len(group.aliases) for group in device.groups),
             }

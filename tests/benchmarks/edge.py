@@ -8,14 +8,13 @@ else. The baseline for BACnet is bacpypes3 reading the same objects by read-prop
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from benchmarks.figures import Figure, Usage, observe
 from demo.processes import Child, python, wait_for
@@ -35,6 +34,8 @@ def measure(seconds: float) -> dict[str, Figure]:
             name = f"modbus {units * UNIT_REGISTERS:,} registers/s"
             floor, agent = _modbus(stack, units, seconds)
             figures |= _compare(name, agent, floor)
+    with _stack() as stack:
+        figures |= _by_exception(stack, seconds)
     with _stack() as stack:
         figures |= _compare(f"bacnet {OBJECTS} objects/s", *_bacnet(stack, seconds))
     return figures
@@ -74,7 +75,9 @@ def _serve(stack: Stack, name: str, *command: str) -> str:
 
 def _observe_agent(stack: Stack, seconds: float) -> Usage:
     def accepted() -> float:
-        return float(stack.agent_status().get("buffer", {}).get("accepted", {}).get("tel", 0))
+        status = stack.agent_status()
+        silent = status.get("counters", {}).get("suppressed", 0)  # read, and nothing new
+        return float(status.get("buffer", {}).get("accepted", {}).get("tel", 0)) + float(silent)
 
     agent = stack.start_agent()
     wait_for(lambda: accepted() > 0, what="the first sample")
@@ -90,9 +93,31 @@ def _observe_agent(stack: Stack, seconds: float) -> Usage:
 def _modbus(stack: Stack, units: int, seconds: float) -> tuple[Usage, Usage]:
     port = int(_serve(stack, "modbus", *python(str(HERE / "raw_modbus.py"))))
     floor = _observe_floor(stack, port, units, seconds)
+    stack.write_agent_config([_bus(stack, port, units, _profile())], [])
+    return floor, _observe_agent(stack, seconds)
+
+
+def _by_exception(stack: Stack, seconds: float) -> dict[str, Figure]:
+    """Return the figures of scaled, ranged registers under a deadband that every fourth poll passes."""
+    port = int(_serve(stack, "modbus", *python(str(HERE / "raw_modbus.py"))))
+    rules = {"bands": [{"quantity": "temperature", "deadband": 0.35}]}
+    bus = _bus(stack, port, 10, _profile(type="int16", scale=0.1, unit="°C", sentinel=[0x8000]))
+    stack.write_agent_config([bus], [], sampling=rules)
+    usage = _observe_agent(stack, seconds)
+    counted = stack.agent_status()["buses"]["m"]
+    name = f"modbus {10 * UNIT_REGISTERS:,} registers/s, scaled, deadband"
+    return {
+        f"{name}: rate": Figure(usage.rate, "points/s"),
+        f"{name}: CPU": Figure(usage.cpu_per_1000, "CPU-s per 1,000 points"),
+        f"{name}: memory": Figure(usage.rss_mb, "MB resident"),
+        f"{name}: suppressed": Figure(counted["suppressed_percent"], "%"),
+    }
+
+
+def _bus(stack: Stack, port: int, units: int, content: dict[str, Any]) -> dict[str, Any]:
     profile = stack.folder / "bench" / "registers.yaml"
     profile.parent.mkdir()
-    profile.write_text(yaml.safe_dump(_profile()))
+    profile.write_text(json.dumps(content))  # no aliases: a profile has none
     devices = [
         {
             "name": f"unit-{unit}",
@@ -103,14 +128,13 @@ def _modbus(stack: Stack, units: int, seconds: float) -> tuple[Usage, Usage]:
         }
         for unit in range(1, units + 1)
     ]
-    bus = {"name": "m", "driver": "modbus", "host": "127.0.0.1", "port": port, "devices": devices}
-    stack.write_agent_config([bus], [])
-    return floor, _observe_agent(stack, seconds)
+    return {"name": "m", "driver": "modbus", "host": "127.0.0.1", "port": port, "devices": devices}
 
 
-def _profile() -> dict[str, Any]:
+def _profile(**keys: Any) -> dict[str, Any]:
+    common = {"type": "uint16", **keys}
     registers = [
-        {"id": f"r{address}", "name": f"Register {address}", "address": address, "type": "uint16"}
+        {"id": f"r{address}", "name": f"Register {address}", "address": address, **common}
         for address in range(UNIT_REGISTERS)
     ]
     return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,6 +46,15 @@ class Detector(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Return ``state`` (learning, fitting, watching, alarm) and figures for a person."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A detector that does not look at every point: the values of others need not be decoded."""
+
+    def wants(self, point: str) -> bool:
+        """Say whether the value of the point with this key matters in every poll."""
         ...
 
 

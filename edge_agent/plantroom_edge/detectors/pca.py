@@ -126,16 +126,15 @@ class PcaDetector:
         self._episode: Episode | None = None
         self._state, self._score = "learning", 0.0
 
+    def wants(self, point: str) -> bool:
+        """Say whether a point is watched."""
+        return any(fnmatchcase(point, pattern) for pattern in self._config.points)
+
     def feed(self, device: str, points: tuple[str, ...], poll: Poll) -> None:
         """Keep the newest good number of every watched point."""
         rows = self._matched.get((device, points))
         if rows is None:
-            patterns = self._config.points
-            rows = [
-                (row, key)
-                for row, key in enumerate(points)
-                if any(fnmatchcase(key, pattern) for pattern in patterns)
-            ]
+            rows = [(row, key) for row, key in enumerate(points) if self.wants(key)]
             self._matched[device, points] = rows
         for row, key in rows:
             value = poll.values[row]

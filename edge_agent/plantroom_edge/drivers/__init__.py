@@ -34,6 +34,9 @@ class BusConfig(BaseModel):
 class Gate(Protocol):
     """Says which rows of a poll are worth a sample; the sampler keeps one for each group."""
 
+    needed: Sequence[int]
+    """Rows whose values are used in every poll, reported or not: a detector's, a derived point's."""
+
     def changed(self, raws: Sequence[Value], bad: Mapping[int, tuple[int, str]]) -> Sequence[int]:
         """Return the rows to report, in order; what is returned counts as reported.
 
@@ -57,7 +60,11 @@ class PollGroup:
     plan: Any = None
     """The driver's own compiled requests."""
     steps: tuple[float, ...] = ()
-    """What one raw unit of each point is worth in the point's unit; empty: raw values are values."""
+    """What one raw unit of each point is worth in the point's unit; empty: raw values are values.
+
+    A driver that tells them heeds `gate` in every poll of a device that answers. Where the worth of a
+    raw value varies, or 0 of it is not 0 of the unit, it shows the gate the value, and its step is 1.
+    """
     gate: Gate | None = None
     """Set by the sampler. A driver that heeds it fills `Poll.rows`; else the sampler asks it."""
 
@@ -87,7 +94,10 @@ class Poll:
     alive: bool = True
     """False if the device gave no answer at all: the sampler then backs off."""
     rows: Sequence[int] | None = None
-    """The rows worth a sample, where the driver has asked the gate; `values` of others are None."""
+    """The rows worth a sample, where the driver has asked the gate.
+
+    `values` of others are None, but for those that the gate needs; `quality` tells of all.
+    """
 
     @classmethod
     def dead(cls, ts: int, rows: int, reason: str) -> Poll:

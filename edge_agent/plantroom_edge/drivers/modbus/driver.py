@@ -205,7 +205,7 @@ def _groups(unit: Unit) -> list[PollGroup]:
     for interval, registers in sorted(rates.items()):
         plan = _Plan(unit, GroupPlan(unit.profile, registers, unit.lessons))
         points = tuple(unit.point(register) for register in registers)
-        groups.append(PollGroup(unit.key, interval, points, plan, plan.group.steps()))
+        groups.append(PollGroup(unit.key, interval, points, plan, plan.group.steps))
     return groups
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from sys import float_info
 
 from plantroom_edge.drivers import Gate, Poll
 from plantroom_edge.drivers.modbus.learning import Lessons
 from plantroom_edge.drivers.modbus.planner import Block, Cell, plan
+from plantroom_shared import registers as codec
 from plantroom_shared import scaling
 from plantroom_shared.model import Quality, Value
 from plantroom_shared.profiles import Profile, Register
 from plantroom_shared.scaling import Convert
 
 _BAD = int(Quality.BAD)
+_NUMBERS = codec.FLOATS | codec.UNSIGNED | {"int16", "int32", "int64"}
+"""Types whose raw value is always a number."""
+_NARROW = 1e-9
+"""By this part a range is taken narrower, so that the exact conversion decides at its ends."""
 
 
 class Sweep:
@@ -51,6 +58,17 @@ class Sweep:
                     self.flaws[cell.slot] = self.silent
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Which raw values of a row need a closer look: they may be none, or out of range."""
+
+    row: int
+    low: float
+    high: float
+    sentinels: frozenset[float | int]
+    convert: Convert
+
+
 class GroupPlan:
     """The compiled form of a poll group.
 
@@ -75,17 +93,19 @@ class GroupPlan:
         self._cells = [Cell(profile.by_id[one], slot) for one, slot in slots.items()]
         converts = [(row, one.convert, one.sf) for row, one in enumerate(points)]
         self._rows = [(row, convert) for row, convert, sf in converts if convert and not sf]
-        # With a factor that may move, the raw value alone does not say whether the value has moved.
         self._factored = [
             (row, convert, slots[sf]) for row, convert, sf in converts if convert and sf
         ]
-        self._converts = [None if sf else convert for _, convert, sf in converts]
+        early = {row for row, register in enumerate(points) if not _comparable(register)}
+        self._early = [(row, convert) for row, convert in self._rows if row in early]
+        self._late = {row: convert for row, convert in self._rows if row not in early}
+        self._checks = [_check(row, points[row], convert) for row, convert in self._late.items()]
+        self.steps = tuple(
+            1.0 if row in early else abs(register.scale) for row, register in enumerate(points)
+        )
+        """What one raw unit of each point is worth; 1 where the gate is shown the value itself."""
         self._version = -1
         self._blocks: list[Block] = []
-
-    def steps(self) -> tuple[float, ...]:
-        """Return what one raw unit of each point is worth; what has a factor comes scaled."""
-        return tuple(1.0 if one.sf else abs(one.scale) for one in self.points)
 
     def blocks(self) -> list[Block]:
         """Return the requests to make, in turn."""
@@ -115,33 +135,39 @@ class GroupPlan:
         Args:
             ts: microseconds since 1970-01-01 UTC.
             sweep: the pass over this group.
-            gate: says which rows are worth it; the values of the others are not worked out.
+            gate: says which rows are worth a sample; the others are not scaled.
         """
         rows = len(self.points)
         if not sweep.answered:
             return Poll.dead(ts, rows, sweep.silent)
-        flaws = sweep.flaws
-        quality = {slot: (_BAD, reason) for slot, reason in flaws.items() if slot < rows}
+        quality = {slot: (_BAD, reason) for slot, reason in sweep.flaws.items() if slot < rows}
         poll = Poll(ts, sweep.raws[:rows], quality)
         for row, convert, factor in self._factored:
             _scale(poll, row, convert, sweep, factor)
         if gate is None:
-            _scale_all(poll, self._rows, flaws)
+            _scale_all(poll, self._rows, sweep.flaws)
             return poll
-        return self._gated(poll, sweep, gate)
+        _scale_all(poll, self._early, sweep.flaws)
+        return self._gated(poll, gate)
 
-    def _gated(self, poll: Poll, sweep: Sweep, gate: Gate) -> Poll:
-        """Keep the rows that the gate wants; scale only these."""
-        raws, bad = poll.values, poll.quality
-        wanted = gate.changed(raws, bad)
-        poll.rows, poll.values, poll.quality = wanted, [None] * len(raws), {}
-        for row in wanted:
-            poll.values[row] = raws[row]
-            if row in bad:
-                poll.quality[row] = bad[row]
-            elif (convert := self._converts[row]) is not None:
-                _scale(poll, row, convert, sweep)
-        return poll
+    def _gated(self, poll: Poll, gate: Gate) -> Poll:
+        """Return a poll of which only what the gate lets through, or needs, is scaled."""
+        raws, quality = poll.values, poll.quality
+        for check in self._checks:
+            raw = raws[check.row]
+            if check.row not in quality and (
+                not check.low <= raw <= check.high  # type: ignore[operator] # a number: `_comparable`
+                or raw in check.sentinels
+            ):
+                reason = check.convert(raw, None)[1]
+                if reason:
+                    quality[check.row] = (int(scaling.quality(reason)), reason)
+        rows = gate.changed(raws, quality)
+        values: list[Value] = [None] * len(raws)
+        for row in {*rows, *gate.needed}:
+            convert, raw = self._late.get(row), raws[row]
+            values[row] = raw if convert is None or raw is None else convert(raw, None)[0]
+        return Poll(poll.ts, values, quality, rows=rows)
 
 
 def _scale_all(poll: Poll, rows: Iterable[tuple[int, Convert]], flaws: Container[int]) -> None:
@@ -155,17 +181,31 @@ def _scale_all(poll: Poll, rows: Iterable[tuple[int, Convert]], flaws: Container
             quality[row] = (int(scaling.quality(reason)), reason)
 
 
-def _scale(poll: Poll, row: int, convert: Convert, sweep: Sweep, factor: int | None = None) -> None:
-    """Turn the raw value of a row into its value, and judge it."""
+def _scale(poll: Poll, row: int, convert: Convert, sweep: Sweep, factor: int) -> None:
+    """Turn a raw value into a value by a factor that the device gives, and judge it."""
     if row in sweep.flaws:
         return
-    exponent = None
-    if factor is not None:
-        if factor in sweep.flaws:
-            poll.values[row], poll.quality[row] = None, (_BAD, sweep.flaws[factor])
-            return
-        given = sweep.raws[factor]
-        exponent = given if isinstance(given, int) else None
-    poll.values[row], reason = convert(poll.values[row], exponent)
+    if factor in sweep.flaws:
+        poll.values[row], poll.quality[row] = None, (_BAD, sweep.flaws[factor])
+        return
+    given = sweep.raws[factor]
+    poll.values[row], reason = convert(poll.values[row], given if isinstance(given, int) else None)
     if reason:
         poll.quality[row] = (int(scaling.quality(reason)), reason)
+
+
+def _comparable(register: Register) -> bool:
+    """Say whether distances of raw values are distances of values, and 0 of one 0 of the other."""
+    plain = register.type in _NUMBERS or (register.type == "bool" and register.convert is None)
+    return plain and register.sf is None and register.offset == 0
+
+
+def _check(row: int, register: Register, convert: Convert) -> _Check:
+    """Return what lets most values of a row pass without a look at what they mean."""
+    low, high = -float_info.max, float_info.max
+    if register.range is not None:
+        ends = sorted(limit / register.scale for limit in register.range)
+        width = ends[1] - ends[0]
+        low, high = ends[0] + width * _NARROW, ends[1] - width * _NARROW
+    sentinels = frozenset(codec.signed(register.type, raw) for raw in register.sentinel)
+    return _Check(row, low, high, sentinels, convert)
