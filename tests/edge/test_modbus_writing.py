@@ -152,6 +152,18 @@ async def test_a_refused_write_says_so(tmp_path: Path) -> None:
     assert held == (None, "exception-2")
 
 
+async def test_bits_of_a_register_that_cannot_be_read_are_not_written(tmp_path: Path) -> None:
+    """Without the other bits of the register, nothing is written over them."""
+    device = Writable({"holding": {0: 0}, "coil": {}}, knows=ALL - {22})
+    async with (
+        scripted(device) as server,
+        bus(server.port, write_profile(tmp_path, REGISTERS)) as driver,
+    ):
+        written = await driver.write("modbus:bench:on", True, None)
+    assert (written.ok, written.reason, written.reached) == (False, "exception-2", False)
+    assert 6 not in {function for function, _ in device.asked}
+
+
 async def test_a_device_that_only_says_so(tmp_path: Path) -> None:
     """A write that is confirmed but does not show is no success, and what shows is told."""
     device = Writable(_image(), deaf={6})
