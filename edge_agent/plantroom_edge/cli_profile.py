@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from plantroom_edge import profile_check, profile_new
 from plantroom_shared import profiles
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.profile_yaml import key_of, line_of, read_yaml, tree
@@ -59,6 +58,8 @@ def new(
 
     Edit it, `check` it, and try it with `simulate`.
     """
+    from plantroom_edge import profile_new  # noqa: PLC0415 - the agent itself needs none of it
+
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*", name):
         what = f"{name!r} is no name of a profile"
         raise ConfigError(what, fix="write class/vendor-model in lower case: meter/acme-m1")
@@ -109,6 +110,9 @@ def check(
 
 def _judge(file: Path) -> dict[str, Any]:
     """Return errors, doubts and rounds of a file."""
+    # It brings the words of the mapper: the agent itself needs none of it.
+    from plantroom_edge import profile_check  # noqa: PLC0415
+
     text = _bytes(file)
     errors = profiles.profile_faults(text, str(file))
     if errors:

@@ -196,7 +196,7 @@ class Register(Entry):
         write = self.write
         if write is None:
             return []
-        wrong = write_fault(write, self, is_number=self.type != "bool")
+        wrong = write_fault(write, self, is_number=self.type not in {"bool", "string"})
         allowed = (
             {5, 15} if self.space == "coil" else {6, 16, *({22} if self.bit is not None else ())}
         )
@@ -214,7 +214,6 @@ class Register(Entry):
                 self.bits is not None and self.words > 1,
                 "some bits of several registers cannot be written alone: remove `write`",
             ),
-            (self.type == "string", "a string is never written: remove `write`"),
             (bool(wrong), wrong),
             (
                 code is not None and code not in allowed,

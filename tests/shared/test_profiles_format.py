@@ -91,7 +91,7 @@ def test_defaults_apply_where_a_register_is_silent() -> None:
         ({"write": {"min": 0, "max": 9, "step": 0}}, "(a).write.step", "greater than 0"),
         ({"range": [0, 5], "write": {"min": 0, "max": 9}}, "(a)", "beyond its `range`"),
         ({"space": "input", "write": {"min": 0, "max": 9}}, "(a)", "is not written"),
-        ({"type": "string", "write": {}}, "(a)", "a string is never written"),
+        ({"type": "string", "write": {"max": 5}}, "(a)", "only a number has `min`"),
         ({"write": {"min": 0, "max": 9, "function": 5}}, "(a)", "6 or 16 does"),
         ({"space": "coil", "write": {"function": 6}}, "(a)", "5 or 15 does"),
         ({"space": "coil", "write": {"min": 0}}, "(a)", "only a number has `min`"),

@@ -71,6 +71,8 @@ def refused(register: Register, value: Value) -> str:
         return "wrong-type"
     if not math.isfinite(value) or (register.type == "bool" and value not in {0, 1}):
         return "wrong-type"
+    if register.states and limits.min is None and limits.max is None:
+        return "" if value in register.states else "no-such-state"
     return _beyond(limits, value)
 
 
@@ -157,34 +159,48 @@ async def _put(ask: Asking, unit: Unit, register: Register, image: _Image) -> Fa
     address, words = register.address, image.words
     if register.space in BIT_SPACES:
         on = bool(words[0])
-        return await _either(ask, unit, pdu.write_coil(address, on), pdu.write_coils(address, on))
+        one, several = pdu.write_coil(address, on), pdu.write_coils(address, on)
+        return await _either(ask, unit, register, one, several)
     if image.mask != 0xFFFF:
         return await _put_bits(ask, unit, register, image)
     many = pdu.write_registers(address, words)
     if len(words) > 1:
         return await _send(ask, unit, many)
-    return await _either(ask, unit, pdu.write_register(address, words[0]), many)
+    return await _either(ask, unit, register, pdu.write_register(address, words[0]), many)
 
 
 async def _put_bits(ask: Asking, unit: Unit, register: Register, image: _Image) -> Fault | None:
     """Write some bits of a register: by mask where the device can, else read, change, write."""
     address, keep = register.address, 0xFFFF & ~image.mask
-    if pdu.MASK_WRITE not in unit.lacks:
+    wanted = _wanted(register)
+    if wanted == pdu.MASK_WRITE or (wanted is None and pdu.MASK_WRITE not in unit.lacks):
         fault = await _send(ask, unit, pdu.mask_write(address, keep, image.words[0]))
-        if fault is None or fault.code != _UNKNOWN_FUNCTION:
+        if wanted is not None or fault is None or fault.code != _UNKNOWN_FUNCTION:
             return fault
         unit.lacks.add(pdu.MASK_WRITE)
     held = await _words(ask, unit, register)
     if isinstance(held, Fault):
         return Fault(held.reason, held.code, sent=False)
     word = held[0] & keep | image.words[0]
-    return await _either(
-        ask, unit, pdu.write_register(address, word), pdu.write_registers(address, [word])
-    )
+    one, several = pdu.write_register(address, word), pdu.write_registers(address, [word])
+    return await _either(ask, unit, register, one, several)
 
 
-async def _either(ask: Asking, unit: Unit, first: Ask, second: Ask) -> Fault | None:
-    """Send one write, or the other that does the same if the device does not know the first."""
+def _wanted(register: Register) -> int | None:
+    """Return the function code that the profile names for writing."""
+    return register.write.function if register.write is not None else None
+
+
+async def _either(
+    ask: Asking, unit: Unit, register: Register, first: Ask, second: Ask
+) -> Fault | None:
+    """Send the write that the profile names.
+
+    Where it names none, one of both, or the other if the device does not know the first.
+    """
+    wanted = _wanted(register)
+    if wanted is not None:
+        return await _send(ask, unit, first if first.function == wanted else second)
     if first.function not in unit.lacks:
         fault = await _send(ask, unit, first)
         if fault is None or fault.code != _UNKNOWN_FUNCTION:
