@@ -67,8 +67,10 @@ def refused(register: Register, value: Value) -> str:
     limits = register.write
     if limits is None:
         return "write-access-denied"
-    if value is None or isinstance(value, str):
+    if value is None or isinstance(value, str) != (register.type == "string"):
         return "wrong-type"
+    if isinstance(value, str):
+        return ""
     if not math.isfinite(value) or (register.type == "bool" and value not in {0, 1}):
         return "wrong-type"
     if register.states and limits.min is None and limits.max is None:
