@@ -297,6 +297,17 @@ def test_a_unit_that_answered_has_a_second_chance() -> None:
     assert patience.record(1).failures == 0
 
 
+def test_a_dead_neighbour_does_not_hurry_those_that_are_well() -> None:
+    """A unit that answers has the whole time-out again soon after another has failed."""
+    patience = Patience(1.0)
+    for unit in (1, 2):
+        patience.answer(unit, 0.02, 0.0)
+    for _ in range(3):
+        patience.failure(3, 1.0, "timeout", 10.0)
+    assert patience.limit(1, 10.5) == 0.25
+    assert patience.limit(1, 12.0) == 1.0
+
+
 def test_alone_on_the_line_a_unit_has_all_the_time() -> None:
     """Where nobody else answers, a dead unit is asked as often and as long as anyone likes."""
     patience = Patience(1.0)
