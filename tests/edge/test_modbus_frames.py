@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.frames import TcpFrames, Unfit
+from plantroom_edge.drivers.modbus.link import Link
 from plantroom_edge.drivers.modbus.patience import DEBT, SHARE, Patience
 from plantroom_edge.drivers.modbus.rtu import FLOOD, REMEMBERED, RtuFrames, crc
 from plantroom_edge.drivers.modbus.turns import Turns
@@ -208,6 +209,15 @@ def test_coils_that_look_like_their_request() -> None:
     sent = frames.ask(1, ask)
     assert frames.take(sent) is None
     assert frames.take(_rtu(b"\x01\x03\xaa\xbb\x0c")) == b"\x01\x03\xaa\xbb\x0c"
+
+
+async def test_a_closed_link_sends_and_hears_nothing() -> None:
+    """Bytes that arrive after the end are nobody's, and a request finds out that nothing was sent."""
+    link = Link(TcpFrames())
+    link.data_received(b"\0" * 20)
+    fault = await link.round(1, _ASK, 20.0)
+    assert fault == pdu.Fault("disconnected", sent=False)
+    assert link.received == 0
 
 
 # ---------------------------------------------------------------- turns
