@@ -170,7 +170,7 @@ async def test_a_dead_unit_among_others(tmp_path: Path) -> None:
         table = {at: word + request.unit for at, word in TABLE["holding"].items()}
         return request.answer({"holding": table})
 
-    async with scripted(script) as server, bus(server.port, *devices, timeout=0.3) as driver:
+    async with scripted(script) as server, bus(server.port, *devices, timeout=1.5) as driver:
         inventory = await driver.discover()
         polls = await asyncio.gather(*(driver.read(group) for group in inventory.groups))
     assert len(inventory.points) == 500

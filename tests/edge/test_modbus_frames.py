@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.frames import TcpFrames, Unfit
+from plantroom_edge.drivers.modbus.link import Link
 from plantroom_edge.drivers.modbus.patience import DEBT, SHARE, Patience
 from plantroom_edge.drivers.modbus.rtu import FLOOD, REMEMBERED, RtuFrames, crc
 from plantroom_edge.drivers.modbus.turns import Turns
@@ -210,6 +211,15 @@ def test_coils_that_look_like_their_request() -> None:
     assert frames.take(_rtu(b"\x01\x03\xaa\xbb\x0c")) == b"\x01\x03\xaa\xbb\x0c"
 
 
+async def test_a_closed_link_sends_and_hears_nothing() -> None:
+    """Bytes that arrive after the end are nobody's, and a request finds out that nothing was sent."""
+    link = Link(TcpFrames())
+    link.data_received(b"\0" * 20)
+    fault = await link.round(1, _ASK, 20.0)
+    assert fault == pdu.Fault("disconnected", sent=False)
+    assert link.received == 0
+
+
 # ---------------------------------------------------------------- turns
 
 
@@ -295,6 +305,17 @@ def test_a_unit_that_answered_has_a_second_chance() -> None:
     assert patience.limit(1, 4.0) == 0.25
     patience.answer(1, 0.1, 3.0)
     assert patience.record(1).failures == 0
+
+
+def test_a_dead_neighbour_does_not_hurry_those_that_are_well() -> None:
+    """A unit that answers has the whole time-out again soon after another has failed."""
+    patience = Patience(1.0)
+    for unit in (1, 2):
+        patience.answer(unit, 0.02, 0.0)
+    for _ in range(3):
+        patience.failure(3, 1.0, "timeout", 10.0)
+    assert patience.limit(1, 10.5) == 0.25
+    assert patience.limit(1, 12.0) == 1.0
 
 
 def test_alone_on_the_line_a_unit_has_all_the_time() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plantroom_edge.drivers.modbus.connection import MUTE
+from plantroom_edge.drivers.modbus.connection import MUTE, STALE
 from simulators.modbus_scripted import Request, Reset, scripted
 from support.modbus_bus import bus, groups_of, read, write_profile
 
@@ -244,6 +244,25 @@ async def test_a_connection_that_nobody_remembers_is_made_anew(tmp_path: Path) -
         for _ in range(MUTE - 1):
             assert not (await driver.read(group)).alive
         assert (await read(driver, [group])).good == RIGHT
+    assert server.connections == 2
+
+
+async def test_a_connection_lost_in_a_pause_costs_no_value(tmp_path: Path) -> None:
+    """Where a connection turns out to be gone after a rest, a poll is made over a new one."""
+    gone = False
+
+    def script(request: Request) -> bytes:
+        if gone and server.connections == 1:
+            raise Reset
+        return request.answer(IMAGE)
+
+    device = write_profile(tmp_path, REGISTERS)
+    async with scripted(script) as server, bus(server.port, device, timeout=20) as driver:
+        groups = await groups_of(driver, "bench")
+        link = driver._connection._link
+        assert link is not None
+        gone, link.heard_at = True, link.heard_at - 1.5 * STALE
+        assert (await read(driver, groups)).good == RIGHT
     assert server.connections == 2
 
 

@@ -343,7 +343,7 @@ async def test_a_gate_sees_raw_values_and_spares_the_rest(tmp_path: Path) -> Non
         {"id": "a", "address": 0, "scale": 0.1},
         {"id": "b", "address": 1, "scale": 0.5, "offset": 3},
         {"id": "c", "address": 2, "sf": "factor"},
-        {"id": "d", "address": 30},
+        {"id": "d", "address": 30, "sf": "factor"},
         {"id": "e", "address": 4},
         {"id": "factor", "address": 5, "type": "int16", "hidden": True},
     ]

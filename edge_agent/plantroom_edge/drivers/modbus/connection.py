@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -23,6 +24,12 @@ MUTE: Final = 3
 
 A firewall that has forgotten a connection, or an adapter that hangs, says nothing of it.
 """
+STALE: Final = 2.0
+"""Seconds without a byte after which a connection may be gone without a word.
+
+What is then lost with it is asked once more, over a new one.
+"""
+_LOST: Final = Fault("disconnected")
 _FRAME: Final = 4
 """Bytes around a request or reply on a serial line: unit, checksum, and one for good measure."""
 
@@ -99,7 +106,12 @@ class Connection:
             reply = await self._round(link, unit, marker, limit)
             if isinstance(reply, Fault) and reply.silent:
                 return Fault(reply.reason, reply.code, sent=False)
-        return await self._round(link, unit, ask, limit)
+        idle = asyncio.get_running_loop().time() - link.heard_at
+        reply = await self._round(link, unit, ask, limit)
+        if reply == _LOST and STALE < idle < math.inf and ask.reads:
+            link = await self._open(asked_at)
+            return await self._round(link, unit, ask, limit) if link is not None else reply
+        return reply
 
     async def _round(self, link: Link, unit: int, ask: Ask, limit: float) -> bytes | Fault:
         await self._hush(link)

@@ -1,7 +1,7 @@
 """How long to wait for whom: units that do not answer get a small share of the line; pure.
 
 Behind one socket or on one serial line, waiting for a dead unit takes time from all others. A unit
-that answers may take the whole time-out. After it failed, it is asked with a shorter one, and from
+that answers may take the whole time-out, unless another has just failed. After it failed, it is asked with a shorter one, and from
 the second failure on only while all failures together have taken less than `SHARE` of the time.
 Where several die at once, their second chances are some time apart.
 Where nobody on the line answers, there is nobody to protect.
@@ -22,7 +22,7 @@ DEBT: Final = 1.0
 SHORT: Final = 0.25
 """Of the time-out, how long to wait at least for a unit that has failed."""
 CALM: Final = 2.0
-"""Time-outs after any failure on the line before a second chance is given."""
+"""Time-outs after any failure on the line until all is as usual."""
 LONG_EVERY: Final = 4
 """Every so many failures, the whole time-out is waited: some wake up slowly."""
 _FORGET: Final = 0.98
@@ -82,9 +82,9 @@ class Patience:
         record = self.record(unit)
         if not self._others(unit):
             return self.timeout
-        if record.failures == 0:
-            return self.timeout if self._credit > 0 else self._short(record)
         calm = now - self._failed_at >= CALM * self.timeout
+        if record.failures == 0:
+            return self.timeout if calm or self._credit > 0 else self._short(record)
         if record.failures == 1 and record.answered and calm:
             return self._short(record)
         if self._credit <= 0:
