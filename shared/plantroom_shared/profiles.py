@@ -128,7 +128,7 @@ class Register(_Frozen):
     def _nothing(self) -> Value:
         if self.sentinel:
             return codec.signed(self.type, self.sentinel[0])
-        if self.type == "string":
+        if self.type in codec.TEXTS:
             return ""
         if self.type in codec.FLOATS:
             return float("nan")
@@ -150,7 +150,7 @@ class Register(_Frozen):
 
     def _faults(self) -> list[tuple[bool, str]]:
         bits, is_bool = self.space in codec.BIT_SPACES, self.type == "bool"
-        number = self.type not in {"bool", "string"}
+        number = self.type not in {"bool", *codec.TEXTS}
         scaled = self.scale != 1 or self.offset != 0 or self.sf or self.range or self.sentinel
         low, high = self.range or (0, 0)
         top = 1 << 16 * self.words

@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from math import isfinite
 from typing import Literal
 
@@ -28,7 +29,7 @@ from plantroom_shared.model import Quality, Value
 
 Type = Literal[
     "int16", "uint16", "int32", "uint32", "int64", "uint64",
-    "float32", "float64", "bool", "string", "bcd16", "bcd32",
+    "float32", "float64", "bool", "string", "bcd16", "bcd32", "ipaddr", "ipv6addr", "eui48",
 ]  # fmt: skip
 """What a register, or a run of them, holds."""
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
@@ -44,6 +45,8 @@ PLAIN: frozenset[str] = frozenset(
     {"int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"}
 )
 """Types whose raw value is the number itself."""
+TEXTS: frozenset[str] = frozenset({"string", "ipaddr", "ipv6addr", "eui48"})
+"""Types whose value is a text."""
 FLOATS: frozenset[str] = frozenset({"float32", "float64"})
 EXPONENTS = range(-10, 11)
 """What a scale-factor register may say (SunSpec); anything else is no scale factor."""
@@ -52,6 +55,7 @@ _CODES: dict[str, str] = {
     "int16": "h", "uint16": "H", "bcd16": "H", "bool": "H",
     "int32": "i", "uint32": "I", "bcd32": "I", "float32": "f",
     "int64": "q", "uint64": "Q", "float64": "d",
+    "ipaddr": "4s", "ipv6addr": "16s", "eui48": "8s",
 }  # fmt: skip
 # An order is either endianness, on the bytes as they came or with each word's bytes swapped.
 _LAYOUTS: dict[str, tuple[bool, str]] = {
@@ -75,7 +79,7 @@ def code(kind: Type, length: int = 1) -> str:
 
 def layout(kind: Type, order: Order) -> tuple[bool, str]:
     """Return whether to swap the bytes of every word first, and the endianness after that."""
-    if kind == "string":
+    if kind in TEXTS:
         return order in {"BADC", "DCBA"}, ">"
     return _LAYOUTS[order]
 
@@ -90,7 +94,7 @@ def swap(data: bytes) -> bytes:
 def refine(kind: Type, raw: Raw, bit: int = 0) -> Value:
     """Return the value behind what `struct` unpacked; None for digits that are no BCD."""
     if isinstance(raw, bytes):
-        return _text(raw)
+        return _text(raw) if kind == "string" else _address(raw)
     if isinstance(raw, int):
         if kind == "bool":
             return bool(raw >> bit & 1)
@@ -104,6 +108,14 @@ def _text(data: bytes) -> str:
     # Everything behind the first NUL is what was there before; control bytes are no text.
     text = data.split(b"\0", 1)[0].decode("utf-8", "replace")
     return "".join(char for char in text if char.isprintable()).strip()
+
+
+def _address(data: bytes) -> str:
+    """Return an IP address, or an EUI-48 in the last six of eight bytes; empty if it is none."""
+    if len(data) == 8:
+        data = data[2:]
+        return "" if data in {b"\xff" * 6, bytes(6)} else data.hex(":").upper()
+    return str(ip_address(data)) if any(data) else ""
 
 
 def decode(
@@ -158,6 +170,8 @@ def _pack_value(value: Value, kind: Type, length: int, bit: int) -> float | byte
             msg = f"{len(data)} bytes do not fit {length} registers"
             raise ValueError(msg)
         return data
+    if kind in TEXTS:
+        return _pack_address(str(value), kind)
     if isinstance(value, str) or value is None:
         msg = f"a {kind} takes a number, not {value!r}"
         raise ValueError(msg)
@@ -169,6 +183,17 @@ def _pack_value(value: Value, kind: Type, length: int, bit: int) -> float | byte
         msg = f"{value} is no whole number"
         raise ValueError(msg)
     return int(str(round(value)), 16) if kind.startswith("bcd") else round(value)
+
+
+def _pack_address(text: str, kind: Type) -> bytes:
+    if kind == "eui48":
+        return bytes(2) + (bytes.fromhex(text.replace(":", "")) if text else b"\xff" * 6)
+    size = 2 * width(kind)
+    data = ip_address(text).packed if text else bytes(size)
+    if len(data) != size:
+        msg = f"{text!r} is no {kind}"
+        raise ValueError(msg)
+    return data
 
 
 def signed(kind: Type, pattern: int) -> float | int:
@@ -212,7 +237,7 @@ def converter(
     Returns:
         A function to ``(value, reason)``; the reason of a good value is empty.
     """
-    if kind == "string":
+    if kind in TEXTS:
         return _convert_text
     scaled = _scaler(scale, offset)
     checked = scaled or has_exponent or sentinels or limits or kind in FLOATS or "bcd" in kind
