@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from plantroom_edge.drivers import Inventory, Poll, PollGroup
@@ -11,6 +12,9 @@ from plantroom_edge.drivers.modbus.connection import Connection, Fault
 from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
 from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
 from plantroom_edge.drivers.modbus.planner import Block
+from plantroom_edge.drivers.modbus.sunspec import Read, Trouble
+from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
+from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit, moved
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Value
 from plantroom_shared.profiles import Profile, Register, load_profile
@@ -38,6 +42,9 @@ class _Unit:
     """Monotonic seconds of the last right answer."""
     split_from: float = float("-inf")
     """Monotonic seconds before which a refused block is not taken apart again."""
+    sunspec: SunSpecUnit | None = None
+    """Set where the profile is what the device says."""
+    groups: list[PollGroup] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -48,6 +55,8 @@ class _Unit:
 class _Plan:
     unit: _Unit
     group: GroupPlan
+    gone: frozenset[int] = frozenset()
+    """Rows that the device had before it was changed."""
 
 
 @dataclass(slots=True)
@@ -70,11 +79,15 @@ class ModbusDriver:
         self._config, self._clock = config, clock
         self._connection = Connection(config.host, config.port, config.timeout)
         names = {(device.profile, device.profile_dir) for device in config.devices}
-        profiles = {name: load_profile(*name) for name in names}
+        profiles = {name: load_profile(*name) for name in names if name[0] != SUNSPEC}
         self._units = [
-            _Unit(device, profiles[device.profile, device.profile_dir]) for device in config.devices
+            _sunspec_unit(device)
+            if device.profile == SUNSPEC
+            else _Unit(device, profiles[device.profile, device.profile_dir])
+            for device in config.devices
         ]
-        self._groups = tuple(group for unit in self._units for group in _groups(unit))
+        for unit in self._units:
+            unit.groups = _groups(unit)
 
     async def discover(self) -> Inventory:
         """Return what the profiles say; `missing` names the units that do not answer."""
@@ -84,13 +97,14 @@ class ModbusDriver:
             points=tuple(
                 _point(unit, register) for unit in self._units for register in unit.profile.points
             ),
-            groups=self._groups,
+            groups=tuple(group for unit in self._units for group in unit.groups),
             missing=tuple(missing),
         )
 
     async def read(self, group: PollGroup) -> Poll:
         """Read every point of `group` once."""
         plan: _Plan = group.plan
+        await self._look_again(plan.unit)
         start, sweep = self._clock.now_us(), plan.group.sweep()
         under_way = _Pass(plan.unit, sweep, EXTRA_REQUESTS)
         blocks = self._due(plan, sweep)
@@ -101,6 +115,9 @@ class ModbusDriver:
                 plan.group.skip_to_after(block)
                 break
         self._learn(under_way)
+        sweep.flaws.update(dict.fromkeys(plan.gone, "no-such-point"))
+        if sweep.silent and plan.unit.sunspec is not None:
+            plan.unit.sunspec.doubt()
         return plan.group.poll((start + self._clock.now_us()) // 2, sweep)
 
     async def close(self) -> None:
@@ -181,7 +198,8 @@ class ModbusDriver:
         trouble = ""
         started = self._clock.monotonic()
         for unit in self._units:
-            if unit.seen or self._clock.monotonic() - started > PROBE_SECONDS:
+            seen = unit.seen and unit.sunspec is None
+            if seen or self._clock.monotonic() - started > PROBE_SECONDS:
                 continue
             # Where nobody takes the connection, asking for each unit would only take longer.
             trouble = trouble if trouble == _UNREACHABLE else await self._probe(unit)
@@ -192,6 +210,8 @@ class ModbusDriver:
 
     async def _probe(self, unit: _Unit) -> str:
         """Ask a unit for one register; return what is wrong, or nothing."""
+        if unit.sunspec is not None:
+            return await self._explore(unit, unit.sunspec)
         expected = [one for one in unit.profile.registers if one.expect is not None]
         for register in expected or unit.profile.registers[:1]:
             data = await self._connection.ask(
@@ -205,6 +225,27 @@ class ModbusDriver:
                 return f"is no {unit.profile.model}: {where} is {found}, not {register.expect}"
         unit.seen = True
         return ""
+
+    async def _explore(self, unit: _Unit, sunspec: SunSpecUnit) -> str:
+        """Find out what a SunSpec device has; return what is wrong, or nothing."""
+        try:
+            if await sunspec.look(self._reader(unit), self._clock.monotonic()):
+                _replan(unit, sunspec.profile)
+        except Trouble as trouble:
+            return str(trouble)
+        return ""
+
+    async def _look_again(self, unit: _Unit) -> None:
+        """See whether a SunSpec device still has the models it had, where that is due."""
+        if unit.sunspec is not None and unit.sunspec.due(self._clock.monotonic()):
+            # What is wrong shows in the poll that follows.
+            await self._explore(unit, unit.sunspec)
+
+    def _reader(self, unit: _Unit) -> Read:
+        async def read(start: int, count: int) -> bytes | Fault:
+            return await self._connection.ask(unit.config.unit, "holding", start, count)
+
+        return read
 
     def _address(self, unit: _Unit) -> str:
         return f"{self._config.host}:{self._config.port}, unit {unit.config.unit}"
@@ -230,12 +271,31 @@ def _number(data: bytes, register: Register) -> Value:
     return decode(words, register.type, register.order, length=register.length)
 
 
-def _groups(unit: _Unit) -> list[PollGroup]:
+def _sunspec_unit(device: ModbusDevice) -> _Unit:
+    sunspec = SunSpecUnit(device.name)
+    return _Unit(device, sunspec.profile, sunspec=sunspec)
+
+
+def _replan(unit: _Unit, profile: Profile) -> None:
+    """Read a device after another profile: what is polled stays, from where it is now."""
+    unit.profile, unit.lessons = profile, Lessons()
+    known: set[str] = set()
+    for group in unit.groups:
+        plan: _Plan = group.plan
+        known.update(point.id for point in plan.group.points)
+        wider, plan.gone = moved(plan.group.points, profile)
+        points = [wider.by_id[point.id] for point in plan.group.points]
+        plan.group = GroupPlan(wider, points, unit.lessons)
+    unit.groups += _groups(unit, known)
+
+
+def _groups(unit: _Unit, known: Collection[str] = ()) -> list[PollGroup]:
     """Return the points of a device by interval: the device's, or a longer one of their own."""
     least = unit.config.interval or unit.profile.defaults.interval
     rates: dict[float, list[Register]] = {}
     for register in unit.profile.points:
-        rates.setdefault(max(least, register.interval or 0), []).append(register)
+        if register.id not in known:
+            rates.setdefault(max(least, register.interval or 0), []).append(register)
     return [
         PollGroup(
             device=unit.key,
