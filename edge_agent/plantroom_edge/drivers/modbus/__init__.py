@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from plantroom_edge.drivers import Driver, DriverSpec, drivers
+from collections.abc import AsyncIterator
+
+from plantroom_edge.drivers import Candidate, Driver, DriverSpec, Progress, ScanRequest, drivers
 from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
 from plantroom_shared.clock import Clock
 
@@ -17,4 +19,12 @@ def open_bus(config: ModbusBus, clock: Clock) -> Driver:
     return ModbusDriver(config, clock)
 
 
-drivers.register("modbus")(DriverSpec(config=ModbusBus, open=open_bus))
+async def scan(request: ScanRequest, clock: Clock) -> AsyncIterator[Candidate | Progress]:
+    """Yield the units that answer at the targets, with the profile that fits each."""
+    from plantroom_edge.drivers.modbus.scan import scan as run  # noqa: PLC0415 - as above
+
+    async for event in run(request, clock):
+        yield event
+
+
+drivers.register("modbus")(DriverSpec(config=ModbusBus, open=open_bus, scan=scan))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from plantroom_edge.drivers import Inventory, Poll, PollGroup
 from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
 from plantroom_edge.drivers.modbus.connection import Connection, Fault
+from plantroom_edge.drivers.modbus.described import describe_device, describe_point
 from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
 from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
 from plantroom_edge.drivers.modbus.planner import Block
@@ -16,7 +17,7 @@ from plantroom_edge.drivers.modbus.sunspec import Read, Trouble
 from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
 from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit, moved
 from plantroom_shared.clock import Clock
-from plantroom_shared.model import Device, Point, Value
+from plantroom_shared.model import Device, Value
 from plantroom_shared.profiles import Profile, Register, load_profile
 from plantroom_shared.registers import decode
 
@@ -95,7 +96,9 @@ class ModbusDriver:
         return Inventory(
             devices=tuple(self._device(unit) for unit in self._units),
             points=tuple(
-                _point(unit, register) for unit in self._units for register in unit.profile.points
+                describe_point(unit.key, unit.profile, register)
+                for unit in self._units
+                for register in unit.profile.points
             ),
             groups=tuple(group for unit in self._units for group in unit.groups),
             missing=tuple(missing),
@@ -251,16 +254,7 @@ class ModbusDriver:
         return f"{self._config.host}:{self._config.port}, unit {unit.config.unit}"
 
     def _device(self, unit: _Unit) -> Device:
-        profile = unit.profile
-        return Device(
-            key=unit.key,
-            name=unit.config.name,
-            protocol="modbus",
-            address=self._address(unit),
-            vendor=profile.vendor,
-            model=profile.model,
-            description=profile.description[:512],
-        )
+        return describe_device(unit.key, unit.config.name, self._address(unit), unit.profile)
 
 
 def _number(data: bytes, register: Register) -> Value:
@@ -305,18 +299,3 @@ def _groups(unit: _Unit, known: Collection[str] = ()) -> list[PollGroup]:
         )
         for interval, registers in sorted(rates.items())
     ]
-
-
-def _point(unit: _Unit, register: Register) -> Point:
-    return Point(
-        key=f"{unit.key}:{register.id}",
-        device=unit.key,
-        name=register.name,
-        description=register.description,
-        unit=register.unit,
-        object_type=register.space,
-        states=tuple(text for _, text in sorted(register.states.items())),
-        equip_class=unit.profile.equip_class,
-        point_class=register.point_class,
-        enos=register.enos,
-    )
