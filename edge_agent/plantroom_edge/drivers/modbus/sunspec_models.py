@@ -10,6 +10,7 @@ import functools
 import json
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 from plantroom_shared.errors import ConfigError
@@ -65,10 +66,7 @@ class GroupDef:
 
 def check_installed() -> None:
     """Raise ConfigError where the definitions are not installed."""
-    if not _folder().is_dir():
-        what = "the SunSpec model definitions are not installed"
-        fix = "install the package pysunspec2, or name a profile of the device instead"
-        raise ConfigError(what, key="profile", fix=fix)
+    _folder()
 
 
 @functools.lru_cache(maxsize=64)
@@ -88,11 +86,13 @@ def published() -> list[int]:
     )
 
 
-def _folder() -> Any:
+def _folder() -> Traversable:
     try:
         return resources.files("sunspec2") / "models" / "json"
-    except ModuleNotFoundError:
-        return resources.files("plantroom_edge") / "no-such-folder"
+    except ModuleNotFoundError as error:
+        what = "the SunSpec model definitions are not installed"
+        fix = "install the package pysunspec2, or name a profile of the device instead"
+        raise ConfigError(what, key="profile", fix=fix) from error
 
 
 def _group(data: dict[str, Any], *, counted: bool = True) -> GroupDef:

@@ -36,7 +36,6 @@ _SENTINELS: Final = {
     "int16": (0x8000,), "int32": (0x80000000,), "int64": (1 << 63,), "sunssf": (0x8000,),
     "uint16": (0xFFFF,), "uint32": (0xFFFFFFFF,), "uint64": ((1 << 64) - 1,),
     "count": (0xFFFF,), "raw16": (), "enum16": (0xFFFF,), "enum32": (0xFFFFFFFF,),
-    # The highest bit alone says that the field is not there, whatever the others are.
     "bitfield16": (0xFFFF, 0x8000), "bitfield32": (0xFFFFFFFF, 0x80000000),
     "bitfield64": ((1 << 64) - 1, 1 << 63),
 }  # fmt: skip
@@ -101,22 +100,25 @@ class _Layout:
         """Return how often a group is there: as its count says, if so many fit."""
         size = self._size(group)
         fits = (self._end - self._at) // size if size else 0
-        given = self._counts.get(group.count, 0xFFFF) if isinstance(group.count, str) else 0xFFFF
-        if isinstance(group.count, int) and group.count:
-            given = group.count
-        if given != 0xFFFF and given > fits:
+        given = self._given(group)
+        if given is None:
+            # Without a count the rest of the model is full of them; a group within has none.
+            return fits if group in self._definition.groups else 0
+        if given > fits:
             self.lies.append(f"{group.count} is {given}, but there is room for {fits}")
         return min(given, fits)
+
+    def _given(self, group: GroupDef) -> int | None:
+        """Return how often a group says it is there; None where it does not say."""
+        if isinstance(group.count, str):
+            given = self._counts.get(group.count, 0xFFFF)
+            return given if given != 0xFFFF else None
+        return group.count or None
 
     def _size(self, group: GroupDef) -> int:
         size = group.fixed
         for one in group.groups:
-            times = 1
-            if isinstance(one.count, str):
-                times = self._counts.get(one.count, 0)
-                times = 0 if times == 0xFFFF else times
-            elif one.count is not None:
-                times = one.count
+            times = 1 if one.count is None else self._given(one) or 0
             size += times * self._size(one)
         return size
 
@@ -187,6 +189,9 @@ def _meaning(point: PointDef) -> dict[str, Any]:
     row: dict[str, Any] = {}
     if point.kind.startswith("enum"):
         row["states"] = dict(point.symbols)
+    if point.kind.startswith("bitfield"):
+        # The highest bit is no flag: a field that sets it is in doubt.
+        row["range"] = (0, (1 << 16 * point.size - 1) - 1)
     if point.kind.startswith("acc"):
         row["counter"] = True
     if point.static or point.writable or point.kind == "string":
