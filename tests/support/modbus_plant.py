@@ -13,7 +13,7 @@ from support.modbus_image import Image, data_of, words_of
 _SPACES = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 
 
-@dataclass(slots=True)
+@dataclass
 class Plant:
     """One host: what stands behind its port, and what it has been asked."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from plantroom_edge.drivers import Candidate, Driver, DriverSpec, Progress, ScanRequest, drivers
 from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
@@ -19,12 +20,13 @@ def open_bus(config: ModbusBus, clock: Clock) -> Driver:
     return ModbusDriver(config, clock)
 
 
-async def scan(request: ScanRequest, clock: Clock) -> AsyncIterator[Candidate | Progress]:
+async def scan_bus(request: ScanRequest, clock: Clock) -> AsyncIterator[Candidate | Progress]:
     """Yield the units that answer at the targets, with the profile that fits each."""
-    from plantroom_edge.drivers.modbus.scan import scan as run  # noqa: PLC0415 - as above
+    from plantroom_edge.drivers.modbus.scanning import scan  # noqa: PLC0415 - as above
 
-    async for event in run(request, clock):
-        yield event
+    async with aclosing(scan(request, clock)) as events:
+        async for event in events:
+            yield event
 
 
-drivers.register("modbus")(DriverSpec(config=ModbusBus, open=open_bus, scan=scan))
+drivers.register("modbus")(DriverSpec(config=ModbusBus, open=open_bus, scan=scan_bus))

@@ -8,8 +8,9 @@ that is configured already must not be a target while the agent reads it.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ OpenSerial = Callable[[Mapping[str, Any]], Reading]
 
 async def scan(
     request: ScanRequest, _clock: Clock, open_serial: OpenSerial | None = None
-) -> AsyncIterator[Candidate | Progress]:
+) -> AsyncGenerator[Candidate | Progress, None]:
     """Yield what is found, and how far the scan is.
 
     Args:
@@ -55,12 +56,13 @@ async def scan(
     """
     hosts, serials = parse(request.targets)
     if serials and open_serial is None:
-        what = f"{serials[0].path}: serial ports cannot be scanned by this version"
-        raise ConfigError(what, key="targets", fix="name hosts or networks")
+        _refuse(serials[0].bus)
     check_installed()
     known = await asyncio.to_thread(_known_profiles)
     pace = Pace(request.rate, request.seconds, asyncio.get_running_loop().time)
-    run = _Run(pace, request.units, known, deque([*serials, *hosts]), open_serial=open_serial)
+    run = _Run(
+        pace, request.units, known, deque([*serials, *hosts]), open_serial=open_serial or _refuse
+    )
     run.of = len(run.work)
     workers = [
         asyncio.create_task(run.worker(), name="modbus-scan")
@@ -78,7 +80,13 @@ async def scan(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def _known_profiles() -> list[Tells]:
+def _refuse(bus: Mapping[str, Any]) -> Reading:
+    what = f"{bus['serial']}: serial ports cannot be scanned by this version"
+    raise ConfigError(what, key="targets", fix="name hosts or networks")
+
+
+@functools.cache
+def _known_profiles() -> tuple[Tells, ...]:
     """Return what tells the devices of every profile; a broken file is not this scan's business."""
     found: list[Tells] = []
     for name in list_profiles():
@@ -86,7 +94,7 @@ def _known_profiles() -> list[Tells]:
             found.append(tells(name, load_profile(name)))
         except ConfigError:
             continue
-    return found
+    return tuple(found)
 
 
 @dataclass(slots=True)
@@ -97,7 +105,7 @@ class _Run:
     units: tuple[int, ...]
     known: Sequence[Tells]
     work: deque[Host | Serial]
-    open_serial: OpenSerial | None
+    open_serial: OpenSerial
     of: int = 0
     done: int = 0
     events: asyncio.Queue[Candidate | Progress | None] = field(default_factory=asyncio.Queue)
@@ -138,8 +146,6 @@ class _Run:
         self._tell(place.path if isinstance(place, Serial) else place.host)
 
     async def _serial(self, place: Serial) -> None:
-        if self.open_serial is None:
-            return
         line = Paced(self.open_serial(place.bus), self.pace)
         try:
             for unit in self.units or SERIAL_UNITS:
