@@ -20,7 +20,8 @@ from plantroom_shared import registers as codec
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.model import Value
 from plantroom_shared.profile_yaml import explain, read_yaml
-from plantroom_shared.registers import Order, Space, Type
+from plantroom_shared.registers import Encoding, Order, Space, Type
+from plantroom_shared.scaling import Convert, converter
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*")
 
@@ -54,6 +55,22 @@ class Limits(_Frozen):
     """How many unused registers to read along rather than to ask twice."""
 
 
+class WriteLimits(_Frozen):
+    """Says that a register may be written, and with what; in the unit of the point."""
+
+    min: float | None = None
+    max: float | None = None
+    step: float | None = Field(default=None, gt=0)
+    """The value is `min`, or 0 where there is none, plus a multiple of this."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            msg = "`min` must not be above `max`"
+            raise ValueError(msg)
+        return self
+
+
 class Register(_Frozen):
     """One value of a device: where it is and what it means."""
 
@@ -70,6 +87,10 @@ class Register(_Frozen):
     """Registers of a string."""
     bit: int | None = Field(default=None, ge=0, le=15)
     """Which bit of a register a bool is; 0 is the least significant."""
+    bits: tuple[int, int] | None = None
+    """The lowest and the highest bit that are the value; the others mean something else."""
+    encoding: Encoding = "utf-8"
+    """Of a string."""
     scale: float = 1
     offset: float = 0
     sf: Id | None = None
@@ -78,6 +99,8 @@ class Register(_Frozen):
     sentinel: tuple[int, ...] = ()
     """Raw values that mean there is no value, as bits: 0x8000 or -32768 for an int16."""
     states: dict[int, Words] = {}
+    write: WriteLimits | None = None
+    """It may be written, within these limits; not if it is missing."""
     range: tuple[float, float] | None = None
     """Lowest and highest plausible value; a value beyond is uncertain."""
     interval: Seconds | None = None
@@ -95,15 +118,23 @@ class Register(_Frozen):
         return codec.width(self.type, self.length)
 
     @cached_property
-    def convert(self) -> codec.Convert | None:
+    def convert(self) -> Convert | None:
         """Raw value and exponent to (value, reason); None where raw values are values."""
-        return codec.converter(
+        return converter(
             self.type,
             scale=self.scale,
             offset=self.offset,
             has_exponent=self.sf is not None,
             sentinels=frozenset(codec.signed(self.type, raw) for raw in self.sentinel),
             limits=self.range,
+            texts=self.states,
+        )
+
+    @cached_property
+    def refine(self) -> codec.Refine | None:
+        """What `struct` unpacked to the raw value; None where that is the raw value."""
+        return codec.refiner(
+            self.type, self.order, bit=self.bit or 0, bits=self.bits, encoding=self.encoding
         )
 
     def encode(self, value: Value, exponent: int = 0) -> list[int]:
@@ -116,14 +147,19 @@ class Register(_Frozen):
         Raises:
             ValueError: the value does not fit the register, or there is no way to say None.
         """
-        kind, order, length, bit = self.type, self.order, self.length, self.bit or 0
         if value is None:
-            return codec.encode(self._nothing(), kind, order, length, bit=bit)
+            return self.pack(self._nothing())
         if isinstance(value, (str, bool)):
-            return codec.encode(value, kind, order, length, bit=bit)
+            return self.pack(value)
         raw = value if self.scale == 1 and not self.offset else (value - self.offset) / self.scale
-        raw = raw / 10**exponent if exponent >= 0 else raw * 10**-exponent
-        return codec.encode(raw, kind, order, length, bit=bit)
+        return self.pack(raw / 10**exponent if exponent >= 0 else raw * 10**-exponent)
+
+    def pack(self, raw: Value) -> list[int]:
+        """Return the words that hold a raw value; ValueError if it does not fit."""
+        return codec.encode(
+            raw, self.type, self.order, self.length,
+            bit=self.bit or 0, bits=self.bits, encoding=self.encoding,
+        )  # fmt: skip
 
     def _nothing(self) -> Value:
         if self.sentinel:
@@ -137,8 +173,10 @@ class Register(_Frozen):
 
     def decode(self, words: Sequence[int], exponent: int | None = None) -> tuple[Value, str]:
         """Return the value in `words` and, if it is not good, why."""
-        kind, length, bit = self.type, self.length, self.bit or 0
-        raw = codec.decode(words, kind, self.order, length=length, bit=bit)
+        raw = codec.decode(
+            words, self.type, self.order, length=self.length,
+            bit=self.bit or 0, bits=self.bits, encoding=self.encoding,
+        )  # fmt: skip
         return (raw, "") if self.convert is None else self.convert(raw, exponent)
 
     @model_validator(mode="after")
@@ -150,8 +188,10 @@ class Register(_Frozen):
 
     def _faults(self) -> list[tuple[bool, str]]:
         bits, is_bool = self.space in codec.BIT_SPACES, self.type == "bool"
+        field = self.type in codec.BITFIELDS
         number = self.type not in {"bool", *codec.TEXTS}
-        scaled = self.scale != 1 or self.offset != 0 or self.sf or self.range or self.sentinel
+        moved = self.scale != 1 or self.offset != 0 or self.sf or self.range
+        scaled = moved or self.sentinel
         low, high = self.range or (0, 0)
         top = 1 << 16 * self.words
         return [
@@ -161,6 +201,8 @@ class Register(_Frozen):
             (not is_bool and self.bit is not None, "only `type: bool` has a `bit`"),
             (self.type != "string" and self.length != 1, "only `type: string` has a `length`"),
             (not number and bool(scaled), f"a {self.type} is not scaled, ranged or compared"),
+            (field and bool(moved), f"a {self.type} is not scaled or ranged"),
+            *self._faults_of_form(),
             (self.expect is not None and not number, f"a {self.type} cannot be expected"),
             (self.scale == 0, "a scale of 0 loses the value: remove `scale`"),
             (low > high, "the first number of `range` must not be above the second"),
@@ -168,6 +210,40 @@ class Register(_Frozen):
             (
                 any(not -top // 2 <= raw < top for raw in self.sentinel),
                 f"a sentinel does not fit {self.type}",
+            ),
+        ]
+
+    def _faults_of_form(self) -> list[tuple[bool, str]]:
+        low, high = self.bits or (0, 0)
+        fixed = self.space in {"input", "discrete"}
+        return [
+            (
+                self.bits is not None and self.type not in codec.UNSIGNED,
+                "only a uint16, uint32 or uint64 has `bits`",
+            ),
+            (
+                not 0 <= low <= high < 16 * self.words,
+                f"`bits` are [lowest, highest], from 0 to {16 * self.words - 1}",
+            ),
+            (
+                self.order in codec.HALF_ORDERS and self.type not in codec.LONG,
+                f"the order {self.order} is for 64-bit types: write `order: {self.order[:4]}`",
+            ),
+            (
+                self.encoding != "utf-8" and self.type != "string",
+                "only `type: string` has an `encoding`",
+            ),
+            (
+                self.write is not None and (fixed or self.hidden),
+                "an input, a discrete or a hidden register is not written: remove `write`",
+            ),
+            (
+                self.write is not None and self.bits is not None and self.words > 1,
+                "some bits of several registers cannot be written alone: remove `write`",
+            ),
+            (
+                self.write is not None and self.type in codec.BITFIELDS,
+                "a bitfield is not written as a whole: add a bool with `bit` and `write`",
             ),
         ]
 

@@ -15,6 +15,7 @@ from benchmarks.figures import Figure, table  # noqa: E402  found through the li
 
 NAMES = {
     "buffer": "samples/s that the buffer of the edge accepts, beside raw SQLite writing the same",
+    "deadunits": "polls on time of Modbus units that share a socket with dead ones",
     "edge": "CPU and memory of the agent at 1,000 and 10,000 registers/s and 500 objects",
     "ingest": "samples/s from the buffer of the edge to the committed store, beside the floors",
     "wire": "bytes a sample takes on the wire and on the disk, on the demo site",

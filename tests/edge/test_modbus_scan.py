@@ -16,9 +16,11 @@ from plantroom_edge.config import load
 from plantroom_edge.drivers import Candidate, Progress, ScanRequest, drivers
 from plantroom_edge.drivers.modbus import ModbusBus
 from plantroom_edge.drivers.modbus import scanning as scan_module
-from plantroom_edge.drivers.modbus.connection import Connection, Fault
+from plantroom_edge.drivers.modbus.connection import Connection
 from plantroom_edge.drivers.modbus.driver import ModbusDriver
 from plantroom_edge.drivers.modbus.guess_tells import tells
+from plantroom_edge.drivers.modbus.opening import open_connection
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.scan_line import Pace, TimeIsUp
 from plantroom_edge.drivers.modbus.scanning import STRANGER, UNITS
 from plantroom_shared.clock import SystemClock
@@ -442,9 +444,14 @@ async def test_a_serial_port_is_walked_with_one_short_read_each() -> None:
     opened: list[Any] = []
     async with standing(plant):
 
-        def open_serial(bus: Any) -> Connection:
-            opened.append(dict(bus))
-            return Connection("127.0.0.1", plant.port, 2.0)
+        def open_serial(keys_of_bus: Any) -> Connection:
+            opened.append(dict(keys_of_bus))
+            keys = {"host": "127.0.0.1", "port": plant.port, "timeout": 2.0}
+            device = {"name": "unknown", "profile": "sunspec"}
+            bus = ModbusBus.model_validate(
+                {"name": "scan", "driver": "modbus", **keys, "devices": [device]}
+            )
+            return open_connection(bus, SystemClock())
 
         found, told = await run("/dev/ttyUSB0:19200,even", open_serial=open_serial)
     assert opened == [

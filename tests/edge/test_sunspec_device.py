@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plantroom_edge.drivers.modbus import sunspec_models
-from plantroom_edge.drivers.modbus.connection import Fault
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.sunspec import MAX_MODELS, Block, Explored, Trouble, explore
 from plantroom_edge.drivers.modbus.sunspec_profile import MAX_REGISTERS, profile_of
 from plantroom_edge.drivers.modbus.sunspec_unit import CHECK_SECONDS

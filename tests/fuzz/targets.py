@@ -17,7 +17,9 @@ from plantroom_cloud.ingest.messages import read as read_up
 from plantroom_cloud.streaming import sparkplug as nodes
 from plantroom_cloud.streaming.route import read as read_streamed
 from plantroom_edge.drivers.bacnet import frames, services
-from plantroom_edge.drivers.modbus.connection import malformed
+from plantroom_edge.drivers.modbus import pdu
+from plantroom_edge.drivers.modbus.frames import Frames, TcpFrames, Unfit
+from plantroom_edge.drivers.modbus.rtu import RtuFrames
 from plantroom_shared import topics, wire
 from plantroom_shared.errors import ConfigError, Rejected
 from plantroom_shared.model import Batch, Device, Finding, Point, Quality
@@ -165,7 +167,13 @@ def _registers(data: bytes) -> object:
     for register in REGISTERS:
         if len(words) >= register.words:
             register.decode(words[: register.words])
-    return malformed(data)
+    stacks: tuple[Frames, ...] = (TcpFrames(), RtuFrames())
+    for stack in stacks:
+        stack.ask(1, pdu.read("holding", 0, 1))
+        with suppress(Unfit):
+            stack.take(data)
+            stack.give_up()
+    return None
 
 
 def _profile(data: bytes) -> object:
@@ -229,7 +237,15 @@ TARGETS: Final[dict[str, Target]] = {
     "ingest-topic": Target(_topic, (b"sv1/gw-north-0001/up/tel", b"sv1/gw-north-0001/down/ack")),
     "bacnet-frames": Target(_frames, BACNET_FRAMES),
     "bacnet-services": Target(_services, (BACNET_ANSWER, BACNET_SINGLE)),
-    "modbus-registers": Target(_registers, (b"\x42\xf6\xe9\x79" * 4, b"\x7f\xc0\0\0\xff\xff" * 4)),
+    "modbus-registers": Target(
+        _registers,
+        (
+            b"\x42\xf6\xe9\x79" * 4,
+            b"\x7f\xc0\0\0\xff\xff" * 4,
+            b"\0\1\0\0\0\5\1\3\2\0\5",
+            b"\1\3\2\0\5\x78\x47",
+        ),
+    ),
     "profile": Target(_profile, (PROFILE,)),
     "sparkplug": Target(_sparkplug, (METRICS,)),
     "sparkplug-node": Target(_node, (METRICS,)),

@@ -13,22 +13,25 @@ from plantroom_shared.model import Quality, Value
 from plantroom_shared.registers import (
     Order,
     Type,
-    converter,
     decode,
     encode,
-    quality,
     signed,
     width,
 )
+from plantroom_shared.scaling import converter, quality
 
-ORDERS: tuple[Order, ...] = get_args(Order)
+ORDERS: tuple[Order, ...] = tuple(one for one in get_args(Order) if len(one) == 4)
+HALF_ORDERS: tuple[Order, ...] = tuple(one for one in get_args(Order) if len(one) == 8)
+LONG: tuple[Type, ...] = ("int64", "uint64", "float64", "bcd64", "bitfield64")
 WIDE: tuple[Type, ...] = ("int32", "uint32", "int64", "uint64", "float32", "float64")
 
 _BOUNDS = {
     "int16": (-(1 << 15), (1 << 15) - 1), "uint16": (0, (1 << 16) - 1),
     "int32": (-(1 << 31), (1 << 31) - 1), "uint32": (0, (1 << 32) - 1),
     "int64": (-(1 << 63), (1 << 63) - 1), "uint64": (0, (1 << 64) - 1),
-    "bcd16": (0, 9999), "bcd32": (0, 99_999_999),
+    "bcd16": (0, 9999), "bcd32": (0, 99_999_999), "bcd64": (0, 10**16 - 1),
+    "bitfield16": (0, (1 << 16) - 1), "bitfield32": (0, (1 << 32) - 1),
+    "bitfield64": (0, (1 << 64) - 1),
 }  # fmt: skip
 
 
@@ -61,6 +64,45 @@ def test_what_was_written_is_read(data: st.DataObject, kind: Type, order: Order,
     assert len(words) == width(kind, 4)
     assert all(0 <= word <= 0xFFFF for word in words)
     assert decode(words, kind, order, length=4, bit=bit) == value
+
+
+@given(st.data(), st.sampled_from(LONG), st.sampled_from(HALF_ORDERS))
+def test_halves_in_an_order_of_their_own(data: st.DataObject, kind: Type, order: Order) -> None:
+    """Each letter of an eight-letter order is the byte that stands there on the wire."""
+    value = data.draw(_values(kind))
+    plain = b"".join(word.to_bytes(2, "big") for word in encode(value, kind))
+    words = encode(value, kind, order)
+    wire = b"".join(word.to_bytes(2, "big") for word in words)
+    assert wire == bytes(plain["ABCDEFGH".index(letter)] for letter in order)
+    assert decode(words, kind, order) == value
+
+
+@given(st.data(), st.sampled_from(("uint16", "uint32", "uint64")), st.sampled_from(ORDERS))
+def test_some_bits_are_a_number(data: st.DataObject, kind: Type, order: Order) -> None:
+    """Of a number, the bits named are the value, whatever the others are."""
+    low = data.draw(st.integers(0, 16 * width(kind) - 1))
+    high = data.draw(st.integers(low, 16 * width(kind) - 1))
+    whole = data.draw(_values(kind))
+    part = decode(encode(whole, kind, order), kind, order, bits=(low, high))
+    assert f"{part:b}".zfill(high - low + 1) == f"{whole:064b}"[63 - high : 64 - low]
+    assert isinstance(part, int)
+    alone = encode(part, kind, order, bits=(low, high))
+    assert decode(alone, kind, order) == part << low
+    with pytest.raises(ValueError, match="does not fit the bits"):
+        encode(1 << high - low + 1, kind, order, bits=(low, high))
+
+
+def test_bits_with_texts_are_texts() -> None:
+    """A bitfield shows the texts of the bits that are set, and those without a text by number."""
+    convert = converter(
+        "bitfield16", texts={0: "Over-voltage", 3: "Door"}, sentinels=frozenset({0xFFFF})
+    )
+    assert convert is not None
+    assert convert(0b1101, None) == ("Over-voltage, bit 2, Door", "")
+    assert convert(0, None) == ("none", "")
+    assert convert(0xFFFF, None) == (None, "not-available")
+    assert convert(None, None) == (None, "not-a-number")
+    assert converter("bitfield32") is None
 
 
 @pytest.mark.parametrize(
@@ -125,6 +167,12 @@ def test_an_order_is_where_the_bytes_are(data: st.DataObject, kind: Type, order:
         ("uint16", "DCBA", [0x3412], 0x1234),
         ("bcd16", "ABCD", [0x1234], 1234),
         ("bcd32", "CDAB", [0x5678, 0x1234], 12345678),
+        ("bcd64", "ABCD", [0x0123, 0x4567, 0x8901, 0x2345], 123456789012345),
+        ("bitfield32", "ABCD", [1, 2], 65538),
+        ("uint64", "EFGHABCD", [0x5566, 0x7788, 0x1122, 0x3344], 0x1122334455667788),
+        ("uint64", "CDABGHEF", [0x3344, 0x1122, 0x7788, 0x5566], 0x1122334455667788),
+        ("uint64", "FEHGBADC", [0x6655, 0x8877, 0x2211, 0x4433], 0x1122334455667788),
+        ("uint64", "DCBAHGFE", [0x4433, 0x2211, 0x8877, 0x6655], 0x1122334455667788),
     ],
 )
 def test_known_words(kind: Type, order: Order, words: list[int], value: Value) -> None:
@@ -140,7 +188,13 @@ def test_strings_end_at_nul_and_hold_text_only() -> None:
     assert decode([0x4241, 0x0043], "string", "DCBA", length=2) == "ABC"
     assert decode([0x4142, 0x4320], "string", "CDAB", length=2) == "ABC"
     assert decode([0x7AC3, 0xBC20], "string", length=2) == "zü"
-    assert decode([0xFFFF], "string") == "\N{REPLACEMENT CHARACTER}" * 2
+    assert decode([0x41FF, 0xFFFF], "string", length=2) == "A"
+    assert decode([0xFFFE], "string") == "\N{REPLACEMENT CHARACTER}" * 2
+    assert decode([0xE4FC], "string", encoding="latin-1") == "äü"
+    assert decode([0x0041, 0x20AC, 0, 0x58], "string", length=4, encoding="utf-16") == "A€"
+    assert encode("A€", "string", length=3, encoding="utf-16") == [0x41, 0x20AC, 0]
+    with pytest.raises(ValueError, match="does not fit latin-1"):
+        encode("€", "string", length=3, encoding="latin-1")
 
 
 def test_digits_that_are_none_are_no_value() -> None:

@@ -19,13 +19,16 @@ class Reset(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A read as it came."""
+    """A request as it came."""
 
     tid: int
     unit: int
     function: int
     address: int
     count: int
+    """Of a write to one place: what is written."""
+    data: bytes = b""
+    """What stands behind, in a write."""
 
     @property
     def space(self) -> str:
@@ -82,7 +85,10 @@ class Scripted:
         self.serving[task] = writer
         try:
             while True:
-                request = Request(*struct.unpack(">H4xBBHH", await reader.readexactly(12)))
+                head = await reader.readexactly(12)
+                tid, length, unit, function, address, count = struct.unpack(">H2xHBBHH", head)
+                data = await reader.readexactly(length - 6)
+                request = Request(tid, unit, function, address, count, data)
                 self.requests.append(request)
                 writer.write(self.script(request))
                 await writer.drain()

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Profile, Register
-from plantroom_shared.registers import BIT_SPACES, FLOATS, encode
+from plantroom_shared.registers import BIT_SPACES, FLOATS
 
 Image = dict[str, dict[int, int]]
 """By space, the word (or the bit) at each address."""
@@ -40,11 +40,12 @@ def filled(profile: Profile, seed: int) -> tuple[Image, dict[str, Value]]:
 
 def write(image: Image, register: Register, raw: Value) -> None:
     """Put a raw value to where a register is."""
-    words = encode(raw, register.type, register.order, register.length, bit=register.bit or 0)
+    words = register.pack(raw)
     space = image.setdefault(register.space, {})
+    partial = register.type == "bool" or register.bits is not None
     for place, word in enumerate(words):
         at = register.address + place
-        space[at] = space.get(at, 0) | word if register.type == "bool" else word
+        space[at] = space.get(at, 0) | word if partial else word
 
 
 def _raw(register: Register, rng: random.Random) -> Value:

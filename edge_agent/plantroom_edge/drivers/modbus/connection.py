@@ -1,115 +1,52 @@
-"""One Modbus TCP connection: a request at a time, and nothing believed that does not fit it.
-
-The bytes of a reply are taken as they are, not turned into a list of registers by the library: it
-neither compares the length with what was asked nor the function with the request's, and raises out
-of the event loop's callbacks where a reply is malformed.
-"""
+"""The way to the units of a bus: a request at a time, and nothing believed that does not fit it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
 
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
-
+from plantroom_edge.drivers.modbus import pdu
+from plantroom_edge.drivers.modbus.link import Link
+from plantroom_edge.drivers.modbus.patience import Patience
+from plantroom_edge.drivers.modbus.pdu import Ask, Fault
+from plantroom_edge.drivers.modbus.turns import Turns
+from plantroom_edge.drivers.modbus.wires import Wire
+from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.registers import Space
 
-HEADER = 7
-"""Bytes before the function code: transaction, protocol, length, unit."""
-MAX_LENGTH = 254
-"""The largest number of bytes that the length field may announce."""
+BABBLE: Final = 0.2
+"""Seconds to wait for a line to fall silent; who babbles on is talked over."""
+_FRAME: Final = 4
+"""Bytes around a request or reply on a serial line: unit, checksum, and one for good measure."""
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why there is no data."""
-
-    reason: str
-    code: int | None = None
-    """The exception code with which the device refused; None if it did not say anything."""
-
-    @property
-    def silent(self) -> bool:
-        """Whether the unit itself said nothing: 10 and 11 are the word of a gateway."""
-        return self.code in {None, 10, 11}
-
-
-class _Broken(ModbusException):
-    """The connection was closed under a request; the text is the reason."""
-
-
-class _Reply(ModbusPDU):
-    """The data of a reply, untouched: its byte count, then as many bytes."""
-
-    data = b""
-
-    def decode(self, data: bytes) -> None:
-        self.data = data
-
-    def __str__(self) -> str:
-        return ""
-
-
-class _Coils(_Reply):
-    function_code = 1
-
-
-class _Discrete(_Reply):
-    function_code = 2
-
-
-class _Holding(_Reply):
-    function_code = 3
-
-
-class _Input(_Reply):
-    function_code = 4
-
-
-_REQUESTS: dict[Space, type[ModbusPDU]] = {
-    "coil": ReadCoilsRequest,
-    "discrete": ReadDiscreteInputsRequest,
-    "holding": ReadHoldingRegistersRequest,
-    "input": ReadInputRegistersRequest,
-}
-
-
-def malformed(data: bytes) -> bool:
-    """Return whether `data`, as received, can no longer become well-formed replies to reads."""
-    while len(data) > HEADER:
-        length = int.from_bytes(data[4:6], "big")
-        if data[2:4] != b"\0\0" or not 3 <= length <= MAX_LENGTH:
-            return True
-        if len(data) < 6 + length:
-            return False
-        function, body = data[HEADER], data[HEADER + 1 : 6 + length]
-        refused = 0x81 <= function <= 0x84 and len(body) >= 1
-        if not refused and (not 1 <= function <= 4 or body[0] != len(body) - 1):
-            return True
-        data = data[6 + length :]
-    return False
+Asking = Callable[[int, Ask], Awaitable[bytes | Fault]]
+"""Unit and request → the reply from the function code on, or why there is none."""
 
 
 class Connection:
     """A connection that opens on the first request, and again on the next one after it was lost.
 
     Args:
-        host: name or address.
-        port: TCP port.
+        wire: what it runs over.
         timeout: seconds to wait for the connection, and for a reply.
+        pause: seconds between an answer and the next request.
+        clock: by whose monotonic time the share of dead units is counted.
     """
 
-    def __init__(self, host: str, port: int, timeout: float) -> None:
-        # Its errors are answers of `ask`; what it logs for each is a hex dump.
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-        self._host, self._port, self._timeout = host, port, timeout
-        self._client: AsyncModbusTcpClient | None = None
-        self._lock = asyncio.Lock()
+    def __init__(
+        self, wire: Wire, timeout: float, *, pause: float = 0.0, clock: Clock | None = None
+    ) -> None:
+        self.wire = wire
+        self.patience = Patience(timeout)
+        self.trouble = ""
+        """Why the last attempt to connect failed, in the system's words."""
+        self._timeout, self._pause = timeout, max(pause, wire.silence)
+        self._clock = clock or SystemClock()
+        self._frames = wire.frames()
+        self._link: Link | None = None
+        self._turns = Turns()
         self._refused_at = float("-inf")
 
     async def ask(self, unit: int, space: Space, start: int, count: int) -> bytes | Fault:
@@ -122,83 +59,92 @@ class Connection:
             count: how many of them; the caller compares the length of the data.
         """
         asked_at = asyncio.get_running_loop().time()
-        async with self._lock:
-            client = await self._open(asked_at)
-            if client is None:
-                return Fault("unreachable")
-            request = _REQUESTS[space](address=start, count=count, dev_id=unit)
-            try:
-                reply = await client.execute(False, request)
-            except _Broken as error:
-                return Fault(error.string)
-            except ModbusException:
-                # Half a reply would be taken for the start of the next one.
-                if client.ctx.recv_buffer:
-                    client.close()
-                return Fault("timeout")
-            return self._check(client, request, reply)
+        async with self._turns.turn():
+            limit = self.patience.limit(unit, self._clock.monotonic())
+            if limit is None:
+                return Fault(self.patience.record(unit).reason, sent=False)
+            reply = await self._exchange(unit, pdu.read(space, start, count), limit, asked_at)
+        return reply if isinstance(reply, Fault) else reply[2:]
+
+    @asynccontextmanager
+    async def urgent(self) -> AsyncIterator[Asking]:
+        """Have the line before all polls, for several requests in a row."""
+        asked_at = asyncio.get_running_loop().time()
+
+        async def ask(unit: int, request: Ask) -> bytes | Fault:
+            limit = self._timeout + self.patience.backlog(self._clock.monotonic())
+            return await self._exchange(unit, request, limit, asked_at)
+
+        async with self._turns.turn(urgent=True):
+            yield ask
 
     def close(self) -> None:
-        """Close the socket."""
-        if self._client is not None:
-            self._client.close()
+        """Close the socket or the port."""
+        if self._link is not None:
+            self._link.close()
 
-    def _check(
-        self, client: AsyncModbusTcpClient, request: ModbusPDU, reply: ModbusPDU
-    ) -> bytes | Fault:
-        # The library lets pass transaction 0, any unit for unit 0, and any function.
-        same = reply.transaction_id == request.transaction_id and reply.dev_id == request.dev_id
-        if same and reply.function_code & 0x7F == request.function_code:
-            if isinstance(reply, ExceptionResponse):
-                return Fault(f"exception-{reply.exception_code}", reply.exception_code)
-            if isinstance(reply, _Reply):
-                return reply.data[1:]
-        client.close()
-        return Fault("bad-reply")
+    async def _exchange(self, unit: int, ask: Ask, limit: float, asked_at: float) -> bytes | Fault:
+        """Return the reply to a request; the line must be the caller's."""
+        link = await self._open(asked_at)
+        if link is None:
+            self.patience.record(unit).lost += 1
+            return Fault("unreachable", sent=False)
+        while (marker := link.frames.marker(unit, ask)) is not None:
+            reply = await self._round(link, unit, marker, limit)
+            if isinstance(reply, Fault) and reply.silent:
+                return Fault(reply.reason, reply.code, sent=False)
+        return await self._round(link, unit, ask, limit)
 
-    async def _open(self, asked_at: float) -> AsyncModbusTcpClient | None:
-        client = self._client = self._client or self._make()
-        if client.connected:
-            return client
+    async def _round(self, link: Link, unit: int, ask: Ask, limit: float) -> bytes | Fault:
+        await self._hush(link)
+        patience, wire = self.patience, self.wire
+        limit += wire.seconds(len(ask.pdu) + ask.size + 2 * _FRAME)
+        record, before, started = patience.record(unit), link.received, self._clock.monotonic()
+        reply = await link.round(unit, ask, limit)
+        now = self._clock.monotonic()
+        record.requests += 1
+        record.sent += len(ask.pdu) + _FRAME
+        record.received += link.received - before
+        if isinstance(reply, bytes):
+            reply = pdu.refusal(reply) or reply
+        if isinstance(reply, Fault) and reply.silent:
+            took = limit if reply.reason == "timeout" else now - started
+            patience.failure(unit, took, reply.reason, now)
+        else:
+            patience.answer(unit, now - started, now)
+        return reply
+
+    async def _hush(self, link: Link) -> None:
+        """Wait until the line has been silent for long enough."""
+        if not self._pause:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BABBLE + self._pause
+        while (rest := min(link.heard_at + self._pause, until) - loop.time()) > 0:  # noqa: ASYNC110 -- silence is no event
+            await asyncio.sleep(rest)
+
+    async def _open(self, asked_at: float) -> Link | None:
+        if self._link is not None and self._link.open:
+            return self._link
         # Who waited while a connect failed shares its outcome instead of waiting once more.
         if self._refused_at >= asked_at:
             return None
+        self._frames.restart()
+        link = Link(self._frames)
         try:
-            connected = await client.connect()
-        except UnicodeError:  # a host name that is none
-            connected = False
-        if connected:
-            return client
-        self._refused_at = asyncio.get_running_loop().time()
-        return None
+            async with asyncio.timeout(self._timeout):
+                await self.wire.open(link)
+        except OSError as error:
+            link.close()
+            self.trouble = _words(error)
+            self._refused_at = asyncio.get_running_loop().time()
+            return None
+        self._link = link
+        return link
 
-    def _make(self) -> AsyncModbusTcpClient:
-        client = AsyncModbusTcpClient(
-            self._host,
-            port=self._port,
-            timeout=self._timeout,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=self._received,
-            trace_connect=self._changed,
-        )
-        for kind in (_Coils, _Discrete, _Holding, _Input):
-            client.register(kind)
-        return client
 
-    def _received(self, sending: bool, data: bytes) -> bytes:
-        """Look at bytes before the library does; close on what cannot be a reply."""
-        if sending or not malformed(data):
-            return data
-        self._fail("bad-reply")
-        self.close()
-        return b""
-
-    def _changed(self, connected: bool) -> None:
-        if not connected:
-            self._fail("disconnected")
-
-    def _fail(self, reason: str) -> None:
-        """End the request in flight at once: nobody will answer it."""
-        if self._client is not None and not self._client.ctx.response_future.done():
-            self._client.ctx.response_future.set_exception(_Broken(reason))
+def _words(error: OSError) -> str:
+    """Return why a connection cannot be had, without what changes from try to try."""
+    if isinstance(error, TimeoutError):
+        return "no connection within the time-out"
+    return error.strerror or str(error)

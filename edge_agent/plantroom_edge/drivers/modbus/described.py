@@ -29,6 +29,7 @@ def describe_point(device: str, profile: Profile, register: Register) -> Point:
         unit=register.unit,
         object_type=register.space,
         states=tuple(text for _, text in sorted(register.states.items())),
+        writable=True if register.write is not None else None,
         equip_class=profile.equip_class,
         point_class=register.point_class,
         enos=register.enos,

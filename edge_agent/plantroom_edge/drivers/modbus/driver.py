@@ -1,60 +1,38 @@
-"""The Modbus TCP driver: discovers from profiles, reads in blocks, learns what is refused."""
+"""The Modbus driver: discovers from profiles, reads in blocks, learns what is refused."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from plantroom_edge.drivers import Inventory, Poll, PollGroup
+from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
+from plantroom_edge.drivers.modbus import telling
 from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
-from plantroom_edge.drivers.modbus.connection import Connection, Fault
 from plantroom_edge.drivers.modbus.described import describe_device, describe_point
 from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
 from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
+from plantroom_edge.drivers.modbus.opening import open_connection
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.planner import Block
-from plantroom_edge.drivers.modbus.sunspec import Read, Trouble
+from plantroom_edge.drivers.modbus.probing import address, missing_units
+from plantroom_edge.drivers.modbus.sunspec import Trouble
 from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
 from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit, moved
+from plantroom_edge.drivers.modbus.unit import Unit
+from plantroom_edge.drivers.modbus.writing import Writer
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Value
 from plantroom_shared.profiles import Profile, Register, load_profile
-from plantroom_shared.registers import decode
 
 EXTRA_REQUESTS = 32
 """How many requests more one poll may make to find what a device refuses."""
 FRESH_SECONDS = 60.0
 """For so long a right answer proves that a refusal is about an address, not the whole device."""
-PROBE_SECONDS = 10.0
-"""How long `discover` may wait for units that do not answer, all together."""
-_UNREACHABLE = "no answer (unreachable)"
-
-
-@dataclass(slots=True)
-class _Unit:
-    """A device and what is known about it."""
-
-    config: ModbusDevice
-    profile: Profile
-    lessons: Lessons = field(default_factory=Lessons)
-    seen: bool = False
-    """It has answered once and is what its profile says."""
-    data_at: float = float("-inf")
-    """Monotonic seconds of the last right answer."""
-    split_from: float = float("-inf")
-    """Monotonic seconds before which a refused block is not taken apart again."""
-    sunspec: SunSpecUnit | None = None
-    """Set where the profile is what the device says."""
-    groups: list[PollGroup] = field(default_factory=list)
-
-    @property
-    def key(self) -> str:
-        return f"modbus:{self.config.name}"
 
 
 @dataclass(slots=True)
 class _Plan:
-    unit: _Unit
+    unit: Unit
     group: GroupPlan
     gone: frozenset[int] = frozenset()
     """Rows that the device had before it was changed."""
@@ -64,7 +42,7 @@ class _Plan:
 class _Pass:
     """One read of a group under way."""
 
-    unit: _Unit
+    unit: Unit
     sweep: Sweep
     extra: int
     refused: list[tuple[Block, int]] = field(default_factory=list)
@@ -78,27 +56,28 @@ class ModbusDriver:
 
     def __init__(self, config: ModbusBus, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self._connection = Connection(config.host, config.port, config.timeout)
+        self._connection = open_connection(config, clock)
+        self._writer = Writer(self._connection)
         names = {(device.profile, device.profile_dir) for device in config.devices}
         profiles = {name: load_profile(*name) for name in names if name[0] != SUNSPEC}
         self._units = [
             _sunspec_unit(device)
             if device.profile == SUNSPEC
-            else _Unit(device, profiles[device.profile, device.profile_dir])
+            else Unit(device, profiles[device.profile, device.profile_dir])
             for device in config.devices
         ]
         for unit in self._units:
             unit.groups = _groups(unit)
+        self._registers = self._by_key()
 
     async def discover(self) -> Inventory:
         """Return what the profiles say; `missing` names the units that do not answer."""
-        missing = await self._probe_all()
+        missing = await missing_units(self._connection, self._units, self._clock, self._explore)
         return Inventory(
             devices=tuple(self._device(unit) for unit in self._units),
             points=tuple(
                 describe_point(unit.key, unit.profile, register)
-                for unit in self._units
-                for register in unit.profile.points
+                for unit, register in self._registers.values()
             ),
             groups=tuple(group for unit in self._units for group in unit.groups),
             missing=tuple(missing),
@@ -121,7 +100,28 @@ class ModbusDriver:
         sweep.flaws.update(dict.fromkeys(plan.gone, "no-such-point"))
         if sweep.silent and plan.unit.sunspec is not None:
             plan.unit.sunspec.doubt()
-        return plan.group.poll((start + self._clock.now_us()) // 2, sweep)
+        return plan.group.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
+
+    async def held(self, point: str, priority: int | None) -> tuple[Value, str]:  # noqa: ARG002 -- Modbus has none
+        """Return the value of a point, which is what a release has to give back."""
+        return await self._writer.held(*self._registers[point])
+
+    async def write(self, point: str, value: Value, priority: int | None) -> Written:  # noqa: ARG002 -- Modbus has none
+        """Write `value`, in the point's unit, and read it back."""
+        return await self._writer.write(*self._registers[point], value)
+
+    def figures(self) -> list[DeviceFigures]:
+        """Return the figures of every device."""
+        patience = self._connection.patience
+        return [
+            telling.figures(
+                unit,
+                patience.record(unit.id),
+                [(one, one.plan.group) for one in unit.groups],
+                self._config.timeout,
+            )
+            for unit in self._units
+        ]
 
     async def close(self) -> None:
         """Close the connection."""
@@ -193,84 +193,47 @@ class ModbusDriver:
         for block in under_way.cuts:
             unit.lessons.cut(block.space, block.start, now)
 
-    async def _ask(self, unit: _Unit, block: Block) -> bytes | Fault:
-        return await self._connection.ask(unit.config.unit, block.space, block.start, block.count)
+    async def _ask(self, unit: Unit, block: Block) -> bytes | Fault:
+        return await self._connection.ask(unit.id, block.space, block.start, block.count)
 
-    async def _probe_all(self) -> list[str]:
-        missing: list[str] = []
-        trouble = ""
-        started = self._clock.monotonic()
-        for unit in self._units:
-            seen = unit.seen and unit.sunspec is None
-            if seen or self._clock.monotonic() - started > PROBE_SECONDS:
-                continue
-            # Where nobody takes the connection, asking for each unit would only take longer.
-            trouble = trouble if trouble == _UNREACHABLE else await self._probe(unit)
-            if trouble:
-                where = f"{self._address(unit)}, {unit.config.profile}"
-                missing.append(f"{unit.config.name} ({where}): {trouble}")
-        return missing
+    def _by_key(self) -> dict[str, tuple[Unit, Register]]:
+        return {
+            unit.point(register): (unit, register)
+            for unit in self._units
+            for register in unit.profile.points
+        }
 
-    async def _probe(self, unit: _Unit) -> str:
-        """Ask a unit for one register; return what is wrong, or nothing."""
-        if unit.sunspec is not None:
-            return await self._explore(unit, unit.sunspec)
-        expected = [one for one in unit.profile.registers if one.expect is not None]
-        for register in expected or unit.profile.registers[:1]:
-            data = await self._connection.ask(
-                unit.config.unit, register.space, register.address, register.words
-            )
-            if isinstance(data, Fault) and data.silent:
-                return f"no answer ({data.reason})"
-            found = data.reason if isinstance(data, Fault) else _number(data, register)
-            if expected and found != register.expect:
-                where = f"{register.name} at {register.address}"
-                return f"is no {unit.profile.model}: {where} is {found}, not {register.expect}"
-        unit.seen = True
-        return ""
-
-    async def _explore(self, unit: _Unit, sunspec: SunSpecUnit) -> str:
+    async def _explore(self, unit: Unit, sunspec: SunSpecUnit) -> str:
         """Find out what a SunSpec device has; return what is wrong, or nothing."""
+
+        async def read(start: int, count: int) -> bytes | Fault:
+            return await self._connection.ask(unit.id, "holding", start, count)
+
         try:
-            if await sunspec.look(self._reader(unit), self._clock.monotonic()):
+            if await sunspec.look(read, self._clock.monotonic()):
                 _replan(unit, sunspec.profile)
+                self._registers = self._by_key()
         except Trouble as trouble:
             return str(trouble)
         return ""
 
-    async def _look_again(self, unit: _Unit) -> None:
+    async def _look_again(self, unit: Unit) -> None:
         """See whether a SunSpec device still has the models it had, where that is due."""
         if unit.sunspec is not None and unit.sunspec.due(self._clock.monotonic()):
             # What is wrong shows in the poll that follows.
             await self._explore(unit, unit.sunspec)
 
-    def _reader(self, unit: _Unit) -> Read:
-        async def read(start: int, count: int) -> bytes | Fault:
-            return await self._connection.ask(unit.config.unit, "holding", start, count)
-
-        return read
-
-    def _address(self, unit: _Unit) -> str:
-        return f"{self._config.host}:{self._config.port}, unit {unit.config.unit}"
-
-    def _device(self, unit: _Unit) -> Device:
-        return describe_device(unit.key, unit.config.name, self._address(unit), unit.profile)
+    def _device(self, unit: Unit) -> Device:
+        where = address(self._connection, unit)
+        return describe_device(unit.key, unit.config.name, where, unit.profile)
 
 
-def _number(data: bytes, register: Register) -> Value:
-    """Return the raw value of a register; None if the reply is too short or too long for it."""
-    if len(data) != 2 * register.words:
-        return None
-    words = struct.unpack(f">{register.words}H", data)
-    return decode(words, register.type, register.order, length=register.length)
-
-
-def _sunspec_unit(device: ModbusDevice) -> _Unit:
+def _sunspec_unit(device: ModbusDevice) -> Unit:
     sunspec = SunSpecUnit(device.name)
-    return _Unit(device, sunspec.profile, sunspec=sunspec)
+    return Unit(device, sunspec.profile, sunspec=sunspec)
 
 
-def _replan(unit: _Unit, profile: Profile) -> None:
+def _replan(unit: Unit, profile: Profile) -> None:
     """Read a device after another profile: what is polled stays, from where it is now."""
     unit.profile, unit.lessons = profile, Lessons()
     known: set[str] = set()
@@ -283,19 +246,17 @@ def _replan(unit: _Unit, profile: Profile) -> None:
     unit.groups += _groups(unit, known)
 
 
-def _groups(unit: _Unit, known: Collection[str] = ()) -> list[PollGroup]:
+def _groups(unit: Unit, known: Collection[str] = ()) -> list[PollGroup]:
     """Return the points of a device by interval: the device's, or a longer one of their own."""
     least = unit.config.interval or unit.profile.defaults.interval
     rates: dict[float, list[Register]] = {}
     for register in unit.profile.points:
-        if register.id not in known:
-            rates.setdefault(max(least, register.interval or 0), []).append(register)
-    return [
-        PollGroup(
-            device=unit.key,
-            interval=interval,
-            points=tuple(f"{unit.key}:{register.id}" for register in registers),
-            plan=_Plan(unit, GroupPlan(unit.profile, registers, unit.lessons)),
-        )
-        for interval, registers in sorted(rates.items())
-    ]
+        if register.id in known:
+            continue
+        rates.setdefault(max(least, register.interval or 0), []).append(register)
+    groups = []
+    for interval, registers in sorted(rates.items()):
+        plan = _Plan(unit, GroupPlan(unit.profile, registers, unit.lessons))
+        points = tuple(unit.point(register) for register in registers)
+        groups.append(PollGroup(unit.key, interval, points, plan, plan.group.steps()))
+    return groups

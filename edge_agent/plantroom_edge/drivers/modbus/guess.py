@@ -56,8 +56,10 @@ class Seen:
         words = [word for word in found if word is not None]
         if len(words) != len(found):
             return None
-        bit = register.bit or 0
-        return decode(words, register.type, register.order, length=register.length, bit=bit)
+        return decode(
+            words, register.type, register.order, length=register.length,
+            bit=register.bit or 0, bits=register.bits, encoding=register.encoding,
+        )  # fmt: skip
 
     def value(self, register: Register, tells: Tells) -> Value:
         """Return the value of a register in its unit; None where there is none."""

@@ -93,8 +93,8 @@ class Block:
             values = part.struct.unpack_from(swapped if part.swap else data)
             for value, slot in zip(values, part.slots, strict=True):
                 raws[slot] = value
-            for index, register, slot in part.refined:
-                raws[slot] = codec.refine(register.type, values[index], register.bit or 0)
+            for index, refine, slot in part.refined:
+                raws[slot] = refine(values[index])
 
     def split(self) -> tuple[Block, Block] | None:
         """Return two halves without a cell in common, as equal as can be; None if it has none."""
@@ -117,8 +117,8 @@ class _Part:
     swap: bool
     struct: struct.Struct
     slots: list[int]
-    refined: list[tuple[int, Register, int]]
-    """Values that are more than a number: index in the unpacked tuple, register, slot."""
+    refined: list[tuple[int, codec.Refine, int]]
+    """Values that are more than a number: index in the unpacked tuple, what is done, slot."""
 
 
 def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
@@ -127,9 +127,9 @@ def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
     for cell in cells:
         register = cell.register
         chains = rows.setdefault(codec.layout(register.type, register.order), [])
-        # Bits of one register share its word; anything else that overlaps needs another pass.
+        # Parts of one number share it; anything else that overlaps needs another pass.
         for chain in chains:
-            if chain[-1].end <= cell.start or _same_word(chain[-1], cell):
+            if chain[-1].end <= cell.start or _same_number(chain[-1], cell):
                 chain.append(cell)
                 break
         else:
@@ -141,25 +141,27 @@ def _compile(start: int, cells: Iterable[Cell]) -> list[_Part]:
     ]
 
 
-def _same_word(one: Cell, other: Cell) -> bool:
-    return (
-        one.register.type == other.register.type == "bool"
-        and one.register.address == other.register.address
-    )
+def _same_number(one: Cell, other: Cell) -> bool:
+    a, b = one.register, other.register
+    return b.refine is not None and a.address == b.address and _code(a) == _code(b)
+
+
+def _code(register: Register) -> str:
+    return codec.code(register.type, register.length, register.order)
 
 
 def _part(start: int, swap: bool, endian: str, chain: Sequence[Cell]) -> _Part:
     code, end = endian, start
     slots: list[int] = []
-    refined: list[tuple[int, Register, int]] = []
+    refined: list[tuple[int, codec.Refine, int]] = []
     for cell in chain:
         register = cell.register
         if not slots or cell.start >= end:
-            code += f"{2 * (cell.start - end)}x{codec.code(register.type, register.length)}"
+            code += f"{2 * (cell.start - end)}x{_code(register)}"
             end = cell.end
             slots.append(cell.slot)
-        if register.type not in codec.PLAIN:
-            refined.append((len(slots) - 1, register, cell.slot))
+        if register.refine is not None:
+            refined.append((len(slots) - 1, register.refine, cell.slot))
     return _Part(swap, struct.Struct(code), slots, refined)
 
 

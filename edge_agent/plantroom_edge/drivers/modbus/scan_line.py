@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from plantroom_edge.drivers.modbus.connection import Fault
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_shared.registers import BIT_SPACES, Space
 
 FUNCTIONS: Final[Mapping[Space, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}

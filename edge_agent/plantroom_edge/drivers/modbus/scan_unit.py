@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plantroom_edge.drivers import Candidate
-from plantroom_edge.drivers.modbus.connection import Fault
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.described import describe_device, describe_point
 from plantroom_edge.drivers.modbus.guess import SURE, Seen, Verdict, choose, judge
 from plantroom_edge.drivers.modbus.guess_tells import Tells

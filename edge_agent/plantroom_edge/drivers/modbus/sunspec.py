@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from plantroom_edge.drivers.modbus.connection import Fault
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.sunspec_models import GroupDef, model
 
 BASES: Final = (40000, 50000, 0)

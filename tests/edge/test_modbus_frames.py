@@ -1,0 +1,328 @@
+"""Frames, turns and patience of Modbus: bytes and times of any kind, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plantroom_edge.drivers.modbus import pdu
+from plantroom_edge.drivers.modbus.frames import TcpFrames, Unfit
+from plantroom_edge.drivers.modbus.patience import DEBT, SHARE, Patience
+from plantroom_edge.drivers.modbus.rtu import FLOOD, REMEMBERED, RtuFrames, crc
+from plantroom_edge.drivers.modbus.turns import Turns
+from support.modbus_rtu import checksum
+
+_ASK = pdu.read("holding", 7, 5)
+
+
+def _reply(mark: int, count: int = 5) -> bytes:
+    return bytes([3, 2 * count]) + bytes([mark]) * (2 * count)
+
+
+def _mbap(tid: int, body: bytes, unit: int = 1) -> bytes:
+    return struct.pack(">HHHB", tid, 0, len(body) + 1, unit) + body
+
+
+def _rtu(body: bytes, unit: int = 1) -> bytes:
+    data = bytes([unit]) + body
+    return data + checksum(data)
+
+
+# ---------------------------------------------------------------- TCP
+
+
+@given(st.lists(st.binary(max_size=300), max_size=6))
+def test_tcp_never_takes_rubbish_and_never_breaks(chunks: list[bytes]) -> None:
+    """Any bytes are dropped, or end the connection, or are a reply with the open transaction."""
+    frames = TcpFrames()
+    sent = frames.ask(1, _ASK)
+    heard = b""
+    try:
+        for chunk in chunks:
+            heard += chunk
+            reply = frames.take(chunk)
+            if reply is not None:
+                assert sent[:2] in heard
+                assert reply[0] & 0x7F == 3
+            assert len(frames._rest) < 270
+    except Unfit:
+        pass
+
+
+@given(st.data())
+def test_tcp_takes_a_reply_in_any_parts(data: st.DataObject) -> None:
+    """However a late reply and the right one are cut, the right one is taken, and only that."""
+    frames = TcpFrames()
+    first = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    assert frames.give_up() == ("timeout", False)
+    second = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    stream = _mbap(first, _reply(1)) + _mbap(second, _reply(2))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
+    parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    replies = [reply for part in parts if (reply := frames.take(part)) is not None]
+    assert replies == [_reply(2)]
+
+
+def test_tcp_connects_anew_where_the_far_end_lags_behind() -> None:
+    """Late replies alone, half a reply, and replies to nobody each end the connection."""
+    frames = TcpFrames()
+    first = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    frames.give_up()
+    second = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    assert frames.take(_mbap(first, _reply(1))) is None
+    assert frames.give_up() == ("timeout", True)
+    frames.restart()
+    third = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    assert third not in {first, second}
+    frames.take(_mbap(third, _reply(1))[:9])
+    assert frames.give_up() == ("timeout", True)
+    frames.restart()
+    with pytest.raises(Unfit):
+        frames.take(_mbap(third, _reply(1)))
+
+
+def test_tcp_transactions_go_round() -> None:
+    """After 65535 comes 1: nobody is asked with transaction 0, which some devices answer with."""
+    frames = TcpFrames()
+    seen = {frames.ask(1, _ASK)[:2] for _ in range(70_000)}
+    assert len(seen) == 65535
+    assert b"\0\0" not in seen
+
+
+# ---------------------------------------------------------------- RTU
+
+
+@given(st.binary(max_size=300))
+def test_the_checksum_is_that_of_the_specification(data: bytes) -> None:
+    """The table gives what the shift register of the specification gives."""
+    assert crc(data) == checksum(data)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+def test_rtu_never_takes_rubbish_and_never_breaks(chunks: list[bytes]) -> None:
+    """Any bytes are dropped, or are a reply with unit, function, size and checksum as asked."""
+    frames = RtuFrames()
+    frames.ask(1, _ASK)
+    try:
+        for chunk in chunks:
+            reply = frames.take(chunk)
+            if reply is not None:
+                assert _rtu(reply) in b"".join(chunks)
+                assert len(reply) in {2, _ASK.size}
+            assert len(frames._heard) <= FLOOD
+    except Unfit:
+        assert len(b"".join(chunks)) > FLOOD
+
+
+@given(st.binary(max_size=40), st.binary(max_size=10), st.data())
+def test_rtu_finds_a_reply_in_noise(before: bytes, behind: bytes, data: st.DataObject) -> None:
+    """Whatever stands around it, and however it is cut, a reply is found."""
+    frames = RtuFrames()
+    frames.ask(1, _ASK)
+    stream = before + _rtu(_reply(9)) + behind
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
+    parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    replies = [reply for part in parts if (reply := frames.take(part)) is not None]
+    assert replies[:1] == [_reply(9)]
+
+
+class _Slave:
+    """A device that answers in order, but when it likes; every answer has its number."""
+
+    def __init__(self) -> None:
+        self.queue: deque[bytes] = deque()
+        self.number = 0
+
+    def hear(self, sent: bytes, *, refuses: bool) -> int:
+        """Take a request; return the number of its answer."""
+        self.number = self.number % 250 + 1
+        count = int.from_bytes(sent[4:6], "big")
+        body = b"\x83\2" if refuses else bytes([3, 2 * count]) + bytes([self.number]) * (2 * count)
+        self.queue.append(_rtu(body))
+        return self.number
+
+
+_TURNS = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(0, 3), st.booleans()), min_size=1, max_size=40
+)
+
+
+@given(_TURNS)
+def test_no_late_reply_is_ever_a_value(turns: list[tuple[int, int, bool]]) -> None:
+    """A device that answers in order, as late as it likes, never gives the value of an old request.
+
+    Each turn asks for some registers while the device lets go of some of its answers.
+    """
+    frames, slave = RtuFrames(), _Slave()
+
+    def round_trip(ask: pdu.Ask, let_go: int, *, refuses: bool) -> bytes | None:
+        number, reply = slave.hear(frames.ask(1, ask), refuses=refuses), None
+        for _ in range(min(let_go, len(slave.queue))):
+            reply = frames.take(slave.queue.popleft()) or reply
+        if reply is None:
+            frames.give_up()
+        elif reply[0] == 3:
+            assert set(reply[2:]) == {number}
+        return reply
+
+    for count, let_go, refuses in turns:
+        while len(slave.queue) >= REMEMBERED:  # more than that no device remembers
+            slave.queue.popleft()
+        ask = pdu.read("holding", 0, count)
+        for _ in range(REMEMBERED + 1):
+            marker = frames.marker(1, ask)
+            reply = round_trip(marker or ask, let_go, refuses=refuses)
+            if marker is None or reply is None:
+                break
+        else:
+            pytest.fail("markers without end")
+
+
+@pytest.mark.parametrize("space", ["coil", "holding"])
+def test_a_marker_differs_from_all_that_may_come(space: str) -> None:
+    """The request before one whose reply could be confused has a reply of another size."""
+    frames = RtuFrames()
+    counts = (1, 9, 17, 25) if space == "coil" else (1, 2, 3, 4)
+    asks = [pdu.read(space, 65535, count) for count in counts]  # type: ignore[arg-type] # a space
+    assert frames.marker(1, asks[0]) is None
+    for ask in asks:
+        frames.ask(1, ask)
+        frames.give_up()
+    marker = frames.marker(1, asks[0])
+    assert marker is not None
+    assert marker.size not in {ask.size for ask in asks}
+    assert frames.marker(2, asks[0]) is None
+    frames.restart()
+    assert frames.marker(1, asks[0]) is not None
+
+
+def test_coils_that_look_like_their_request() -> None:
+    """A read whose echo would be a right reply is not answered by its echo."""
+    frames = RtuFrames()
+    ask = pdu.read("coil", 0x0300, 20)
+    sent = frames.ask(1, ask)
+    assert frames.take(sent) is None
+    assert frames.take(_rtu(b"\x01\x03\xaa\xbb\x0c")) == b"\x01\x03\xaa\xbb\x0c"
+
+
+# ---------------------------------------------------------------- turns
+
+
+async def test_the_urgent_come_next() -> None:
+    """Who waits urgently has the line before all others that wait, and nobody has it twice."""
+    turns, order, holding, release = Turns(), [], 0, asyncio.Event()
+
+    async def want(name: str, *, urgent: bool = False) -> None:
+        nonlocal holding
+        async with turns.turn(urgent=urgent):
+            holding += 1
+            assert holding == 1
+            order.append(name)
+            await release.wait()
+            holding -= 1
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        for name in "abc":
+            tasks.create_task(want(name))
+        await asyncio.sleep(0)
+        tasks.create_task(want("now", urgent=True))
+        await asyncio.sleep(0)
+        release.set()
+    assert order == ["a", "now", "b", "c"]
+
+
+async def test_a_turn_that_nobody_wants_is_passed_on() -> None:
+    """Who is cancelled while waiting, or just as it is its turn, blocks nobody."""
+    turns, served = Turns(), []
+
+    async def want(name: str) -> None:
+        async with turns.turn():
+            served.append(name)
+
+    async with asyncio.timeout(20):
+        async with turns.turn():
+            tasks = [asyncio.create_task(want(name)) for name in "abcd"]
+            await asyncio.sleep(0)
+            tasks[0].cancel()
+            await asyncio.sleep(0)
+        tasks[1].cancel()  # the turn is its own already
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with turns.turn():
+            served.append("last")
+    assert served == ["c", "d", "last"]
+
+
+# ---------------------------------------------------------------- patience
+
+
+@given(
+    st.integers(1, 9),
+    st.lists(st.tuples(st.integers(0, 8), st.floats(0.0, 2.0)), min_size=1, max_size=300),
+)
+def test_dead_units_have_their_share_of_the_line(dead: int, polls: list[tuple[int, float]]) -> None:
+    """However often dead units are polled, waiting for them takes little beyond their share."""
+    patience, now, spent = Patience(1.0), 0.0, 0.0
+    patience.limit(99, now)
+    patience.answer(99, 0.01, now)
+    first = now
+    for unit, pause in polls:
+        now += pause
+        limit = patience.limit(unit % dead, now)
+        if limit is not None:
+            spent += limit
+            now += limit
+            patience.failure(unit % dead, limit, "timeout", now)
+        patience.limit(99, now)
+        patience.answer(99, 0.01, now)
+    once_each = dead * 1.0
+    assert spent <= once_each + SHARE * (now - first) + (2 + DEBT) * 1.0
+
+
+def test_a_unit_that_answered_has_a_second_chance() -> None:
+    """After one lost reply a unit is asked again at once, whatever others have cost."""
+    patience = Patience(1.0)
+    for unit in (1, 2):
+        patience.answer(unit, 0.02, 0.0)
+    for _ in range(5):
+        patience.failure(3, 1.0, "timeout", 1.0)
+    patience.failure(1, 1.0, "timeout", 2.0)
+    assert patience.limit(1, 2.0) == 0.25
+    patience.answer(1, 0.1, 3.0)
+    assert patience.record(1).failures == 0
+
+
+def test_alone_on_the_line_a_unit_has_all_the_time() -> None:
+    """Where nobody else answers, a dead unit is asked as often and as long as anyone likes."""
+    patience = Patience(1.0)
+    for _ in range(20):
+        assert (patience.limit(1, 0.0) or 0) >= 1.0
+        patience.failure(1, 1.0, "timeout", 0.0)
+
+
+def test_slow_units_are_waited_for() -> None:
+    """How long to wait for a unit that failed goes by how slow it was before."""
+    patience = Patience(2.0)
+    patience.answer(1, 0.01, 0.0)
+    patience.answer(2, 0.4, 0.0)
+    patience.failure(2, 2.0, "timeout", 10.0)
+    patience.failure(1, 2.0, "timeout", 10.0)
+    patience.answer(3, 0.01, 10.0)
+    assert patience.limit(2, 20.0) == pytest.approx(1.6)
+    assert patience.limit(1, 20.0) == pytest.approx(0.5)
+
+
+def test_what_the_far_end_may_still_be_waiting_for_is_added() -> None:
+    """After a unit was given up early, the next one may take so much longer; an answer ends that."""
+    patience = Patience(1.0)
+    patience.answer(1, 0.01, 0.0)
+    patience.failure(2, 0.25, "timeout", 5.0)
+    assert patience.backlog(5.0) == pytest.approx(0.75)
+    assert patience.limit(1, 5.5) == pytest.approx(1.25)
+    patience.answer(1, 0.3, 5.6)
+    assert patience.record(1).slowest < 0.1
+    assert patience.backlog(5.6) == 0
