@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plantroom_edge.drivers.modbus import scanning
 from plantroom_edge.drivers.modbus.guess import Seen, choose, judge, names_model, names_vendor
 from plantroom_edge.drivers.modbus.guess_tells import Tells, tells
-from plantroom_shared.profiles import Profile, list_profiles, load_profile
+from plantroom_shared.profiles import Profile, load_profile
 from support.modbus_image import Image, write
 from support.modbus_plausible import plausible
 
 EM24, SDM630, PM5560 = "meter/carlo-gavazzi-em24", "meter/eastron-sdm630", "meter/schneider-pm5560"
-KNOWN = [tells(name, load_profile(name)) for name in list_profiles()]
+KNOWN = scanning._known_profiles()
 
 
 def known(name: str) -> Tells:
