@@ -233,15 +233,14 @@ async def test_what_is_not_implemented_is_no_value() -> None:
     table |= {40016: 0x8000, 40017: 0}  # W, W_SF
     table |= {40026: 0, 40027: 0, 40028: 0}  # WH, WH_SF
     table |= {40040: 0xFFFF}  # St
-    table |= {40042: 0x8000, 40043: 1}  # Evt1: the highest bit is no flag
+    table |= {40042: 0x8000, 40043: 0}  # Evt1: the highest bit says it is not there
     async with (
         scripted(lambda request: request.answer(image)) as server,
         bus(server.port, DEVICE) as driver,
     ):
         got = await read(driver, await groups_of(driver, "one"))
-    for name in ("A", "AphA", "W", "St"):
+    for name in ("A", "AphA", "W", "St", "Evt1"):
         assert got.reasons[f"103.{name}"] == "not-available"
-    assert got.reasons["103.Evt1"] == "out-of-range"
     assert got.good["103.WH"] == 0
     assert got.reasons["103.DCW"] in {"not-available", "bad-scale-factor"}
 

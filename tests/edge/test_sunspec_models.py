@@ -99,7 +99,9 @@ async def test_points_say_what_they_are() -> None:
     assert points["803.2.StrSoC"].name == "String 2 State of Charge"
     assert points["123.WMaxLimPct"].unit == "%"
     assert "(% WMax)" in points["123.WMaxLimPct"].description
-    assert "Bits: 0 Ground fault" in points["103.Evt1"].description
+    assert points["103.Evt1"].states[:2] == ("Ground fault", "Dc over volt")
+    assert points["123.WMaxLimPct"].writable
+    assert points["103.St"].writable is None
     assert points["704.PFWInj.PF"].name.startswith("PFWInj ")
     assert len(points) == len(inventory.points)
 

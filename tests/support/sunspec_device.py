@@ -109,6 +109,8 @@ def _scaled(point: Any, kind: str, scopes: tuple[Any, ...]) -> Value:
         return ".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0))
     if kind == "ipv6addr":
         return "2001:db8::2a"
+    if kind.startswith("bitfield") and point.pdef.get("symbols"):
+        return _bits(value, point.pdef["symbols"])
     factor = point.pdef.get(mdef.SF)
     if factor is None or isinstance(value, str):
         return value  # type: ignore[no-any-return] # what the library holds
@@ -117,3 +119,15 @@ def _scaled(point: Any, kind: str, scopes: tuple[Any, ...]) -> Value:
         factor = next(found, 0)
     exact = Decimal(str(value)).scaleb(factor)
     return int(exact) if exact == exact.to_integral() else float(exact)
+
+
+def _bits(value: int, symbols: list[dict[str, Any]]) -> str:
+    """Return what a person calls the bits that are set."""
+    texts = {
+        int(one["value"]): " ".join(
+            str(one.get("label") or one["name"].replace("_", " ").capitalize()).split()
+        )
+        for one in symbols
+    }
+    named = [texts.get(bit, f"bit {bit}") for bit in range(64) if value >> bit & 1]
+    return ", ".join(named) or "none"

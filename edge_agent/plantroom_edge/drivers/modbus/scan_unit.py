@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plantroom_edge.drivers import Candidate
-from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.described import describe_device, describe_point
 from plantroom_edge.drivers.modbus.guess import SURE, Seen, Verdict, choose, judge
 from plantroom_edge.drivers.modbus.guess_tells import Tells
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.planner import Cell, plan
 from plantroom_edge.drivers.modbus.scan_line import Asker, TimeIsUp
 from plantroom_edge.drivers.modbus.sunspec import BASES, MARKER, Explored, Trouble, explore

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from plantroom_edge.drivers import Candidate, Progress, ScanRequest
-from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.guess_tells import Tells, tells
+from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.scan_line import Asker, Line, Pace, Paced, Reading, TimeIsUp
 from plantroom_edge.drivers.modbus.scan_targets import Host, Serial, parse, tcp_bus
 from plantroom_edge.drivers.modbus.scan_unit import Examination, Place

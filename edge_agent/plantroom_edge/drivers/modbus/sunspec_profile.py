@@ -26,7 +26,7 @@ SLOW: Final = 60.0
 _TYPES: Final = {
     "count": "uint16", "raw16": "uint16", "acc16": "uint16", "acc32": "uint32", "acc64": "uint64",
     "enum16": "uint16", "enum32": "uint32", "sunssf": "int16",
-    "bitfield16": "uint16", "bitfield32": "uint32", "bitfield64": "uint64",
+    "bitfield16": "bitfield16", "bitfield32": "bitfield32", "bitfield64": "bitfield64",
     "int16": "int16", "int32": "int32", "int64": "int64",
     "uint16": "uint16", "uint32": "uint32", "uint64": "uint64",
     "float32": "float32", "float64": "float64",
@@ -172,9 +172,6 @@ def _description(point: PointDef) -> str:
     text = point.description
     if point.reference.startswith("%") and point.reference != "%":
         text = f"{text} ({point.reference})".strip()
-    if point.kind.startswith("bitfield") and point.symbols:
-        bits = ", ".join(f"{bit} {words}" for bit, words in point.symbols)
-        text = f"{text} Bits: {bits}".strip()
     return text
 
 
@@ -187,11 +184,8 @@ def _scaling(point: PointDef, where: _Place) -> dict[str, Any]:
 
 def _meaning(point: PointDef) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    if point.kind.startswith("enum"):
+    if point.kind.startswith(("enum", "bitfield")):
         row["states"] = dict(point.symbols)
-    if point.kind.startswith("bitfield"):
-        # The highest bit is no flag: a field that sets it is in doubt.
-        row["range"] = (0, (1 << 16 * point.size - 1) - 1)
     if point.kind.startswith("acc"):
         row["counter"] = True
     if point.static or point.writable or point.kind == "string":
