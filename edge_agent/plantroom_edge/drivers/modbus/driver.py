@@ -107,21 +107,26 @@ class ModbusDriver:
     async def read(self, group: PollGroup) -> Poll:
         """Read every point of `group` once."""
         plan: _Plan = group.plan
-        await self._look_again(plan.unit)
-        start, sweep = self._clock.now_us(), plan.group.sweep()
+        if trouble := await self._look_again(plan.unit):
+            return Poll.dead(self._clock.now_us(), len(group.points), trouble)
+        compiled, start = plan.group, self._clock.now_us()
+        sweep = compiled.sweep()
         under_way = _Pass(plan.unit, sweep, EXTRA_REQUESTS)
         blocks = self._due(plan, sweep)
         for index, block in enumerate(blocks):
             await self._fetch(block, under_way)
             if sweep.silent:
                 sweep.spoil_rest(blocks[index:])
-                plan.group.skip_to_after(block)
+                compiled.skip_to_after(block)
                 break
+        if plan.group is not compiled:
+            # A look at the device, meanwhile, found everything elsewhere.
+            return Poll.dead(self._clock.now_us(), len(group.points), "other-device")
         self._learn(under_way)
         sweep.flaws.update(dict.fromkeys(plan.gone, "no-such-point"))
         if sweep.silent and plan.unit.sunspec is not None:
             plan.unit.sunspec.doubt()
-        return plan.group.poll((start + self._clock.now_us()) // 2, sweep)
+        return compiled.poll((start + self._clock.now_us()) // 2, sweep)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -232,17 +237,29 @@ class ModbusDriver:
     async def _explore(self, unit: _Unit, sunspec: SunSpecUnit) -> str:
         """Find out what a SunSpec device has; return what is wrong, or nothing."""
         try:
-            if await sunspec.look(self._reader(unit), self._clock.monotonic()):
-                _replan(unit, sunspec.profile)
+            await self._look(unit, sunspec)
         except Trouble as trouble:
             return str(trouble)
         return ""
 
-    async def _look_again(self, unit: _Unit) -> None:
-        """See whether a SunSpec device still has the models it had, where that is due."""
-        if unit.sunspec is not None and unit.sunspec.due(self._clock.monotonic()):
-            # What is wrong shows in the poll that follows.
-            await self._explore(unit, unit.sunspec)
+    async def _look_again(self, unit: _Unit) -> str:
+        """See whether a SunSpec device still has the models it had, where that is due.
+
+        Returns:
+            Why its points are bad: it is silent, or another device; else nothing.
+        """
+        if unit.sunspec is None or not unit.sunspec.due(self._clock.monotonic()):
+            return ""
+        try:
+            await self._look(unit, unit.sunspec)
+        except Trouble as trouble:
+            unit.sunspec.doubt()
+            return trouble.reason
+        return ""
+
+    async def _look(self, unit: _Unit, sunspec: SunSpecUnit) -> None:
+        if await sunspec.look(self._reader(unit), self._clock.monotonic()):
+            _replan(unit, sunspec.profile)
 
     def _reader(self, unit: _Unit) -> Read:
         async def read(start: int, count: int) -> bytes | Fault:
