@@ -17,6 +17,7 @@ from plantroom_edge.drivers.modbus.sunspec import MAX_MODELS, Block, Explored, T
 from plantroom_edge.drivers.modbus.sunspec_profile import MAX_REGISTERS, profile_of
 from plantroom_edge.drivers.modbus.sunspec_unit import CHECK_SECONDS
 from plantroom_shared.errors import ConfigError
+from plantroom_shared.registers import Space
 from simulators.modbus_scripted import Request, scripted
 from support import sunspec_device
 from support.modbus_bus import SteppedClock, bus, groups_of, read
@@ -294,6 +295,61 @@ async def test_a_device_that_came_back_changed_is_read_in_the_new_way(
     assert {key.split(":")[2].split(".")[0] for key in added} == {"120"}
 
 
+async def test_a_silent_device_costs_one_request_a_poll() -> None:
+    """Whether a dead device came back is asked with the request that a poll costs anyway."""
+    image = sunspec_device.image([sunspec_device.model(1), sunspec_device.model(103)])
+    state: dict[str, Any] = {"image": image}
+
+    def script(request: Request) -> bytes:
+        return request.answer(state["image"]) if state["image"] else b""
+
+    async with scripted(script) as server, bus(server.port, DEVICE, timeout=0.1) as driver:
+        group = (await groups_of(driver, "one"))[0]
+        state["image"] = {}
+        assert not (await driver.read(group)).alive
+        server.asked()
+        poll = await driver.read(group)
+        assert server.asked() == [(40000, 2)]
+        state["image"] = {"holding": dict.fromkeys(range(51000), 7)}
+        other = await driver.read(group)
+        state["image"] = image
+        assert (await driver.read(group)).quality == {}
+    assert {reason for _, reason in poll.quality.values()} == {"timeout"}
+    assert not other.alive
+    assert {reason for _, reason in other.quality.values()} == {"other-device"}
+
+
+async def test_a_poll_under_way_while_the_device_is_found_changed_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was read from the old places is not taken for what is there now."""
+    images = [
+        sunspec_device.image([sunspec_device.model(1), *map(sunspec_device.model, numbers)])
+        for numbers in ((103,), (122, 103))
+    ]
+    state: dict[str, Any] = {"image": images[0]}
+    clock = SteppedClock()
+    async with (
+        scripted(lambda request: request.answer(state["image"])) as server,
+        bus(server.port, DEVICE, clock=clock) as driver,
+    ):
+        group = (await groups_of(driver, "one"))[0]
+        state["image"] = images[1]
+        ask, asked = driver._connection.ask, []
+
+        async def meanwhile(unit: int, space: Space, start: int, count: int) -> bytes | Fault:
+            asked.append(start)
+            if len(asked) == 1:
+                await driver.discover()
+            return await ask(unit, space, start, count)
+
+        monkeypatch.setattr(driver._connection, "ask", meanwhile)
+        dropped, after = await driver.read(group), await driver.read(group)
+    assert {reason for _, reason in dropped.quality.values()} == {"other-device"}
+    assert not dropped.alive
+    assert after.quality == {}
+
+
 async def test_an_unnoticed_change_is_seen_in_time() -> None:
     """A device that was swapped between two polls is looked at again after ten minutes, not before."""
     images = [
@@ -339,3 +395,40 @@ def _near(shown: dict[str, Any]) -> dict[str, Any]:
 
 def _keys(groups: Any) -> list[str]:
     return [key for group in groups for key in group.points]
+
+
+async def test_nothing_is_written_where_the_device_has_changed() -> None:
+    """Before a write the device is looked at: what it no longer has is refused, unwritten."""
+    controls = sunspec_device.model(123)
+    images = [
+        sunspec_device.image([sunspec_device.model(1), *models])
+        for models in ([controls], [sunspec_device.model(122)])
+    ]
+    state: dict[str, Any] = {"image": images[0]}
+
+    def script(request: Request) -> bytes:
+        return request.answer(state["image"]) if state["image"] else b""
+
+    async with scripted(script) as server, bus(server.port, DEVICE, timeout=0.1) as driver:
+        await driver.discover()
+        point = "modbus:one:123.Conn"
+        assert (await driver.held(point, None))[1] == ""
+        state["image"] = {}
+        silent = await driver.write(point, 1, None)
+        state["image"] = images[1]
+        gone = await driver.write(point, 1, None)
+    assert (silent.ok, silent.reason, silent.reached) == (False, "timeout", False)
+    assert (gone.ok, gone.reason, gone.reached) == (False, "no-such-point", False)
+    assert {request.function for request in server.requests} == {3}
+
+
+async def test_what_is_not_read_stands_in_the_advice() -> None:
+    """A vendor's own model is named where a person looks for what could be better."""
+    image = device(103, 50, *[1] * 50, 64999, 1, 5, *END)
+    async with (
+        scripted(lambda request: request.answer(image)) as server,
+        bus(server.port, DEVICE) as driver,
+    ):
+        await driver.discover()
+        (figures,) = driver.figures()
+    assert "unit 1: model 64999 at 40054 is the vendor's own: not read" in figures.advice

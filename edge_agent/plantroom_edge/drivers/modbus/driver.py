@@ -15,7 +15,7 @@ from plantroom_edge.drivers.modbus.opening import open_connection
 from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.planner import Block
 from plantroom_edge.drivers.modbus.probing import address, missing_units
-from plantroom_edge.drivers.modbus.sunspec import Trouble
+from plantroom_edge.drivers.modbus.sunspec import Read, Trouble
 from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
 from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit, moved
 from plantroom_edge.drivers.modbus.unit import Unit
@@ -86,21 +86,26 @@ class ModbusDriver:
     async def read(self, group: PollGroup) -> Poll:
         """Read every point of `group` once."""
         plan: _Plan = group.plan
-        await self._look_again(plan.unit)
-        start, sweep = self._clock.now_us(), plan.group.sweep()
+        if trouble := await self._look_again(plan.unit):
+            return Poll.dead(self._clock.now_us(), len(group.points), trouble)
+        compiled, start = plan.group, self._clock.now_us()
+        sweep = compiled.sweep()
         under_way = _Pass(plan.unit, sweep, EXTRA_REQUESTS)
         blocks = self._due(plan, sweep)
         for index, block in enumerate(blocks):
             await self._fetch(block, under_way)
             if sweep.silent:
                 sweep.spoil_rest(blocks[index:])
-                plan.group.skip_to_after(block)
+                compiled.skip_to_after(block)
                 break
+        if plan.group is not compiled:
+            # A look at the device, meanwhile, found everything elsewhere.
+            return Poll.dead(self._clock.now_us(), len(group.points), "other-device")
         self._learn(under_way)
         sweep.flaws.update(dict.fromkeys(plan.gone, "no-such-point"))
         if sweep.silent and plan.unit.sunspec is not None:
             plan.unit.sunspec.doubt()
-        return plan.group.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
+        return compiled.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
 
     async def held(self, point: str, priority: int | None) -> tuple[Value, str]:  # noqa: ARG002 -- Modbus has none
         """Return the value of a point, which is what a release has to give back."""
@@ -108,7 +113,15 @@ class ModbusDriver:
 
     async def write(self, point: str, value: Value, priority: int | None) -> Written:  # noqa: ARG002 -- Modbus has none
         """Write `value`, in the point's unit, and read it back."""
-        return await self._writer.write(*self._registers[point], value)
+        unit, register = self._registers[point]
+        if unit.sunspec is not None:
+            # Nothing is written where a register may be another one since an update.
+            unit.sunspec.doubt()
+            trouble = await self._look_again(unit)
+            if trouble or point not in self._registers:
+                return Written(ok=False, reason=trouble or "no-such-point", reached=False)
+            unit, register = self._registers[point]
+        return await self._writer.write(unit, register, value)
 
     def figures(self) -> list[DeviceFigures]:
         """Return the figures of every device."""
@@ -205,23 +218,37 @@ class ModbusDriver:
 
     async def _explore(self, unit: Unit, sunspec: SunSpecUnit) -> str:
         """Find out what a SunSpec device has; return what is wrong, or nothing."""
-
-        async def read(start: int, count: int) -> bytes | Fault:
-            return await self._connection.ask(unit.id, "holding", start, count)
-
         try:
-            if await sunspec.look(read, self._clock.monotonic()):
-                _replan(unit, sunspec.profile)
-                self._registers = self._by_key()
+            await self._look(unit, sunspec)
         except Trouble as trouble:
             return str(trouble)
         return ""
 
-    async def _look_again(self, unit: Unit) -> None:
-        """See whether a SunSpec device still has the models it had, where that is due."""
-        if unit.sunspec is not None and unit.sunspec.due(self._clock.monotonic()):
-            # What is wrong shows in the poll that follows.
-            await self._explore(unit, unit.sunspec)
+    async def _look_again(self, unit: Unit) -> str:
+        """See whether a SunSpec device still has the models it had, where that is due.
+
+        Returns:
+            Why its points are bad: it is silent, or another device; else nothing.
+        """
+        if unit.sunspec is None or not unit.sunspec.due(self._clock.monotonic()):
+            return ""
+        try:
+            await self._look(unit, unit.sunspec)
+        except Trouble as trouble:
+            unit.sunspec.doubt()
+            return trouble.reason
+        return ""
+
+    async def _look(self, unit: Unit, sunspec: SunSpecUnit) -> None:
+        if await sunspec.look(self._reader(unit), self._clock.monotonic()):
+            _replan(unit, sunspec.profile)
+            self._registers = self._by_key()
+
+    def _reader(self, unit: Unit) -> Read:
+        async def read(start: int, count: int) -> bytes | Fault:
+            return await self._connection.ask(unit.id, "holding", start, count)
+
+        return read
 
     def _device(self, unit: Unit) -> Device:
         where = address(self._connection, unit)

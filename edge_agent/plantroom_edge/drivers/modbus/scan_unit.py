@@ -221,7 +221,7 @@ class Examination:
     def _called(self, model: str) -> str:
         """Return a name that no other candidate of the scan has, and that is legible."""
         plain = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:24].strip("-") or "unit"
-        address = re.sub(r"[^A-Za-z0-9.]+", "-", self._place.address).strip("-.")[-28:].strip("-.")
+        address = re.sub(r"[^A-Za-z0-9.]+", "-", self._place.address).strip("-.")[-34:].strip("-.")
         return f"{plain}-{address}-{self._place.unit}"
 
     def _where(self) -> str:

@@ -28,7 +28,16 @@ Read = Callable[[int, int], Awaitable["bytes | Fault"]]
 
 
 class Trouble(Exception):
-    """The device cannot be explored now; the text says why, for a person."""
+    """The device cannot be explored now; the text says why, for a person.
+
+    Args:
+        what: the text.
+        reason: why its points are bad meanwhile.
+    """
+
+    def __init__(self, what: str, reason: str = "other-device") -> None:
+        self.reason = reason
+        super().__init__(what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +185,9 @@ async def _ask(read: Read, start: int, count: int) -> bytes | None:
     if isinstance(data, Fault):
         if data.silent:
             msg = f"no answer ({data.reason})"
-            raise Trouble(msg)
+            raise Trouble(msg, data.reason)
         return None
     if len(data) != 2 * count:
         msg = f"no answer (short-reply at {start})"
-        raise Trouble(msg)
+        raise Trouble(msg, "short-reply")
     return data
