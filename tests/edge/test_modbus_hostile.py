@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -197,3 +199,77 @@ async def test_any_byte_of_the_header_counts(tmp_path: Path) -> None:
         for _ in flips[1:]:
             shown = await read(driver, groups)
             assert shown.good == {}
+
+
+async def test_a_dribble_ends_with_the_time_out(tmp_path: Path) -> None:
+    """Who sends a byte now and then, for ever, has as long as for a reply, not longer."""
+    bytes_sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal bytes_sent
+        head = await reader.readexactly(12)
+        reply = head[:4] + b"\0\xfd" + head[6:8] + b"\xfa"
+        with suppress(ConnectionError):
+            for at in range(10_000):
+                writer.write(reply[at : at + 1] or b"\0")
+                await writer.drain()
+                bytes_sent += 1
+                await asyncio.sleep(0.02)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    device = write_profile(tmp_path, REGISTERS)
+    async with server, bus(port, device, timeout=0.3) as driver, asyncio.timeout(20):
+        inventory = await driver.discover()
+    assert "timeout" in inventory.missing[0]
+    assert 0 < bytes_sent < 250
+
+
+async def test_replies_to_nobody_are_nobodys(tmp_path: Path) -> None:
+    """What is sent without having been asked for ends the connection, and is never a value."""
+    stale = {"holding": dict.fromkeys(range(20), 1)}
+    writers: list[asyncio.StreamWriter] = []
+    device = write_profile(tmp_path, REGISTERS)
+    async with (
+        scripted(lambda request: request.answer(IMAGE)) as server,
+        bus(server.port, device, timeout=5) as driver,
+        asyncio.timeout(20),
+    ):
+        (group,) = await groups_of(driver, "bench")
+        for tid in range(1, 6):
+            writers[:] = server.serving.values()
+            request = Request(tid, 1, 3, 0, 10)
+            writers[0].write(request.answer(stale) * 50)
+            await writers[0].drain()
+            while not writers[0].transport.is_closing() and server.serving:
+                await asyncio.sleep(0)
+            assert (await read(driver, [group])).good == RIGHT
+    assert server.connections == 6
+
+
+async def test_many_hostile_replies_cost_their_unit_only(tmp_path: Path) -> None:
+    """While one unit answers with rubbish of every kind, the one beside it is always right."""
+    rng = random.Random(8)
+    device = write_profile(tmp_path, REGISTERS)
+    devices = [{**device, "name": f"u{unit}", "unit": unit} for unit in (1, 2)]
+
+    def script(request: Request) -> bytes:
+        if request.unit == 2:
+            return request.answer(IMAGE)
+        reply = bytearray(request.answer(IMAGE))
+        for _ in range(rng.randrange(1, 4)):
+            reply[rng.randrange(9)] = rng.randrange(256)
+        return bytes(reply) + rng.randbytes(rng.choice((0, 0, 3, 3000)))
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *devices, timeout=0.2) as driver,
+        asyncio.timeout(60),
+    ):
+        bad, good = (await driver.discover()).groups
+        for _ in range(300):
+            await driver.read(bad)
+            poll = await driver.read(good)
+            assert poll.values == list(RIGHT.values())
+            assert poll.quality == {}

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import termios
+import tty
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from plantroom_edge.drivers.modbus.frames import Unfit
 from plantroom_edge.drivers.modbus.pdu import read as read_request
-from plantroom_edge.drivers.modbus.rtu import RtuFrames
+from plantroom_edge.drivers.modbus.rtu import FLOOD, RtuFrames
+from plantroom_edge.drivers.modbus.serial_port import SerialPort, SerialSettings
 from plantroom_shared.profiles import load_profile
 from support.modbus_bus import groups_of, read, write_profile
 from support.modbus_image import Image, filled, solid
@@ -249,11 +256,98 @@ async def test_an_adapter_that_is_taken_out(tmp_path: Path) -> None:
 
 
 def test_any_bytes_are_bounded() -> None:
-    """However much comes in, and whatever, little of it is kept."""
+    """However much comes in, and whatever, little of it is kept, and a flood is no reply."""
     rng, frames = random.Random(3), RtuFrames()
     frames.take(rng.randbytes(100_000))
     assert len(frames._heard) == 0
+    assert frames.give_up() == ("timeout", False)
     frames.ask(1, read_request("holding", 0, 125))
-    for _ in range(40):
-        frames.take(rng.randbytes(100))
-    assert len(frames._heard) <= 4096
+    for _ in range(FLOOD // 100):
+        frames.take(bytes(100))
+    with pytest.raises(Unfit):
+        frames.take(bytes(100))
+    assert len(frames._heard) <= FLOOD
+
+
+class _Receiver:
+    """Notes what a port tells."""
+
+    def __init__(self) -> None:
+        self.heard, self.lost = bytearray(), asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+
+    def connection_lost(self, error: Exception | None, /) -> None:
+        self.lost.set()
+
+
+async def test_a_stuck_port_takes_what_it_can() -> None:
+    """What a port does not take at once follows later, in order; beyond a backlog it is dropped."""
+    master, end = os.openpty()
+    tty.setraw(end)
+    os.set_blocking(master, False)
+    port = SerialPort(os.ttyname(end), SerialSettings(), receiver := _Receiver())
+    sent = bytes(range(256)) * 4
+    for _ in range(400):
+        port.write(sent)
+    got = bytearray()
+    async with asyncio.timeout(20):
+        while port._waiting or not got:
+            with suppress(BlockingIOError):
+                got += os.read(master, 65536)
+            await asyncio.sleep(0)
+        with suppress(BlockingIOError):
+            while data := os.read(master, 65536):
+                got += data
+        os.write(master, b"after")
+        while receiver.heard != b"after":
+            await asyncio.sleep(0)
+        os.close(master)
+        os.close(end)
+        await receiver.lost.wait()
+    assert len(got) < 400 * len(sent)
+    assert bytes(got) == (sent * 400)[: len(got)]
+    port.write(b"too late")
+    port.abort()
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags"),
+    [
+        (SerialSettings(9600, "none", 1), 0),
+        (SerialSettings(19200, "even", 1), termios.PARENB),
+        (SerialSettings(38400, "odd", 2), termios.PARENB | termios.PARODD | termios.CSTOPB),
+    ],
+)
+async def test_a_port_is_set_as_configured(
+    monkeypatch: pytest.MonkeyPatch, settings: SerialSettings, flags: int
+) -> None:
+    """Speed, parity and stop bits reach the kernel; a pseudo-terminal itself has none of them."""
+    asked: list[list[Any]] = []
+    monkeypatch.setattr(termios, "tcsetattr", lambda fd, when, what: asked.append(what))
+    master, end = os.openpty()
+    port = SerialPort(os.ttyname(end), settings, _Receiver())
+    port.abort()
+    os.close(master)
+    os.close(end)
+    (what,) = asked
+    assert what[2] & (termios.PARENB | termios.PARODD | termios.CSTOPB) == flags
+    assert what[4:6] == [getattr(termios, f"B{settings.baud}")] * 2
+    assert what[:2] == [0, 0]
+
+
+async def test_a_unit_that_stays_silent_to_the_marker_is_asked_no_more(tmp_path: Path) -> None:
+    """After a lost reply one small request tells whether the unit lives; the rest is not sent."""
+    dead = False
+    device = write_profile(tmp_path, REGISTERS)
+    async with (
+        line(lambda heard: b"" if dead else heard.answer(IMAGE)) as wire,
+        serial_bus(wire.path, device, timeout=0.2) as driver,
+    ):
+        groups = await groups_of(driver, "bench")
+        dead = True
+        await read(driver, groups)
+        wire.heard.clear()
+        assert not (await read(driver, groups)).alive
+        assert [heard.count for heard in wire.heard] == [1]
