@@ -30,7 +30,8 @@ from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.migrations import migrate
 from plantroom_cloud.publishing.jobs import ensure_targets
-from plantroom_cloud.supervise import cancelled, keep_running
+from plantroom_cloud.supervise import keep_running
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.errors import ConfigError
 
@@ -105,7 +106,7 @@ async def _run(
                 raise outcome
     finally:
         # The broker last: the ingest has said goodbye to it.
-        for outcome in await cancelled(*parts, *reversed(helpers)):
+        for outcome in await ended(*parts, *reversed(helpers)):
             if isinstance(outcome, Exception):
                 log.error("part failed", exc_info=outcome)
 
@@ -122,7 +123,7 @@ async def _start_ingest(
     task = asyncio.create_task(ingest.run(stop), name="ingest")
     events = [asyncio.create_task(event.wait()) for event in (ingest.ready, stop)]
     await asyncio.wait((task, *events), return_when=asyncio.FIRST_COMPLETED)
-    await cancelled(*events)
+    await ended(*events)
     return task
 
 
@@ -173,7 +174,7 @@ class _Api:
             self._server.should_exit = True
             await serving
         finally:
-            await cancelled(stopping, serving)
+            await ended(stopping, serving)
             self._socket.close()
 
 

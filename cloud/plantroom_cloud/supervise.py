@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
-from plantroom_shared.cancelling import heed_cancellation
+from plantroom_shared.cancelling import ended, heed_cancellation
 from plantroom_shared.errors import PlantroomError
 
 log = logging.getLogger(__name__)
@@ -80,8 +79,10 @@ async def keep_running(
         await backoff.wait(error)
 
 
-async def cancelled(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """Cancel `tasks`, wait until they have ended, and return their results or exceptions."""
-    for task in tasks:
-        task.cancel()
-    return list(await asyncio.gather(*tasks, return_exceptions=True))
+async def side_by_side(parts: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+    """Keep every part running, each under its name, until cancelled; then all have ended."""
+    tasks = [asyncio.create_task(keep_running(name, run), name=name) for name, run in parts.items()]
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await ended(*tasks)

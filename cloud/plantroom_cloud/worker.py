@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
-from plantroom_cloud.supervise import keep_running
+from plantroom_cloud.supervise import side_by_side
 from plantroom_shared.clock import Clock
 
 Job = Callable[[Database, CloudSettings, Clock], Awaitable[None]]
@@ -26,13 +26,7 @@ JOBS = {
 
 async def run(database: Database, settings: CloudSettings, clock: Clock) -> None:
     """Run every job until cancelled; one that fails starts again and never stops another."""
-    async with asyncio.TaskGroup() as group:
-        for name, module in JOBS.items():
-            job = cast("Job", importlib.import_module(module).run)
-            group.create_task(_keep(name, job, database, settings, clock), name=name)
-
-
-async def _keep(
-    name: str, job: Job, database: Database, settings: CloudSettings, clock: Clock
-) -> None:
-    await keep_running(name, lambda: job(database, settings, clock))
+    jobs = {name: cast("Job", importlib.import_module(module).run) for name, module in JOBS.items()}
+    await side_by_side(
+        {name: partial(job, database, settings, clock) for name, job in jobs.items()}
+    )

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
@@ -31,6 +31,7 @@ from plantroom_edge.supervise import Supervisor
 from plantroom_edge.sync import Sync
 from plantroom_edge.timekeeper import Timekeeper
 from plantroom_edge.vitals import Vitals
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.errors import ConfigError, Unavailable
 from plantroom_shared.model import Finding
@@ -42,9 +43,6 @@ DRAIN: Final = 3.0
 
 _ENDING: Final = 5.0
 """Seconds after that in which the connection must have ended."""
-
-_CANCEL_AGAIN: Final = 2.0
-"""Seconds that a cancelled task has before it is cancelled again."""
 
 
 async def run(
@@ -140,27 +138,15 @@ async def _run_parts(
         )
         _tell_stop(vitals, record, stop)
         leaving.cancel()
-        await _ended(*pollers, *watchers, health)
+        await ended(*pollers, *watchers, health)
         await vitals.buffer.flush()
         if sync and vitals.sync:
             await vitals.sync.stop(DRAIN)
             await asyncio.wait([sync], timeout=_ENDING if vitals.sync.connected else 0)
-            await _ended(sync)
-        await _ended(*outlets, *others)
+            await ended(sync)
+        await ended(*outlets, *others)
     with contextlib.suppress(OSError):
         status.write(vitals.config.status_file, await vitals.document(stopped=True))
-
-
-async def _ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel `tasks` until they have ended.
-
-    Once is not enough: Python 3.11's `wait_for` loses a cancellation that comes as it finishes.
-    """
-    left = {task for task in tasks if not task.done()}
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN)
 
 
 async def _prove_health(record: Starts) -> None:

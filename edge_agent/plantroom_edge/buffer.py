@@ -320,6 +320,8 @@ class Buffer:
     async def flush(self) -> None:
         """Return when nothing waits to be accepted any more, or can be."""
         while True:
+            if self._commits:  # begun before what waits now
+                await asyncio.gather(*self._commits)
             notes = len(self._store.notes)
             self._start_commit()
             if not self._commits:

@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from plantroom_edge.config import CloudConfig
 from plantroom_edge.session import Session
 from plantroom_shared import topics
+from plantroom_shared.cancelling import ended
 from plantroom_shared.wire import MAX_WIRE, State, encode
 
 KEEPALIVE: Final = 30
@@ -106,10 +107,7 @@ class Line:
 
     async def close(self) -> None:
         """Wait for nothing any more."""
-        tasks = {*self._sending, self._receiver}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*self._sending, self._receiver)
 
 
 def make_client(

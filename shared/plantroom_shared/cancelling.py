@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Final
+
+AGAIN: Final = 10.0
+"""Seconds that a cancelled task has to clear up before it is cancelled again.
+
+Twice the longest grace that any part takes: a publisher waits so long for what it has sent.
+"""
 
 
 def heed_cancellation() -> None:
@@ -14,3 +21,28 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def ended(*tasks: asyncio.Task[Any], again: float | None = None) -> list[Any]:
+    """Cancel `tasks` until they have ended, and return their results or exceptions.
+
+    Once is not enough where a library swallows it. Who is cancelled while waiting here cancels
+    `tasks` again at once, and is itself cancelled when they have ended: nothing is left behind.
+
+    Args:
+        tasks: to end.
+        again: seconds until those that are left are cancelled again; `AGAIN` if not given.
+    """
+    left = {task for task in tasks if not task.done()}
+    hurried: asyncio.CancelledError | None = None
+    while left:
+        for task in left:
+            task.cancel()
+        try:
+            await asyncio.wait(left, timeout=AGAIN if again is None else again)
+        except asyncio.CancelledError as error:
+            hurried = error
+        left = {task for task in left if not task.done()}
+    if hurried is not None:
+        raise hurried
+    return list(await asyncio.gather(*tasks, return_exceptions=True))

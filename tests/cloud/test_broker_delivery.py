@@ -20,6 +20,7 @@ import pytest
 from plantroom_cloud.broker import mosquitto as engine
 from plantroom_cloud.broker.embedded import MAX_PACKET
 from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
+from plantroom_shared.cancelling import ended
 from support.cloud_broker import BrokerProcess, eventually, open_to_others
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
@@ -42,8 +43,7 @@ async def heard(client: aiomqtt.Client, *filters: str) -> AsyncIterator[list[tup
     try:
         yield messages
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 def cloud(broker: BrokerProcess, **more: Any) -> aiomqtt.Client:

@@ -109,7 +109,7 @@ async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
         """Take nothing."""
 
     with pytest.raises(Unavailable, match="no connection to the broker"):
-        async with asyncio.timeout(10), line.open(nobody, within=0.3):
+        async with asyncio.timeout(60), line.open(nobody, within=0.3):
             pass
     with pytest.raises(Unavailable, match="cannot be ended"):
         await line.kick()

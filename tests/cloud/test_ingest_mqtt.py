@@ -23,7 +23,7 @@ from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_cloud.tables import Counter, QuarantinedRow, SampleRow
-from plantroom_shared import topics, wire
+from plantroom_shared import cancelling, topics, wire
 from plantroom_shared.errors import ConfigError, Unavailable
 from support import cloud_ingest_child
 from support import cloud_site as site
@@ -68,12 +68,12 @@ async def running(
     ingest = Ingest(store, settings, tls, gather=0.02)
     task = asyncio.create_task(ingest.run(stop))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.ready.wait()
         yield ingest
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -223,6 +223,28 @@ async def test_stopping_without_a_database_acknowledges_nothing(
     assert await stored(sqlite_database) == []
 
 
+async def test_a_stop_that_a_library_swallows_is_a_stop(
+    broker: BrokerProcess, store: FlakyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database call that ends in the moment in which it is cancelled keeps no ingest alive."""
+    asked, plain = asyncio.Event(), store.store
+
+    async def deaf(items: Sequence[Item]) -> Answers:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return await plain(items)
+
+    monkeypatch.setattr(cancelling, "AGAIN", 0.01)
+    monkeypatch.setattr(consumer, "_DRAIN", 0.01)
+    monkeypatch.setattr(store, "store", deaf)
+    await site.add_home(store._database)
+    async with linked(broker, GATEWAY) as link, running(broker, store):
+        await link.send("inv", wire.encode(site.dictionary(1)))
+        async with asyncio.timeout(60):
+            await asked.wait()
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 async def test_broker_killed_and_back(
@@ -240,7 +262,7 @@ async def test_broker_killed_and_back(
         broker.kill()
         await eventually(lambda: not ingest.ready.is_set(), "the loss of the connection")
         broker.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.ready.wait()
         async with linked(broker, GATEWAY) as link:
             await link.send("tel", site.samples(1, 5))

@@ -153,12 +153,12 @@ async def running(broker: BrokerProcess, store: Store) -> AsyncIterator[Ingest]:
     stop = asyncio.Event()
     task = asyncio.create_task(ingest.run(stop))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.ready.wait()
         yield ingest
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
 
 

@@ -177,12 +177,12 @@ async def running(broker: BrokerProcess, database_url: str, instance: int) -> As
         ingest = Ingest(store, settings, tls, gather=0.02)
         task = asyncio.create_task(ingest.run(stop))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await ingest.ready.wait()
             yield store
         finally:
             stop.set()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await task
 
 
@@ -236,7 +236,7 @@ async def test_several_processes_need_mqtt_5(tmp_path: Path, sqlite_database: Da
     store = Store(sqlite_database, site.TestClock())
     ingest = Ingest(store, settings, embedded.authority.files(cloud_files(3)))
     with pytest.raises(ConfigError, match="MQTT 5"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.run(asyncio.Event())
     embedded.stop()
 

@@ -10,11 +10,11 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import aiomqtt
 import orjson
 import pytest
 
 from plantroom_cloud.gateways.pki import client_context
+from plantroom_shared.cancelling import ended
 from support.cloud_broker import BrokerProcess, eventually, open_to_others, wait_until
 from support.replay_world import END, START, World, keys, make_world, objects
 from support.servers import TEMPLATE, Postgres, opened
@@ -71,7 +71,7 @@ def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> 
     wait_until(lambda: reached() or process.poll() is not None, "progress")
     assert process.poll() is None, "it was done before it could be killed"
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)
 
 
 def lines_in(path: Path) -> int:
@@ -163,6 +163,4 @@ async def heard(broker: BrokerProcess) -> AsyncIterator[list[bytes]]:
         try:
             yield payloads
         finally:
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                await listening
+            await ended(listening)

@@ -19,6 +19,7 @@ from plantroom_cloud.gateways.pki import client_context
 from plantroom_cloud.replay import topic
 from plantroom_cloud.replay.positions import Position, new_replay
 from plantroom_cloud.replay.topic import Broker, Credentials, TopicSink, check_topic, read_broker
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError
 from support.cloud_broker import BrokerProcess, eventually, open_to_others
 from support.replay_world import END, START, World, make_world
@@ -73,9 +74,7 @@ async def heard(broker: BrokerProcess) -> AsyncIterator[list[int]]:
         try:
             yield numbers
         finally:
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                await listening
+            await ended(listening)
 
 
 async def test_every_object_once_in_order(broker: BrokerProcess, world: World) -> None:

@@ -63,7 +63,7 @@ async def serving(settings: CloudSettings, **plan: Any) -> AsyncIterator[dict[st
         yield json.loads(file.read_text())
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -163,7 +163,7 @@ async def test_whole_service_in_one_command(cloud: BrokerProcess) -> None:
             await eventually(lambda: set(_children(process.pid)) - {broker}, "a new broker")
             await _send(cloud, 11)
             process.terminate()
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0
@@ -209,7 +209,7 @@ def test_signal_during_the_start(tmp_path: Path) -> None:
                 if "trying again" in line:
                     break
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

@@ -259,7 +259,7 @@ async def test_the_job_runs_until_stopped_and_waits_for_the_database(
     monkeypatch.setattr(jobs, "keep_house", note)
     job = asyncio.create_task(jobs.run(sqlite_database, None, TestClock()))  # type: ignore[arg-type]  # unused
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await kept.wait()
     finally:
         job.cancel()

@@ -21,6 +21,7 @@ from plantroom_cloud.gateways.pki import CLOUD
 from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.streaming import qos
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from support.cloud_broker import BrokerProcess, eventually
 from support.cloud_site import add_home
@@ -48,18 +49,18 @@ async def at_work(broker: BrokerProcess, store: Store) -> AsyncIterator[None]:
     ingest = Ingest(store, settings, broker.authority.files("cloud"), gather=0.02)
     task = asyncio.create_task(ingest.run(stop))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ingest.ready.wait()
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await task
 
 
 async def until(condition: Any, what: str) -> None:
     """Return when the coroutine that `condition` makes says so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 
@@ -88,13 +89,13 @@ async def test_a_device_writes_and_reads_only_its_own(broker: BrokerProcess, she
             await other.publish(
                 f"dev1/{OTHER}/up/data", orjson.dumps({"seq": 1, "samples": [row]}), qos=1
             )
-            answer = await asyncio.wait_for(anext(aiter(other.messages)), 20)
+            answer = await asyncio.wait_for(anext(aiter(other.messages)), 60)
             heard += [answer.topic.value]
         await meter.subscribe(f"dev1/{METER}/down/#", qos=1)
         await meter.publish(
             f"dev1/{METER}/up/data", orjson.dumps({"seq": 1, "samples": [row]}), qos=1
         )
-        answer = await asyncio.wait_for(anext(aiter(meter.messages)), 20)
+        answer = await asyncio.wait_for(anext(aiter(meter.messages)), 60)
     assert heard == [f"dev1/{OTHER}/down/ack"]
     assert answer.topic.value == f"dev1/{METER}/down/ack"
     assert len(await shelf.samples()) == 2
@@ -130,8 +131,7 @@ async def test_nothing_is_lost_while_the_ingest_is_away(
             await send()
             await send()
             await eventually(lambda: len(acked) == 20, "all acks")
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await ended(listening)
     stored = [row.value for row in await shelf.samples()]
     assert len(stored) == 20
     assert set(stored) == {float(n) for n in range(1, 21)}
@@ -210,7 +210,7 @@ async def test_an_independent_node(broker: BrokerProcess, shelf: Shelf) -> None:
         assert not peer.commanded.is_set()
         assert next(iter([peer.node._seq])) > 0  # a message that never comes
         peer.node.update([peer.metric("power", 3.5)])
-        assert await asyncio.to_thread(peer.commanded.wait, 20)
+        assert await asyncio.to_thread(peer.commanded.wait, 60)
         (command,) = peer.commands
         assert (command.name, command.value) == ("Node Control/Rebirth", True)
         peer.cut()

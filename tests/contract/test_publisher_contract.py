@@ -144,7 +144,7 @@ async def test_a_killed_publisher_is_continued_by_the_next(
     platform.fail("lost", 1)
     async with worker_of(site, platform) as worker:
         publishing = asyncio.create_task(worker.round())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not platform.stored():
                 await asyncio.sleep(0.01)
         publishing.cancel()

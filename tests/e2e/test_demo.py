@@ -81,7 +81,7 @@ def test_killed_demo_leaves_no_process(tmp_path: Path) -> None:
         (folder,) = tmp_path.iterdir()
         assert len(processes_of(folder)) >= 4
         os.kill(demo.pid, signal.SIGKILL)
-        demo.wait()
+        demo.wait(60)
         deadline = time.monotonic() + 30
         while processes_of(folder) and time.monotonic() < deadline:
             os.sched_yield()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from plantroom_edge.detectors import DetectorConfig, DetectorSpec, detectors
 from plantroom_edge.drivers import Poll
 from plantroom_edge.supervise import Supervisor
 from plantroom_edge.vitals import Vitals
-from plantroom_shared.errors import ConfigError
+from plantroom_shared.errors import ConfigError, Unavailable
 from plantroom_shared.model import Finding
 from support import edge_agent, edge_driver
 from support.edge_broker import cloud_behind, running
@@ -76,7 +77,7 @@ async def started(config: AgentConfig) -> tuple[asyncio.Task[None], asyncio.Even
 
 async def stopped(task: asyncio.Task[None], stop: asyncio.Event) -> None:
     stop.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await task
 
 
@@ -138,9 +139,7 @@ async def test_an_unreachable_broker_does_not_stop_polling(tmp_path: Path) -> No
         await eventually(
             lambda: status.read(config.status_file).get("counters", {}).get("accepted", 0) > 20
         )
-        await eventually(
-            lambda: "sync" in (status.read(config.status_file).get("tasks") or {}), within=15
-        )
+        await eventually(lambda: "sync" in (status.read(config.status_file).get("tasks") or {}))
         await stopped(task, stop)
         assert status.books(config.buffer_file)["on_edge"] > 20
 
@@ -168,9 +167,14 @@ async def test_a_status_file_that_cannot_be_written_costs_nothing_else(tmp_path:
     config = load(edge_agent.write_config(tmp_path, devices=1, interval=0.02))
     (tmp_path / "data" / "status.json.new").mkdir(parents=True)
     task, stop = await started(config)
-    await asyncio.sleep(0.3)
+
+    def accepted() -> int:
+        with contextlib.suppress(Unavailable):  # it is being made
+            return int(status.books(config.buffer_file)["accepted"])
+        return 0
+
+    await eventually(accepted)
     await stopped(task, stop)
-    assert status.books(config.buffer_file)["accepted"] > 0
     assert status.read(config.status_file) == {}
 
 
@@ -180,7 +184,7 @@ def test_sigterm_ends_an_agent_in_order(tmp_path: Path) -> None:
     child = edge_agent.start(config)
     edge_agent.wait_for_samples(child, config, 20)
     child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=60)
     assert child.returncode == 0, err
     events = [json.loads(line)["event"] for line in err.splitlines()]
     assert events[-1] == "agent stops"
@@ -203,12 +207,12 @@ async def test_a_killed_agent_is_mourned_and_its_rows_survive(tmp_path: Path) ->
                     await eventually(lambda: model.states and model.states[-1].online)
                 finally:
                     child.kill()
-                    child.communicate()
+                    child.communicate(timeout=60)
                 await eventually(lambda: not model.states[-1].online)
             child = edge_agent.start(config)
             await asyncio.to_thread(edge_agent.wait_for_samples, child, config, 10)
             child.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(child.communicate)
+            await asyncio.to_thread(child.communicate, timeout=60)
             assert child.returncode == 0
             books = await asyncio.to_thread(edge_agent.status_of, config)
             assert len(books["epochs"]) == 4
@@ -291,26 +295,3 @@ def test_who_runs_is_known_by_its_process(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(os, "kill", anothers)
     assert status.is_running({"pid": 5})
-
-
-async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An orderly stop does not hang on a library that swallows one."""
-    monkeypatch.setattr(agent, "_CANCEL_AGAIN", 0.01)
-    swallowed = 0
-
-    async def stubborn() -> None:
-        nonlocal swallowed
-        while swallowed < 2:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                swallowed += 1
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(stubborn())
-    await asyncio.sleep(0)
-    await agent._ended(task)
-    assert swallowed == 2
-    assert task.cancelled()

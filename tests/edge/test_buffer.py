@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -101,7 +103,7 @@ async def test_many_rows_do_not_wait_for_the_interval(tmp_path: Path) -> None:
     """From 200 rows on a commit starts at once, whatever the interval."""
     async with opened(tmp_path, commit_s=3600.0) as buffer:
         await buffer.add_points(points(1), [])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await buffer.append(counting(0, 200))
 
 
@@ -114,6 +116,35 @@ async def test_flush_commits_what_waits(tmp_path: Path) -> None:
         assert promise.done()
         await buffer.append(Batch())
         assert (await buffer.stats()).held["tel"] == 3
+
+
+async def test_flush_commits_a_note_made_during_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What begins to wait while the disk is at work is not taken for something it refuses."""
+    at_work, go_on = threading.Event(), threading.Event()
+    async with opened(tmp_path, commit_s=3600) as buffer:
+        await buffer.add_points(points(1), [])
+        await buffer.flush()
+        plain = buffer._store.append
+
+        def append(*what: Any) -> list[tuple[int, Batch]]:
+            written = plain(*what)
+            at_work.set()
+            assert go_on.wait(60)
+            return written
+
+        monkeypatch.setattr(buffer._store, "append", append)
+        buffer.offer(counting(0, 1))
+        buffer._start_commit()
+        assert await asyncio.to_thread(at_work.wait, 60)
+        buffer.audit("agent.stop")
+        flushed = asyncio.create_task(buffer.flush())
+        await asyncio.sleep(0)  # it has looked, and waits for the commit
+        go_on.set()
+        await flushed
+        assert buffer._store.notes == []
+        assert buffer.accepted == sum((await buffer.stats()).accepted.values())
 
 
 async def test_big_batches_are_split(tmp_path: Path) -> None:

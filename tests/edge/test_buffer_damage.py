@@ -95,7 +95,7 @@ def test_a_killed_agent_loses_no_accepted_row(tmp_path: Path) -> None:
         lines = [child.stdout.readline()]  # it has begun
         time.sleep(dice.uniform(0.0, 0.15))
         child.send_signal(signal.SIGKILL)
-        rest, _ = child.communicate()
+        rest, _ = child.communicate(timeout=60)
         for line in [*lines, *rest.splitlines(keepends=True)]:
             if line.endswith(b"\n"):
                 ep, _, reached = line.decode().split()

@@ -10,6 +10,7 @@ import pytest
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import BUILT_US, EdgeClock
 from plantroom_edge.timekeeper import Timekeeper
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
 from plantroom_shared.wire import Samples, decode_rows
@@ -131,9 +132,8 @@ async def test_it_looks_every_second(tmp_path: Path) -> None:
     assert unit.state() == "unset"
     unit.time.wall_offset_us = T0
     await unit.time.advance(1.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while unit.state() == "unset":
             await settle()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
     await unit.buffer.close()

@@ -181,7 +181,7 @@ async def test_learns_watches_reports_and_remembers(tmp_path: Path) -> None:
     assert [report.ended is None for report in found] == [True, False]
     again = PcaDetector(config(every=0.001, fit_after=60, window=4), SystemClock(), tmp_path)
     task = asyncio.create_task(again.run(_ignore))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while again.status()["state"] != "watching":
             await asyncio.sleep(0)
     task.cancel()
@@ -225,7 +225,7 @@ async def test_broken_model_on_disk_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "ch.onnx").write_bytes(b"garbage")
     detector = PcaDetector(config(every=0.001), SystemClock(), tmp_path)
     task = asyncio.create_task(detector.run(_ignore))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (tmp_path / "ch.bad").exists():
             await asyncio.sleep(0)
     task.cancel()

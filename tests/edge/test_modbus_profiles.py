@@ -1,71 +1,17 @@
-"""Every profile of the product: planned, served by a device made from it, and read back."""
+"""The profiles of SunSpec devices, held against the client of the SunSpec Alliance."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 
 from plantroom_shared.model import Value
-from plantroom_shared.profiles import Profile, list_profiles, load_profile
+from plantroom_shared.profiles import load_profile
 from simulators import modbus_pymodbus
-from support.modbus_bus import bus, groups_of, independent, read
 from support.modbus_image import filled, solid
-
-NAMES = list_profiles()
-LEAST = {
-    "battery/sunspec-802-803": 45,
-    "inverter/sunspec-103": 35,
-    "meter/carlo-gavazzi-em24": 20,
-    "meter/eastron-sdm630": 30,
-    "meter/schneider-pm5560": 45,
-}
-
-
-def test_the_product_has_these_profiles() -> None:
-    """The simulated site is made of them; none has shrunk."""
-    assert {name: len(load_profile(name).points) >= LEAST.get(name, 1) for name in NAMES} == (
-        dict.fromkeys(NAMES, True)
-    )
-    assert set(LEAST) <= set(NAMES)
-
-
-def test_the_schema_is_that_of_the_model() -> None:
-    """schema.json is what editors check against: the model that reads the files."""
-    path = Path(__file__).parents[2] / "firmware_profiles" / "schema.json"
-    assert json.loads(path.read_text()) == Profile.model_json_schema()
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_what_a_device_shows_is_read(name: str) -> None:
-    """Every point of a simulated device of this model has the value it was given, and is good."""
-    image, shown = filled(load_profile(name), seed=len(name))
-    async with (
-        modbus_pymodbus.serving({7: solid(image)}) as port,
-        bus(port, {"name": "one", "unit": 7, "profile": name}) as driver,
-    ):
-        inventory = await driver.discover()
-        got = await read(driver, inventory.groups)
-    assert inventory.missing == ()
-    assert got.reasons == {}
-    assert got.values == shown
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_an_independent_server_is_read(name: str) -> None:
-    """The same from a server that shares no code with the client."""
-    image, shown = filled(load_profile(name), seed=len(name) + 1)
-    async with (
-        independent(image) as port,
-        bus(port, {"name": "one", "unit": 1, "profile": name}) as driver,
-    ):
-        got = await read(driver, await groups_of(driver, "one"))
-    assert got.reasons == {}
-    assert got.values == shown
 
 
 def _scan(port: int) -> dict[tuple[int, str], Any]:
@@ -108,11 +54,3 @@ async def test_sunspec_devices_are_what_the_alliance_reads(
 
 def _nearly(value: Value) -> Any:
     return pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_a_device_cannot_tell_is_no_value(name: str) -> None:
-    """Where a register has a way to say that there is no value, it is read so."""
-    for register in load_profile(name).points:
-        if register.sentinel or register.type in {"float32", "string"}:
-            assert register.decode(register.encode(None), 0) == (None, "not-available")

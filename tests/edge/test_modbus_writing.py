@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from plantroom_edge.drivers import Writing
 from plantroom_shared.model import Value
-from plantroom_shared.profiles import Register, WriteLimits
+from plantroom_shared.profiles import Register, RegisterWrite
 from simulators.modbus_scripted import Request, scripted
 from support.modbus_bus import bus, groups_of, independent, read, write_profile
 from support.modbus_image import Image
@@ -293,7 +293,7 @@ async def test_an_independent_server_takes_writes(tmp_path: Path) -> None:
 def test_points_say_whether_they_can_be_written() -> None:
     """Inputs, hidden registers and whole bitfields are never writable; limits are in order."""
     good: dict[str, Any] = {"id": "a", "name": "a", "address": 0, "write": {"min": 0, "max": 1}}
-    assert Register.model_validate(good).write == WriteLimits(min=0, max=1)
+    assert Register.model_validate(good).write == RegisterWrite(min=0, max=1)
     for wrong, what in (
         ({"space": "input"}, "remove `write`"),
         ({"hidden": True}, "remove `write`"),

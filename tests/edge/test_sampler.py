@@ -17,6 +17,7 @@ from plantroom_edge.buffer import Buffer
 from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.supervise import Supervisor
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Value
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
@@ -99,8 +100,7 @@ async def polling(site: Site) -> AsyncIterator[Site]:
     try:
         yield site
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def test_every_group_is_read_on_its_own_slot() -> None:
@@ -160,7 +160,7 @@ async def test_a_read_that_never_ends_counts_as_unanswered(
     site.script.hung.add("scripted:0")
     async with polling(site):
         await site.time.advance(1.0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not site.memory.batches:
                 await asyncio.sleep(0.005)
         assert site.memory.rows("scripted:0:p0")[0][1:] == (None, TIMED_OUT)
@@ -389,13 +389,12 @@ async def test_samples_reach_a_real_buffer(tmp_path: Path) -> None:
     buffer = await Buffer.open(tmp_path / "b.db", commit_s=0.001)
     site.sampler._buffer = buffer
     keep = asyncio.create_task(site.sampler.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not site.sampler.devices:
             await site.time.advance(0.0)
             await asyncio.sleep(0.005)
     await site.time.advance(5.0)
-    keep.cancel()
-    await asyncio.gather(keep, return_exceptions=True)
+    await ended(keep)
     await buffer.flush()
     assert (await buffer.stats()).accepted["tel"] == 2 * 3 * 5
     assert buffer.dictionary_size == 6
@@ -410,7 +409,7 @@ async def test_a_library_that_swallows_the_cancellation_does_not_keep_the_agent_
     await site.time.advance(1.0)
     assert site.script.flying["scripted:1"] == 1
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
     assert site.script.reads["scripted:1"] == 1

@@ -25,6 +25,7 @@ from plantroom_edge.sinks import sparkplug as sink_module
 from plantroom_edge.sinks.sparkplug import SparkplugConfig, SparkplugSink
 from plantroom_edge.supervise import Supervisor
 from plantroom_shared import sparkplug
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
@@ -60,7 +61,7 @@ class Host:
             self.client.subscribe(topic, pysparkplug.QoS.AT_LEAST_ONCE, self._take)
         connected = threading.Event()
         self.client.connect("127.0.0.1", port=broker.port, callback=lambda _: connected.set())
-        assert connected.wait(20)
+        assert connected.wait(60)
 
     def _take(self, _: Any, message: Any) -> None:
         kind = str(message.topic.message_type)
@@ -126,8 +127,7 @@ async def delivering(sink: SparkplugSink) -> AsyncIterator[asyncio.Task[None]]:
         await eventually(lambda: sink.connected or task.done(), "the connection")
         yield task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pysparkplug is for paho 1
@@ -139,6 +139,7 @@ async def test_an_independent_host(broker: BrokerProcess, host: Host) -> None:
     sink.describe(POINTS, [0, 1, 2], DEVICES)
     sink.feed(batch((0, 1, 1.0), (0, 2, 2.0)))  # before there is a connection: history
     async with delivering(sink):
+        await eventually(lambda: sink.status().get("births") == 1, "the birth")
         sink.feed(batch((1, 3, True), (2, 3, 9.5)))
         await eventually(lambda: host.values.get("modbus:fan/flow") == 9.5, "the data")
         assert host.values["modbus:pump/speed"] == 2.0  # by the birth
@@ -224,7 +225,7 @@ async def test_a_line_that_breaks(
             assert isinstance(sock, socket.socket)
             sock.shutdown(socket.SHUT_RDWR)
             with pytest.raises(Unavailable, match=r"127\.0\.0\.1"):
-                await asyncio.wait_for(task, 20)
+                await asyncio.wait_for(task, 60)
     await eventually(lambda: host.kinds[-1] == "NDEATH", "the will")
     assert host.values[f"None/{sparkplug.BD_SEQ}"] == 1
     async with delivering(sink):
@@ -354,8 +355,7 @@ async def test_sinks_hear_only_of_what_is_on_the_disk() -> None:
     await time.advance(0.0)
     assert listener.fed == [kept]
     assert sampler.counters["refused"] > 0
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await ended(task)
 
 
 async def test_the_agent_speaks_sparkplug(
@@ -388,4 +388,4 @@ sinks:
     finally:
         if child.poll() is None:
             child.kill()
-        child.communicate()
+        child.communicate(timeout=60)

@@ -71,7 +71,7 @@ async def test_nobody_waits_for_the_broker_until_much_is_on_its_way() -> None:
     """A long line is filled; what would pile up behind it waits."""
     broker, receiver = SlowBroker(), asyncio.create_task(for_ever())
     way = line(broker, receiver)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for number in range(client_module.UNTAKEN):
             await way.publish([("tel", b"%d" % number)])
     one_more = asyncio.create_task(way.publish([("tel", b"more")]))
@@ -79,7 +79,7 @@ async def test_nobody_waits_for_the_broker_until_much_is_on_its_way() -> None:
         await asyncio.sleep(0)
     assert not one_more.done()
     broker.taken[0].set_result(None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await one_more
     await way.close()
     assert [payload for _, payload in broker.came[:3]] == [b"0", b"1", b"2"]

@@ -93,7 +93,7 @@ def post_of(**points: Any) -> Any:
 
 async def in_thread(work: Callable[[], Any]) -> Any:
     """Run the vendor's blocking client beside the simulator's loop."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await asyncio.to_thread(work)
 
 
@@ -157,7 +157,7 @@ async def test_the_vendor_package_with_a_wrong_secret_stays_out(
 
     client.connect(Connected())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not simulator.world.counts["mqtt_refused"]:
                 await asyncio.sleep(0.01)
         assert not client.is_connected()

@@ -27,7 +27,7 @@ async def test_it_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> None:
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not ready.exists():
                 assert child.returncode is None
                 await asyncio.sleep(0.02)
@@ -40,6 +40,6 @@ async def test_it_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> None:
         writer.close()
     finally:
         child.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             code = await child.wait()
     assert code == 0

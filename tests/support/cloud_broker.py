@@ -21,8 +21,9 @@ import yaml
 from demo.processes import free_port
 from plantroom_cloud.gateways.pki import Authority, TlsFiles, client_context, write_private
 from plantroom_shared import topics, wire
+from plantroom_shared.cancelling import ended
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> None:
@@ -181,9 +182,7 @@ async def linked(broker: BrokerProcess, name: str, **more: Any) -> AsyncIterator
         try:
             yield link
         finally:
-            listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                await listening
+            await ended(listening)
 
 
 def open_to_others(folder: Path) -> Path:

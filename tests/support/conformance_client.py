@@ -16,6 +16,7 @@ import aiomqtt
 
 from plantroom_cloud.gateways.pki import TlsFiles, client_context
 from plantroom_shared import ranges, wire
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Rejected
 from plantroom_shared.model import Batch, Device, Point
 from plantroom_shared.ranges import Range
@@ -298,8 +299,7 @@ async def over_mqtt(facts: dict[str, Any], flaws: frozenset[str]) -> None:
                         channel = str(message.topic).rsplit("/", 1)[1]
                         gateway.receive(channel, message.payload, loop.time())
                 finally:
-                    ticking.cancel()
-                    await asyncio.gather(ticking, return_exceptions=True)
+                    await ended(ticking)
         except (aiomqtt.MqttError, Rejected):
             await asyncio.sleep(0.1)
 

@@ -20,6 +20,7 @@ import trustme
 from demo.processes import free_port
 from plantroom_edge.config import CloudConfig
 from plantroom_shared import topics
+from plantroom_shared.cancelling import ended
 from support import edge_amqtt
 from support.edge_cloud import ModelCloud
 from support.servers import find_mosquitto
@@ -153,12 +154,11 @@ async def cloud_behind(
 
     task = asyncio.create_task(serve())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ready.wait()
         yield model
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def _answer(client: aiomqtt.Client, model: ModelCloud) -> None:

@@ -14,6 +14,7 @@ from plantroom_edge.config import CloudConfig
 from plantroom_edge.supervise import Supervisor
 from plantroom_edge.sync import Sync
 from plantroom_edge.timekeeper import Timekeeper
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.model import Batch
 from support.edge_broker import GATEWAY
@@ -40,7 +41,7 @@ class Gateway:
         return sum((await self.buffer.stats()).held.values())
 
     async def drained(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.held():
                 await asyncio.sleep(0.01)
 
@@ -60,8 +61,7 @@ async def gateway(
     try:
         yield unit
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
         await buffer.close()
 
 

@@ -52,7 +52,7 @@ async def settle(rounds: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def eventually(condition: Callable[[], object], *, within: float = 15.0) -> None:
+async def eventually(condition: Callable[[], object], *, within: float = 60.0) -> None:
     """Return when `condition` holds; fail after `within` seconds."""
     async with asyncio.timeout(within):
         while not condition():

@@ -18,6 +18,7 @@ from plantroom_cloud.gateways.pki import Authority, TlsFiles, client_context
 from plantroom_cloud.gateways.provision import add_gateway
 from plantroom_cloud.identity.setup import add_site, find_company
 from plantroom_shared import topics, wire
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.model import Batch, Quality
 from support.cloud_site import dictionary
@@ -85,8 +86,7 @@ class Gateway:
         try:
             await self._listen(client, session, asking)
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            await ended(asking)
 
     async def _ask(self, client: aiomqtt.Client, hello: bytes) -> None:
         """Say hello again until it is answered: the ingest may not be back yet."""

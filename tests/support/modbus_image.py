@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 from decimal import Decimal
 
+from plantroom_edge.simulation.image import Image, solid, wide_first, write
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Profile, Register
-from plantroom_shared.registers import BIT_SPACES, FLOATS
+from plantroom_shared.registers import BIT_SPACES, BITFIELDS, FLOATS, signed
 
-Image = dict[str, dict[int, int]]
-"""By space, the word (or the bit) at each address."""
+__all__ = ["Image", "data_of", "filled", "solid", "words_of", "write"]
 
 _RAW = {
     "int16": (-3000, 3000), "uint16": (0, 60000), "bcd16": (0, 9999),
     "int32": (-2_000_000, 2_000_000), "uint32": (0, 4_000_000_000), "bcd32": (0, 99_999_999),
-    "int64": (-(1 << 50), 1 << 50), "uint64": (0, 1 << 52),
+    "int64": (-(1 << 50), 1 << 50), "uint64": (0, 1 << 52), "bcd64": (0, 10**15),
+    "bitfield16": (0, (1 << 16) - 1), "bitfield32": (0, (1 << 32) - 1), "bitfield64": (0, 1 << 52),
 }  # fmt: skip
 
 
@@ -29,43 +31,61 @@ def filled(profile: Profile, seed: int) -> tuple[Image, dict[str, Value]]:
     image: Image = {}
     exponents = {register.sf: rng.randint(-4, 2) for register in profile.registers if register.sf}
     shown: dict[str, Value] = {}
-    for register in profile.registers:
+    for register in wide_first(profile):
         given = exponents.get(register.id, register.expect)
-        raw = _raw(register, rng) if given is None else given
+        exponent = exponents[register.sf] if register.sf else 0
+        raw = _raw(register, rng, exponent) if given is None else given
         write(image, register, raw)
         if not register.hidden:
-            shown[register.id] = _shown(register, raw, exponents[register.sf] if register.sf else 0)
+            shown[register.id] = _shown(register, raw, exponent)
+    # Bits may lie in a register that is a value as well.
+    for register in profile.points:
+        if register.bit is not None:
+            word = image[register.space][register.address]
+            shown[register.id] = bool(word >> register.bit & 1)
+        elif register.type in BITFIELDS and register.states:
+            shown[register.id] = _texts(register, image[register.space])
     return image, shown
 
 
-def write(image: Image, register: Register, raw: Value) -> None:
-    """Put a raw value to where a register is."""
-    words = register.pack(raw)
-    space = image.setdefault(register.space, {})
-    partial = register.type == "bool" or register.bits is not None
-    for place, word in enumerate(words):
-        at = register.address + place
-        space[at] = space.get(at, 0) | word if partial else word
+def _texts(register: Register, table: dict[int, int]) -> str:
+    """Return the texts of the bits that are set in a field with the high word first."""
+    number = 0
+    for at in range(register.address, register.address + register.words):
+        number = number << 16 | table[at]
+    bits = [bit for bit in range(16 * register.words) if number >> bit & 1]
+    return ", ".join(register.states.get(bit, f"bit {bit}") for bit in bits) or "none"
 
 
-def _raw(register: Register, rng: random.Random) -> Value:
+def _raw(register: Register, rng: random.Random, exponent: int) -> Value:
+    nothing = {signed(register.type, one) for one in register.sentinel}
+    return next(raw for _ in range(99) if (raw := _any_raw(register, rng, exponent)) not in nothing)
+
+
+def _any_raw(register: Register, rng: random.Random, exponent: int) -> Value:
     if register.type == "bool":
         return rng.random() < 0.5
     if register.type == "string":
-        return "".join(rng.choices("ABCDEF0123456789-", k=2 * register.length - 1))
+        letters = register.length if register.encoding == "utf-16" else 2 * register.length - 1
+        return "".join(rng.choices("ABCDEF0123456789-", k=letters))
+    factor = register.scale * 10.0**exponent
+    low, high = _RAW.get(register.type, (-1e5, 1e5))
+    if register.bits is not None:
+        low, high = 0, (1 << register.bits[1] - register.bits[0] + 1) - 1
+    if register.range is not None:
+        ends = sorted((end - register.offset) / factor for end in register.range)
+        low, high = max(low, ends[0]), min(high, ends[1])
     if register.type in FLOATS:
-        low, high = register.range or (-1e5, 1e5)
         value = rng.uniform(low, high)
         (single,) = struct.unpack("<f", struct.pack("<f", value))
         return float(single) if register.type == "float32" else value
-    low, high = _RAW[register.type]
-    if register.range is not None:
-        low, high = (round(end / register.scale) for end in register.range)
-    return rng.randint(int(low), int(high))
+    return rng.randint(math.ceil(low), math.floor(high))
 
 
 def _shown(register: Register, raw: Value, exponent: int) -> Value:
-    if register.type in {"bool", "string"} or isinstance(raw, float):
+    if register.type in {"bool", "string"}:
+        return raw
+    if isinstance(raw, float) and register.scale == 1 and not register.offset:
         return raw
     value = Decimal(str(raw)).scaleb(exponent) * Decimal(str(register.scale))
     value += Decimal(str(register.offset))
@@ -78,14 +98,6 @@ def words_of(image: Image, space: str, start: int, count: int) -> list[int] | No
     if any(start + place not in table for place in range(count)):
         return None
     return [table[start + place] for place in range(count)]
-
-
-def solid(image: Image) -> Image:
-    """Return the same device with its gaps filled: any address up to its last one answers 0."""
-    return {
-        space: {at: table.get(at, 0) for at in range(min(table), max(table) + 1)}
-        for space, table in image.items()
-    }
 
 
 def data_of(space: str, words: list[int]) -> bytes:

@@ -26,7 +26,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.migrations import migrate
 
 TEMPLATE = "plantroom_template"
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 
 
 def find_mosquitto() -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from demo.site.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 30.0
+SECONDS = 60.0
 """How long anything may take before a test gives up."""
 
 

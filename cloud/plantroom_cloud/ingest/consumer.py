@@ -34,8 +34,9 @@ from plantroom_cloud.ingest.messages import Incoming, Refused, read, sender
 from plantroom_cloud.ingest.outbound import Outbound, Outgoing
 from plantroom_cloud.ingest.pressure import Room, weight
 from plantroom_cloud.ingest.store import Item, Store
-from plantroom_cloud.supervise import Backoff, cancelled
+from plantroom_cloud.supervise import Backoff
 from plantroom_shared import topics, wire
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Ingest:
             tasks = (*storing, connecting, watching)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            outcomes = await cancelled(*storing, connecting, watching)
+            outcomes = await ended(*storing, connecting, watching)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -165,7 +166,7 @@ class Ingest:
             )
             for task in done:
                 task.result()
-            await cancelled(reading)
+            await ended(reading)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN):
                     for lane in self.lanes:
@@ -173,7 +174,7 @@ class Ingest:
                     await self._publish(client, self._outbound.take())
         finally:
             self.ready.clear()
-            await cancelled(reading, sending, stopping)
+            await ended(reading, sending, stopping)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

@@ -19,7 +19,8 @@ from plantroom_cloud.publishing.repository import (
     enabled_targets,
 )
 from plantroom_cloud.publishing.worker import OutboxWorker, TakenElsewhere
-from plantroom_cloud.supervise import cancelled, keep_running
+from plantroom_cloud.supervise import side_by_side
+from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected, Unavailable
 
@@ -67,16 +68,15 @@ async def run(database: Database, settings: CloudSettings, clock: Clock) -> None
         ConfigError: the settings contradict themselves; raised before anything runs.
     """
     await ensure_targets(database, settings)
-    async with asyncio.TaskGroup() as tasks:
-        for kind, spec in publishers:
-            for slug, params in spec.targets(settings).items():
-                serve = partial(
-                    _serve, kind, slug, spec, params,
-                    database=database, clock=clock, settings=settings,
-                )  # fmt: skip
-                name = f"publish {kind} {slug}"
-                tasks.create_task(keep_running(name, serve), name=name)
-        await asyncio.Event().wait()  # also where there is nobody to publish for
+    parts = {
+        f"publish {kind} {slug}": partial(
+            _serve, kind, slug, spec, params,
+            database=database, clock=clock, settings=settings,
+        )
+        for kind, spec in publishers
+        for slug, params in spec.targets(settings).items()
+    }  # fmt: skip
+    await side_by_side(parts)
 
 
 async def _serve(
@@ -149,7 +149,7 @@ async def _whole_round(worker: OutboxWorker) -> bool:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
         await asyncio.wait({doing}, timeout=GRACE)
-        await cancelled(doing)
+        await ended(doing)
         raise
 
 

@@ -25,6 +25,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from plantroom_edge.sinks import SinkConfig, SinkSpec, sinks
 from plantroom_edge.sinks.sparkplug_node import Node, Outgoing, asks_for_rebirth
 from plantroom_shared import sparkplug
+from plantroom_shared.cancelling import ended, heed_cancellation
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected, Unavailable
 from plantroom_shared.model import Batch, Device, Point
@@ -181,9 +182,7 @@ class SparkplugSink:
             for task in done:
                 task.result()
         finally:
-            listening.cancel()
-            sending.cancel()
-            await asyncio.gather(listening, sending, return_exceptions=True)
+            await ended(listening, sending)
             # A goodbye in order keeps the broker from publishing the will: we say it ourselves.
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
@@ -241,6 +240,7 @@ class SparkplugSink:
 async def _publish(client: aiomqtt.Client, messages: list[Outgoing]) -> None:
     for topic, payload in messages:
         await client.publish(topic, payload, qos=0)  # as the specification has it
+        heed_cancellation()  # aiomqtt may have swallowed it
 
 
 def _context(config: SparkplugConfig) -> ssl.SSLContext:

@@ -5,7 +5,7 @@ The same code runs on the gateway (``plantroom-edge discover --map``) and in the
 
 from __future__ import annotations
 
-from plantroom_shared.mapping.classes import canonical, is_point_class
+from plantroom_shared.mapping.classes import canonical, is_equip_class, is_point_class
 from plantroom_shared.mapping.models import ModelPoint, model_point, target_unit, thing_models
 from plantroom_shared.mapping.pipeline import MappedPoint, map_points
 from plantroom_shared.mapping.refine import UNKNOWN, choices, with_vote
@@ -16,6 +16,7 @@ __all__ = [
     "ModelPoint",
     "canonical",
     "choices",
+    "is_equip_class",
     "is_point_class",
     "map_points",
     "model_point",

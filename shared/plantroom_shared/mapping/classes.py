@@ -113,6 +113,11 @@ def is_point_class(name: str) -> bool:
     return canonical(name) in _table()["points"]
 
 
+def is_equip_class(name: str) -> bool:
+    """Tell whether Brick has this equipment class, under this or another name."""
+    return canonical(name) in _table()["equipment"]
+
+
 def point_classes() -> Iterator[str]:
     """Return every live point class, by its canonical name."""
     return iter(_table()["points"])

@@ -12,7 +12,7 @@ from plantroom_edge.drivers.modbus.connection import Asking, Connection
 from plantroom_edge.drivers.modbus.pdu import Ask, Fault
 from plantroom_edge.drivers.modbus.unit import Unit
 from plantroom_shared.model import Value
-from plantroom_shared.profiles import Register, WriteLimits
+from plantroom_shared.profiles import Register, RegisterWrite
 from plantroom_shared.registers import BIT_SPACES, TEXTS
 
 _UNKNOWN_FUNCTION = 1
@@ -76,7 +76,7 @@ def refused(register: Register, value: Value) -> str:
     return _beyond(limits, value)
 
 
-def _beyond(limits: WriteLimits, value: float) -> str:
+def _beyond(limits: RegisterWrite, value: float) -> str:
     if limits.min is not None and value < limits.min:
         return "below-minimum"
     if limits.max is not None and value > limits.max:
@@ -84,7 +84,7 @@ def _beyond(limits: WriteLimits, value: float) -> str:
     return "" if _on_step(limits, value) else "off-step"
 
 
-def _on_step(limits: WriteLimits, value: float) -> bool:
+def _on_step(limits: RegisterWrite, value: float) -> bool:
     if limits.step is None:
         return True
     steps = (value - (limits.min or 0)) / limits.step
