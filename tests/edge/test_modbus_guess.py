@@ -30,9 +30,9 @@ def seen(image: Image, **identity: str) -> Seen:
     return Seen(words, identity=identity)  # type: ignore[arg-type] # spaces, as text
 
 
-def profile(*registers: dict[str, Any], model: str = "Bench B-1000") -> Tells:
+def profile(*registers: dict[str, Any], model: str = "Bench B-1000", **more: Any) -> Tells:
     """Return what tells a device of a test's own profile."""
-    head = {"profile": 1, "vendor": "Acme Works", "model": model, "source": "this test"}
+    head = {"profile": 1, "vendor": "Acme Works", "model": model, "source": "this test"} | more
     rows = [{"name": row["id"]} | row for row in registers]
     return tells("test/bench", Profile.model_validate(head | {"registers": rows}))
 
@@ -205,3 +205,39 @@ def test_any_words_are_judged(words: list[int], one: Tells) -> None:
     lowest = min(register.address for register in one.first)
     image = {space: dict(enumerate(words, lowest)) for space in ("holding", "input")}
     assert 0 <= judge(one, seen(image)).confidence <= 1
+
+
+def test_what_a_profile_says_of_itself_decides() -> None:
+    """A profile's own marks, a text or a number, make sure or rule out."""
+    bench = profile(
+        {"id": "type", "address": 0},
+        {"id": "plate", "address": 1, "type": "string", "length": 2},
+        identify={
+            "registers": [{"id": "type", "values": [340, 341]}, {"id": "plate", "text": "AB*"}]
+        },
+    )
+    assert [register.id for register in bench.first[:2]] == ["type", "plate"]
+    right = judge(bench, seen({"holding": {0: 341, 1: 0x4142, 2: 0x3132}}))
+    wrong = judge(bench, seen({"holding": {0: 342, 1: 0x4142, 2: 0x3132}}))
+    other = judge(bench, seen({"holding": {0: 341, 1: 0x5858, 2: 0}}))
+    assert right.confidence > 0.95
+    assert {"holding 0 reads 341", "holding 1 reads 'AB12'"} <= set(right.evidence)
+    assert max(wrong.confidence, other.confidence) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("asked", "identity", "least", "most"),
+    [
+        ({"vendor": "acme*", "product": "b-1*"}, {"vendor": "ACME", "product": "B-17"}, 0.9, 1),
+        ({"vendor": "acme*"}, {"vendor": "ACME", "product": "other"}, 0.3, 0.5),
+        ({"product": "b-1*"}, {"vendor": "Other", "product": "C-9"}, 0, 0.1),
+        ({"product": "b-1*"}, {}, 0, 0.1),
+    ],
+)
+def test_a_profile_knows_what_its_devices_call_themselves(
+    asked: dict[str, str], identity: dict[str, str], least: float, most: float
+) -> None:
+    """The profile's patterns for function 43 are heeded before its names."""
+    bench = profile({"id": "x", "address": 0}, identify={"device_id": asked})
+    verdict = judge(bench, seen({"holding": {0: 1}}, **identity))
+    assert least <= verdict.confidence <= most

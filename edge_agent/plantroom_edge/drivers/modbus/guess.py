@@ -15,6 +15,7 @@ from typing import Final
 
 from plantroom_edge.drivers.modbus.guess_tells import Tells
 from plantroom_shared.model import Value
+from plantroom_shared.profile_parts import fits
 from plantroom_shared.profiles import Register
 from plantroom_shared.registers import FLOATS, Space, decode
 
@@ -102,6 +103,7 @@ def judge(tells: Tells, seen: Seen) -> Verdict:
     """Return how well a profile fits what a device has shown."""
     verdict = Verdict(tells)
     _judge_identity(verdict, seen)
+    _judge_marks(verdict, seen)
     _judge_expected(verdict, seen)
     _judge_texts(verdict, seen)
     _judge_voltages(verdict, seen)
@@ -114,6 +116,15 @@ def judge(tells: Tells, seen: Seen) -> Verdict:
 
 def _judge_identity(verdict: Verdict, seen: Seen) -> None:
     profile = verdict.tells.profile
+    wanted = profile.identify.device_id
+    asked = {} if wanted is None else wanted.model_dump(exclude_none=True)
+    heard = {key: seen.identity[key] for key in asked if key in seen.identity}
+    if heard and all(fits(asked[key], text) for key, text in heard.items()):
+        shown = ", ".join(heard.values())
+        verdict.favour(
+            0.9 if heard.keys() - {"vendor", "revision"} else 0.4, f"it calls itself {shown!r}"
+        )
+        return
     product = " ".join(seen.identity.get(key, "") for key in ("product", "model", "name")).strip()
     vendor = seen.identity.get("vendor", "")
     if product and names_model(product, profile.model):
@@ -122,6 +133,22 @@ def _judge_identity(verdict: Verdict, seen: Seen) -> None:
         verdict.favour(0.3, f"its vendor is {vendor!r}")
     elif vendor:
         verdict.oppose(0.4, f"its vendor is {vendor!r}, not {profile.vendor}")
+
+
+def _judge_marks(verdict: Verdict, seen: Seen) -> None:
+    """Judge by what the profile itself says about recognising its devices."""
+    for mark, register in verdict.tells.marked:
+        held = seen.raw(register)
+        if held is None or not (mark.text or mark.values):
+            continue  # what it must hold, or its range, is judged below
+        if mark.text:
+            right = isinstance(held, str) and fits(mark.text, held)
+        else:
+            right = held in mark.values
+        if right:
+            verdict.favour(0.85, f"{_at(register)} reads {held!r}")
+        else:
+            verdict.oppose(0.1, f"{_at(register)} reads {held!r}, which none of them does")
 
 
 def _judge_expected(verdict: Verdict, seen: Seen) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from plantroom_shared.profile_identify import Mark
 from plantroom_shared.profiles import Profile, Register
 
 TEXTS: Final = 3
@@ -33,11 +34,14 @@ class Tells:
     powers: tuple[Register, ...]
     """Three phases and their total; or nothing."""
     ranged: tuple[Register, ...]
+    marked: tuple[tuple[Mark, Register], ...] = ()
+    """Registers by which the profile itself says that its devices are recognised."""
 
     @property
     def first(self) -> tuple[Register, ...]:
         """What to read first: it says most."""
-        return self.expected + self.texts or self.frequency + self.voltages or self.ranged
+        marked = tuple(register for _, register in self.marked)
+        return marked + self.expected + self.texts or self.frequency + self.voltages or self.ranged
 
     @property
     def rest(self) -> tuple[Register, ...]:
@@ -68,6 +72,7 @@ def tells(name: str, profile: Profile) -> Tells:
         frequency=tuple(hertz[:1]),
         powers=_powers([one for one in points if one.unit.lower() in _WATTS]),
         ranged=tuple(one for one in points if one.range is not None)[:RANGED],
+        marked=tuple((mark, profile.by_id[mark.id]) for mark in profile.identify.registers),
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from plantroom_edge.drivers import Candidate
 from plantroom_edge.drivers.modbus.described import describe_device, describe_point
-from plantroom_edge.drivers.modbus.guess import SURE, Seen, Verdict, choose, judge
+from plantroom_edge.drivers.modbus.guess import ENOUGH, SURE, Seen, Verdict, choose, judge
 from plantroom_edge.drivers.modbus.guess_tells import Tells
 from plantroom_edge.drivers.modbus.pdu import Fault
-from plantroom_edge.drivers.modbus.planner import Cell, plan
+from plantroom_edge.drivers.modbus.planner import Block, Cell, plan
 from plantroom_edge.drivers.modbus.scan_line import Asker, TimeIsUp
 from plantroom_edge.drivers.modbus.sunspec import BASES, MARKER, Explored, Trouble, explore
 from plantroom_edge.drivers.modbus.sunspec_profile import profile_of
@@ -126,20 +126,27 @@ class Examination:
         return [tells for _, _, tells in sorted(order, key=lambda one: one[:2])]
 
     async def _try(self, tells: Tells) -> Verdict:
-        await self._fetch(tells, tells.first, thorough=False)
+        refused = await self._fetch(tells, tells.first, thorough=False)
         verdict = judge(tells, self._seen)
+        if refused is not None and verdict.confidence < ENOUGH:
+            verdict.oppose(RULED_OUT, f"{refused.space} {refused.start} is refused")
         if verdict.against > RULED_OUT and not self._silent:
             await self._fetch(tells, tells.rest, thorough=True)
             verdict = judge(tells, self._seen)
         return verdict
 
-    async def _fetch(self, tells: Tells, registers: Sequence[Register], *, thorough: bool) -> None:
+    async def _fetch(
+        self, tells: Tells, registers: Sequence[Register], *, thorough: bool
+    ) -> Block | None:
         """Read registers with their scale factors, but for what is known already.
 
         Args:
             tells: of the profile.
             registers: what to read.
             thorough: find what in a refused block is refused; else one refusal is enough.
+
+        Returns:
+            What was refused, where one refusal is enough.
         """
         wanted = [*registers, *tells.factors(registers)]
         unknown = [one for one in wanted if not self._settled(one)]
@@ -149,8 +156,9 @@ class Examination:
             reply = await self._read(block.space, block.start, block.count)
             if isinstance(reply, Fault) and not reply.silent:
                 if not thorough:
-                    return
+                    return block
                 blocks.extendleft(reversed(block.split() or ()))
+        return None
 
     def _settled(self, register: Register) -> bool:
         place = register.space, register.address, register.words
