@@ -284,14 +284,15 @@ def test_dead_units_have_their_share_of_the_line(dead: int, polls: list[tuple[in
 
 
 def test_a_unit_that_answered_has_a_second_chance() -> None:
-    """After one lost reply a unit is asked again at once, whatever others have cost."""
+    """After one lost reply a unit is asked again soon, whatever others have cost."""
     patience = Patience(1.0)
     for unit in (1, 2):
         patience.answer(unit, 0.02, 0.0)
     for _ in range(5):
         patience.failure(3, 1.0, "timeout", 1.0)
     patience.failure(1, 1.0, "timeout", 2.0)
-    assert patience.limit(1, 2.0) == 0.25
+    assert patience.limit(1, 3.0) is None
+    assert patience.limit(1, 4.0) == 0.25
     patience.answer(1, 0.1, 3.0)
     assert patience.record(1).failures == 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from plantroom_edge.drivers.modbus.connection import MUTE
 from simulators.modbus_scripted import Request, Reset, scripted
 from support.modbus_bus import bus, groups_of, read, write_profile
 
@@ -224,6 +225,26 @@ async def test_a_dribble_ends_with_the_time_out(tmp_path: Path) -> None:
         inventory = await driver.discover()
     assert "timeout" in inventory.missing[0]
     assert 0 < bytes_sent < 250
+
+
+async def test_a_connection_that_nobody_remembers_is_made_anew(tmp_path: Path) -> None:
+    """After some requests without a byte in return, from any unit, the next one connects anew."""
+    mute = 1
+
+    def script(request: Request) -> bytes:
+        return b"" if server.connections <= mute else request.answer(IMAGE)
+
+    device = write_profile(tmp_path, REGISTERS)
+    async with (
+        scripted(script) as server,
+        bus(server.port, device, timeout=0.1) as driver,
+        asyncio.timeout(20),
+    ):
+        (group,) = await groups_of(driver, "bench")
+        for _ in range(MUTE - 1):
+            assert not (await driver.read(group)).alive
+        assert (await read(driver, [group])).good == RIGHT
+    assert server.connections == 2
 
 
 async def test_replies_to_nobody_are_nobodys(tmp_path: Path) -> None:

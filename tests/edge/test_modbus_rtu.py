@@ -225,7 +225,7 @@ async def test_a_port_that_is_not_there(tmp_path: Path) -> None:
         for path, why in (
             (str(tmp_path / "ttyUSB9"), "No such file"),
             (str(plain), "Inappropriate ioctl"),
-            (wire.path, "another program has the port"),
+            (wire.path, "another program or bus has the port"),
         ):
             async with serial_bus(path, device) as driver:
                 (missing,) = (await driver.discover()).missing

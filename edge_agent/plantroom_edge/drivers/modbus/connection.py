@@ -18,6 +18,11 @@ from plantroom_shared.registers import Space
 
 BABBLE: Final = 0.2
 """Seconds to wait for a line to fall silent; who babbles on is talked over."""
+MUTE: Final = 3
+"""Requests in a row, to whomever, without a byte in return, after which to connect anew.
+
+A firewall that has forgotten a connection, or an adapter that hangs, says nothing of it.
+"""
 _FRAME: Final = 4
 """Bytes around a request or reply on a serial line: unit, checksum, and one for good measure."""
 
@@ -48,6 +53,7 @@ class Connection:
         self._link: Link | None = None
         self._turns = Turns()
         self._refused_at = float("-inf")
+        self._mute = 0
 
     async def ask(self, unit: int, space: Space, start: int, count: int) -> bytes | Fault:
         """Return the data of one read, without its byte count; never raises for the far end.
@@ -105,6 +111,10 @@ class Connection:
         record.requests += 1
         record.sent += len(ask.pdu) + _FRAME
         record.received += link.received - before
+        self._mute = self._mute + 1 if link.received == before else 0
+        if self._mute >= MUTE:
+            self._mute = 0
+            link.close()
         if isinstance(reply, bytes):
             reply = pdu.refusal(reply) or reply
         if isinstance(reply, Fault) and reply.silent:

@@ -3,6 +3,7 @@
 Behind one socket or on one serial line, waiting for a dead unit takes time from all others. A unit
 that answers may take the whole time-out. After it failed, it is asked with a shorter one, and from
 the second failure on only while all failures together have taken less than `SHARE` of the time.
+Where several die at once, their second chances are some time apart.
 Where nobody on the line answers, there is nobody to protect.
 
 Whoever passes requests on may still be waiting for a dead unit after we have given up. What is
@@ -20,6 +21,8 @@ DEBT: Final = 1.0
 """Time-outs by which the share may be exceeded; what goes beyond is forgiven."""
 SHORT: Final = 0.25
 """Of the time-out, how long to wait at least for a unit that has failed."""
+CALM: Final = 2.0
+"""Time-outs after any failure on the line before a second chance is given."""
 LONG_EVERY: Final = 4
 """Every so many failures, the whole time-out is waited: some wake up slowly."""
 _FORGET: Final = 0.98
@@ -62,6 +65,7 @@ class Patience:
     _credit: float = 0.0
     _free_at: float = float("-inf")
     """When the far end has surely given up, too, what we gave up."""
+    _failed_at: float = float("-inf")
     _at: float | None = None
 
     def record(self, unit: int) -> Record:
@@ -71,16 +75,17 @@ class Patience:
     def limit(self, unit: int, now: float) -> float | None:
         """Return how many seconds to wait for an answer; None if it is not to be asked now."""
         self._refill(now)
-        limit = self._limit(unit)
+        limit = self._limit(unit, now)
         return None if limit is None else limit + self.backlog(now)
 
-    def _limit(self, unit: int) -> float | None:
+    def _limit(self, unit: int, now: float) -> float | None:
         record = self.record(unit)
         if not self._others(unit):
             return self.timeout
         if record.failures == 0:
             return self.timeout if self._credit > 0 else self._short(record)
-        if record.failures == 1 and record.answered:
+        calm = now - self._failed_at >= CALM * self.timeout
+        if record.failures == 1 and record.answered and calm:
             return self._short(record)
         if self._credit <= 0:
             return None
@@ -107,7 +112,10 @@ class Patience:
         record.failures += 1
         record.lost += 1
         record.reason = reason
-        self._free_at = now + max(self.timeout - took, 0.0)
+        self._failed_at = now
+        # Who says why there is no answer is free again.
+        busy = reason == "timeout"
+        self._free_at = now + max(self.timeout - took, 0.0) if busy else float("-inf")
         self._credit = max(self._credit - took, -DEBT * self.timeout)
 
     def _refill(self, now: float) -> None:

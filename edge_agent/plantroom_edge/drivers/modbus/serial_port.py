@@ -118,7 +118,7 @@ def _prepare(fd: int, settings: SerialSettings) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise OSError(errno.EBUSY, "another program has the port") from error
+        raise OSError(errno.EBUSY, "another program or bus has the port") from error
     try:
         _set(fd, settings)
         termios.tcflush(fd, termios.TCIOFLUSH)
