@@ -210,7 +210,7 @@ class Register(Entry):
                 self.type in codec.BITFIELDS,
                 "a bitfield is not written as a whole: add a bool with `bit` and `write`",
             ),
-            (self.type in codec.TEXTS, "a text is never written: remove `write`"),
+            (self.type in codec.TEXTS, f"a {self.type} is never written: remove `write`"),
             (bool(wrong), wrong),
             (
                 code is not None and code not in allowed,
