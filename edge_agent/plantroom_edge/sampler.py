@@ -12,13 +12,14 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from plantroom_edge.breaker import Breaker, Change
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_rows import unfit
 from plantroom_edge.detectors import Detector
-from plantroom_edge.drivers import Driver, Inventory, Poll, PollGroup
+from plantroom_edge.drivers import Driver, Inventory, Notifying, Poll, PollGroup
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
 from plantroom_shared.cancelling import heed_cancellation
@@ -97,6 +98,7 @@ class Sampler:
         self._supervisor, self._clock, self._sleep = supervisor, clock, sleep
         self.devices: dict[str, DeviceState] = {}
         self.missing: tuple[str, ...] = ()
+        self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
 
@@ -113,9 +115,15 @@ class Sampler:
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._discover(driver, tasks)
+                if isinstance(driver, Notifying):
+                    hear, task = partial(self._hear, driver), f"{self.name}/notices"
+                    tasks.create_task(self._supervisor.keep_running(task, hear), name=task)
+                waited = 0.0
                 while True:
                     await self._sleep(DISCOVER_AGAIN)
-                    if self.missing:
+                    waited += DISCOVER_AGAIN
+                    if self.missing or 0 < self._again <= waited:
+                        waited = 0.0
                         await self._discover(driver, tasks)
         finally:
             await driver.close()
@@ -124,6 +132,7 @@ class Sampler:
 
     async def _discover(self, driver: Driver, tasks: asyncio.TaskGroup) -> None:
         inventory = await driver.discover()
+        self._again = inventory.again
         if inventory.missing != self.missing:
             self._tell_missing(inventory.missing)
         aliases = await self._buffer.add_points(inventory.points, inventory.devices)
@@ -223,6 +232,24 @@ class Sampler:
             self.counters["reads_misshapen"] += 1
             return Poll.dead(self._clock.now_us(), rows, "short-reply")
         return poll
+
+    async def _hear(self, driver: Notifying) -> None:
+        """Take what devices tell by themselves as rows of the group that it belongs to."""
+        while True:
+            group, poll = await driver.notice()
+            heed_cancellation()
+            device = self.devices.get(group.device)
+            known = device.groups if device else []
+            entry = next((it for it in known if it.group.plan is group.plan), None)
+            if device is None or entry is None or not poll.rows:
+                continue
+            ts = self._stamp(device, poll.ts)
+            whole, told = _rows(entry, poll, ts), Batch()
+            for row in poll.rows:
+                quality, reason = whole.quality.get(row, (Quality.GOOD, ""))
+                told.append(whole.points[row], ts, whole.values[row], Quality(quality), reason)
+            self.counters["notices"] += len(told)
+            self._accept(told)
 
     def _stamp(self, device: DeviceState, ts: int) -> int:
         """Return the time of a poll: never twice the same for one device."""

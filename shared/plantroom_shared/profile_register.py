@@ -210,6 +210,10 @@ class Register(Entry):
                 self.type in codec.BITFIELDS,
                 "a bitfield is not written as a whole: add a bool with `bit` and `write`",
             ),
+            (
+                self.bits is not None and self.words > 1,
+                "some bits of several registers cannot be written alone: remove `write`",
+            ),
             (self.type in codec.TEXTS, f"a {self.type} is never written: remove `write`"),
             (bool(wrong), wrong),
             (

@@ -24,7 +24,7 @@ from demo.stack import COMPANY, GATEWAY, Stack
 HERE = Path(__file__).resolve().parent
 UNIT_REGISTERS = 1000
 WARM_UP = 5.0
-OBJECTS = 500
+OBJECTS = 2000
 
 
 def measure(seconds: float) -> dict[str, Figure]:
@@ -152,7 +152,7 @@ def _observe_floor(stack: Stack, port: int, units: int, seconds: float) -> Usage
 
 
 def _bacnet(stack: Stack, seconds: float) -> tuple[Usage, Usage]:
-    address = _serve(stack, "device", *python(str(HERE / "bacnet_device.py"), str(OBJECTS)))
+    address = _serve(stack, "device", *python(str(HERE / "raw_bacnet.py"), str(OBJECTS)))
     bus = {
         "name": "b",
         "driver": "bacnet",

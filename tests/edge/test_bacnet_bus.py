@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from plantroom_edge.drivers.bacnet import BacnetConfig
-from plantroom_edge.drivers.bacnet.client import _bind_error, _RollCall
+from plantroom_edge.drivers.bacnet.client import _RollCall
 from plantroom_edge.drivers.bacnet.config import Target, parse_target
 from plantroom_edge.drivers.bacnet.frames import IAm, Peer
+from plantroom_edge.drivers.bacnet.link import _bind_error
 from plantroom_shared.errors import ConfigError, Unavailable
 from plantroom_shared.model import Quality
 from support.bacnet_device import Field, real, serving

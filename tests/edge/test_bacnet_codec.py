@@ -8,12 +8,12 @@ import struct
 from typing import Any
 
 import pytest
-from bacpypes3.basetypes import EngineeringUnits, ErrorCode
+from bacpypes3.basetypes import EngineeringUnits, ErrorCode, Reliability
 from bacpypes3.primitivedata import ObjectType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plantroom_edge.drivers.bacnet import frames, services, values, vocabulary
+from plantroom_edge.drivers.bacnet import bvlc, frames, services, values, vocabulary
 from plantroom_edge.drivers.bacnet.frames import IAm, Peer, Reply
 from support import bacnet_device as device
 
@@ -33,6 +33,12 @@ refs = st.tuples(
 )
 
 
+def _decode(datagram: bytes) -> frames.Message | bvlc.Result:
+    """Return what the datagram says, through both layers."""
+    said = bvlc.unwrap(datagram, HERE)
+    return said if isinstance(said, bvlc.Result) else frames.decode(said.npdu, said.source)
+
+
 @given(octets | likely)
 def test_a_body_of_any_octets_decodes_or_is_malformed(body: bytes) -> None:
     """Decoders of results end, and raise nothing but `Malformed`."""
@@ -50,10 +56,10 @@ def test_a_datagram_of_any_octets_decodes_or_is_malformed(rest: bytes, function:
     framed = struct.pack(">BBH", 0x81, function, len(rest) + 4) + rest
     for datagram in (rest, framed, framed[:6] + b"\x01\x00" + framed[6:]):
         try:
-            said = frames.decode(datagram, HERE)
+            said = _decode(datagram)
         except values.Malformed:
             continue
-        assert isinstance(said, IAm | Reply)
+        assert isinstance(said, frames.Message | bvlc.Result)
 
 
 def _acknowledged(results: list[tuple[tuple[int, int, int], bytes]]) -> bytes:
@@ -180,12 +186,28 @@ def test_a_single_answer_with_wrong_tags_is_malformed(body: str) -> None:
 
 
 def test_constructed_and_exotic_values_are_known_as_unsupported() -> None:
-    """Dates, octet strings and structures stand in a list without disturbing their neighbours."""
+    """Octet strings and structures stand in a list without disturbing their neighbours."""
     # A structure with a number, a nested one under a two-octet tag, and a boolean inside.
     inner = "2e 0c00000001 fe40 10 ff40 2f"
     body = bytes.fromhex(f"0c00000001 1e 2955 4e {inner} a401020304 6101 4441ac0000 4f 1f")
     [(_, value)] = services.decode_multiple(body)
-    assert value == [values.UNSUPPORTED] * 3 + [21.5]
+    assert value == [values.UNSUPPORTED, "1901-02-03", values.UNSUPPORTED, 21.5]
+
+
+def test_dates_and_times_are_texts() -> None:
+    """What a date or a time leaves open is a star; one of another length is malformed."""
+    assert values.value_at(bytes.fromhex("a47e0b15ff"), 0) == ("2026-11-21", 5)
+    assert values.value_at(bytes.fromhex("a4ffff01ff"), 0) == ("*-*-01", 5)
+    assert values.value_at(bytes.fromhex("b40e0509ff"), 0) == ("14:05:09", 5)
+    for wrong in ("a3010203", "b3010203"):
+        with pytest.raises(values.Malformed):
+            values.value_at(bytes.fromhex(wrong), 0)
+
+
+def test_a_choice_keeps_its_tag_and_octets() -> None:
+    """A short value under a context tag is for its property to understand."""
+    body = bytes.fromhex("0c05c00001 19bb 3e 0c3a83126f 3f")
+    assert services.decode_single(body)[0][1] == values.Choice(0, bytes.fromhex("3a83126f"))
 
 
 def test_infinities_and_nan_are_decoded_as_such() -> None:
@@ -203,10 +225,10 @@ def _framed(npdu: str, function: int = 0x0A) -> bytes:
 def test_a_request_to_a_routed_device_carries_its_network() -> None:
     """Network, station and hop count stand in the NPDU, and the answer's are read back."""
     peer = Peer("10.0.0.1", 47808, 7, b"\x0a")
-    datagram = frames.encode_request(peer, 3, 12, b"")
+    datagram = bvlc.unicast(frames.encode_request(peer, 3, 12, b""))
     assert datagram == _framed("0124 0007 01 0a ff 0005030c")
     answer = _framed("0128 ffff 00 0007 01 0a ff 30030c aa")
-    assert frames.decode(answer, ("10.0.0.1", 47808)) == Reply(peer, 3, 12, b"\xaa")
+    assert frames.decode(answer[4:], ("10.0.0.1", 47808)) == Reply(peer, 3, 12, b"\xaa")
     assert str(peer) == "10.0.0.1:47808 network 7 station 0a"
 
 
@@ -216,7 +238,7 @@ I_AM = "0100 1000 c402000007 2205c4 9103 2203e7"
 def test_a_forwarded_i_am_comes_from_its_first_sender() -> None:
     """A BBMD puts the sender's address in front; that is where the device is."""
     forwarded = _framed("0a000005bac0" + I_AM, 0x04)
-    assert frames.decode(forwarded, HERE) == IAm(Peer("10.0.0.5", 47808), 7, 1476)
+    assert _decode(forwarded) == IAm(Peer("10.0.0.5", 47808), 7, 1476)
 
 
 @pytest.mark.parametrize(
@@ -224,13 +246,16 @@ def test_a_forwarded_i_am_comes_from_its_first_sender() -> None:
     [
         b"\x82" + _framed(I_AM)[1:],  # another protocol
         _framed(I_AM) + b"\0",  # longer than it says
-        _framed(I_AM, 0x00),  # a BVLC result
+        _framed(I_AM, 0x01),  # a table of a BBMD
+        _framed("01", 0x00),  # half a result
         _framed("02" + I_AM[2:]),  # another version
-        _framed("0180 0000"),  # a network message
+        _framed("0180 000007"),  # a question for routers
         _framed("0108 0000 01 01 600109"),  # from network 0
         _framed("0108 ffff 01 01 600109"),  # from everywhere
         _framed("0108 0007 00 600109"),  # from a network, but no station
-        _framed("0100 200100"),  # a simple acknowledgement
+        _framed("0180 0500"),  # of a router that is available
+        _framed("0180 01"),  # of a router that leads nowhere
+        _framed("0180 01 000700"),  # to one and a half networks
         _framed("0100 30"),
         _framed("0100"),
         _framed("0100 1000 2101 2101"),  # an I-Am without an object
@@ -242,9 +267,9 @@ def test_a_forwarded_i_am_comes_from_its_first_sender() -> None:
 )
 def test_what_is_not_for_a_client_is_malformed(datagram: bytes) -> None:
     """Other protocols, network messages, impossible senders and false devices are refused."""
-    assert isinstance(frames.decode(_framed(I_AM), HERE), IAm)
+    assert isinstance(_decode(_framed(I_AM)), IAm)
     with pytest.raises(values.Malformed):
-        frames.decode(datagram, HERE)
+        _decode(datagram)
 
 
 @pytest.mark.parametrize(
@@ -255,12 +280,11 @@ def test_what_is_not_for_a_client_is_malformed(datagram: bytes) -> None:
         ("600109", "reject-unrecognized-service"),
         ("710104", "abort-segmentation-not-supported"),
         ("7101c8", "abort-200"),
-        ("3c01000e0e", "abort-segmented-reply"),
     ],
 )
 def test_refusals_have_stable_names(apdu: str, refusal: str) -> None:
-    """Errors, rejects, aborts and segments that nobody asked for become reasons."""
-    said = frames.decode(_framed("0100" + apdu), HERE)
+    """Errors, rejects and aborts become reasons."""
+    said = _decode(_framed("0100" + apdu))
     assert isinstance(said, Reply)
     assert (said.invoke, said.refusal) == (1, refusal)
 
@@ -271,7 +295,7 @@ def test_the_sizes_in_an_i_am_are_bounded() -> None:
         body = (
             b"\x01\x00\x10\x00" + device.object_value(device.oid(8, 7)) + device.unsigned(claimed)
         )
-        said = frames.decode(struct.pack(">BBH", 0x81, 0x0A, len(body) + 4) + body, HERE)
+        said = frames.decode(body, HERE)
         assert isinstance(said, IAm)
         assert said.max_apdu == taken
 
@@ -292,4 +316,13 @@ def test_our_names_are_those_of_bacpypes3() -> None:
     types: dict[int, str] = ObjectType._asn1_map
     for number, name in vocabulary.POINT_TYPES.items():
         assert name == types[number]
-    assert vocabulary.unit_name(300) == "unit-300"
+    reliability: dict[int, str] = Reliability._asn1_map
+    for number, name in reliability.items():
+        assert vocabulary.reliability_reason(number) == (name if number else "")
+    assert vocabulary.reliability_reason(999) == "reliability-999"
+
+
+def test_units_of_a_vendor_are_no_units() -> None:
+    """A number that only a vendor knows says nothing; later ones of the standard have names."""
+    assert vocabulary.unit_name(300) == vocabulary.unit_name(255) == vocabulary.unit_name(-1) == ""
+    assert vocabulary.unit_name(47808) == "standard-cubic-feet-per-day"

@@ -287,7 +287,7 @@ async def test_a_busy_device_is_asked_again_for_what_it_refused() -> None:
 
 
 async def test_a_changed_database_is_scanned_afresh() -> None:
-    """A new revision brings new objects; an unchanged one is not read again."""
+    """A new revision brings new objects, read beside the others; what is gone is bad."""
     device = plant(3)
     async with serving(device) as targets, driver(*targets) as bus:
         first = await bus.discover()
@@ -298,9 +298,10 @@ async def test_a_changed_database_is_scanned_afresh() -> None:
         del device.objects[oid(0, 0)]
         device.revision = 2
         changed = await bus.discover()
-        poll = await bus.read(changed.groups[0])
+        polls = [await bus.read(group) for group in changed.groups]
     assert same == first
-    assert same.groups[0] is first.groups[0]
+    assert same.groups[0] is changed.groups[0] is first.groups[0]
     assert quiet == 1
     assert [point.name for point in changed.points] == ["AI 1", "AI 2", "New"]
-    assert poll.values == [1, 2, 7]
+    assert [poll.values for poll in polls] == [[None, 1, 2], [7]]
+    assert polls[0].quality == {0: (BAD, "error-unknown-object")}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import socket
 import struct
+from typing import cast
 
 import pytest
 
+from plantroom_edge.drivers.bacnet.link import IpLink
 from plantroom_shared.model import Quality
 from support.bacnet_device import (
     FLAGS,
@@ -168,7 +170,9 @@ async def test_a_single_answer_about_another_object_is_dropped() -> None:
         (b"\x35\x04\xff\xff\xff\xff", -1, None),
         (b"\x25\x08" + b"\xff" * 8, 1.8446744073709552e19, None),
         (text("y" * 600), "y" * 512, None),
-        (b"\xa4\x7e\x01\x01\x01", None, (BAD, "unsupported-type")),
+        (b"\xa4\x7e\x01\x01\x01", "2026-01-01", None),
+        (b"\xa4\x7e\x01\x01\x01\xb4\x01\x02\x03\x00", "2026-01-01 01:02:03", None),
+        (b"\x62\x01\x02", None, (BAD, "unsupported-type")),
         (object_id := b"\xc4\x00\x00\x00\x01", None, (BAD, "unsupported-type")),
         (real(1) + real(2), None, (BAD, "unsupported-type")),
         (b"", None, (BAD, "unsupported-type")),
@@ -228,7 +232,7 @@ async def test_a_device_that_cannot_be_scanned_is_missing(kind: str) -> None:
     device, other = plant(1), plant(2)
     if kind == "countless":
         # It counts four thousand million objects, and has none of them.
-        device.tamper = lambda apdu, _: [apdu.replace(b"\x21\x07", b"\x24\xff\xff\xff\xff")]
+        device.tamper = lambda apdu, _: [apdu.replace(b"\x21\x02", b"\x24\xff\xff\xff\xff")]
         device.objects.clear()
         device.objects[oid(0, 1)] = {}
         device.mute = lambda request: any((ref[2] or 0) > 0 for ref in request.refs)
@@ -274,7 +278,7 @@ async def test_datagrams_from_strangers_are_counted_and_dropped() -> None:
     async with serving(device) as targets, driver(*targets, **QUICK) as bus:
         found = await bus.discover()
         assert bus._client is not None
-        port = bus._client._transports[0].get_extra_info("sockname")[1]
+        port = cast("IpLink", bus._client.link).address[1]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for npdu in ("0100 1000 c402000007 2205c4 9103 00", "0100 3001 0c", ""):
                 body = bytes.fromhex(npdu)

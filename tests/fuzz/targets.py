@@ -16,7 +16,7 @@ from typing import Final
 from plantroom_cloud.ingest.messages import read as read_up
 from plantroom_cloud.streaming import sparkplug as nodes
 from plantroom_cloud.streaming.route import read as read_streamed
-from plantroom_edge.drivers.bacnet import frames, services
+from plantroom_edge.drivers.bacnet import bvlc, frames, services
 from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.frames import Frames, TcpFrames, Unfit
 from plantroom_edge.drivers.modbus.rtu import RtuFrames
@@ -151,7 +151,8 @@ def _topic(data: bytes) -> object:
 
 def _frames(data: bytes) -> object:
     with suppress(Rejected):
-        return frames.decode(data, ("192.0.2.7", 47808))
+        said = bvlc.unwrap(data, ("192.0.2.7", 47808))
+        return said if isinstance(said, bvlc.Result) else frames.decode(said.npdu, said.source)
     return None
 
 

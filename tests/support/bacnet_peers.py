@@ -13,7 +13,7 @@ from typing import Any
 
 from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.drivers.bacnet import BacnetConfig, BacnetDriver
-from plantroom_shared.clock import SystemClock
+from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.model import Value
 
 _SIMULATORS = Path(__file__).parents[1] / "simulators"
@@ -49,9 +49,10 @@ def simulator(name: str, **spec: Any) -> Iterator[str]:
 
 @asynccontextmanager
 async def driver(*targets: str, **settings: Any) -> AsyncIterator[BacnetDriver]:
-    """Open the driver on a free port of 127.0.0.1 and close it again."""
+    """Open the driver on a free port of 127.0.0.1, with a `clock` if given, and close it again."""
+    clock: Clock = settings.pop("clock", None) or SystemClock()
     settings = {"bind": "127.0.0.1:0", "who_is": targets, "timeout": 1.0, "retries": 3} | settings
-    opened = BacnetDriver(BacnetConfig(name="field", **settings), SystemClock())
+    opened = BacnetDriver(BacnetConfig(name="field", **settings), clock)
     try:
         yield opened
     finally:

@@ -4,8 +4,8 @@ A driver is one module or package in this folder that registers a `DriverSpec` u
 stands behind ``driver:`` in the configuration. It reads; the sampler schedules, counts failures
 and backs off; a driver never loops on retries, never sleeps and never logs a failed read.
 
-What not every bus can do is a protocol of its own: `Writing`, `Telling`; a driver that has the
-methods has the capability.
+What not every bus can do is a protocol of its own: `Writing`, `Telling`, `Notifying`; a driver that
+has the methods has the capability.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class Inventory:
     groups: tuple[PollGroup, ...] = ()
     missing: tuple[str, ...] = ()
     """Configured targets that did not answer, for a person; the sampler asks again later."""
+    again: float = 0.0
+    """Seconds after which to discover once more though nothing is missing; 0: no need."""
 
 
 @dataclass(slots=True)
@@ -152,6 +154,20 @@ class Writing(Protocol):
             point: key of a writable point that `discover` has returned.
             value: None relinquishes the slot `priority`, where the bus has that.
             priority: slot of the priority array, 1 to 16; None where the bus has none.
+        """
+        ...
+
+
+@runtime_checkable
+class Notifying(Protocol):
+    """A driver of which devices tell changes by themselves, between two reads."""
+
+    async def notice(self) -> tuple[PollGroup, Poll]:
+        """Wait for the next news; one caller at a time, who may cancel and call again.
+
+        The poll has the shape of one of the group's reads; only its `rows` are worth a sample. The
+        driver has asked the group's gate, where there is one. `read` returns the same values
+        until there is other news, so that a caller who never listens only learns of it later.
         """
         ...
 

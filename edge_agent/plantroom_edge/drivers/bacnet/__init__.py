@@ -6,8 +6,12 @@
     plan                       which properties go into which request, pure
     client                     one UDP socket: invoke ids, timeouts, Who-Is
     session                    reading one device, whatever it can and cannot do
-    scan                       what a device is and has
-    driver                     the `Driver`: inventory and polls
+    scan, facts                what a device is and has, and what that means; ede, table: files
+    roster, discovery          who is on the network
+    profile, grouping          device models; poll groups
+    driver, doubts             the `Driver`: inventory and polls; why a value is doubtful
+    survey, places, cards,     looking for devices that nobody has configured
+    candidates
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from __future__ import annotations
 from plantroom_edge.drivers import DriverSpec, drivers
 from plantroom_edge.drivers.bacnet.config import BacnetConfig
 from plantroom_edge.drivers.bacnet.driver import BacnetDriver
+from plantroom_edge.drivers.bacnet.survey import look_around
 
-drivers.register("bacnet")(DriverSpec(config=BacnetConfig, open=BacnetDriver))
+drivers.register("bacnet")(DriverSpec(config=BacnetConfig, open=BacnetDriver, scan=look_around))
 
 __all__ = ["BacnetConfig", "BacnetDriver"]

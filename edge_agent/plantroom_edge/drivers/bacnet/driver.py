@@ -3,62 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from plantroom_edge.drivers import Inventory, Poll, PollGroup
+from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
 from plantroom_edge.drivers.bacnet.client import Client, open_client
-from plantroom_edge.drivers.bacnet.config import (
-    BacnetConfig,
-    DeviceOptions,
-    Target,
-    parse_target,
-)
-from plantroom_edge.drivers.bacnet.frames import IAm, Peer
-from plantroom_edge.drivers.bacnet.plan import Plan
-from plantroom_edge.drivers.bacnet.scan import Found, Scan
-from plantroom_edge.drivers.bacnet.services import WHOLE, Ref, failure_of
-from plantroom_edge.drivers.bacnet.session import Reading, Session
-from plantroom_edge.drivers.bacnet.values import Bits, Failure, ObjectId
-from plantroom_edge.drivers.bacnet.vocabulary import (
-    DEVICE,
-    MAX_INSTANCE,
-    OBJECT_IDENTIFIER,
-    PRESENT_VALUE,
-    STATUS_FLAGS,
-    UNKNOWN_OBJECT,
-    object_id,
-)
+from plantroom_edge.drivers.bacnet.config import BacnetConfig, DeviceOptions
+from plantroom_edge.drivers.bacnet.discovery import Discovery
+from plantroom_edge.drivers.bacnet.facts import Found, Hint, without
+from plantroom_edge.drivers.bacnet.figures import figures_of
+from plantroom_edge.drivers.bacnet.grouping import Readout, new_groups
+from plantroom_edge.drivers.bacnet.listening import Listening
+from plantroom_edge.drivers.bacnet.profile import NO_PROFILE, Catalogue, apply, catalogue, choose
+from plantroom_edge.drivers.bacnet.rows import rows_of
+from plantroom_edge.drivers.bacnet.services import failure_of
+from plantroom_edge.drivers.bacnet.timesync import TimeSync
+from plantroom_edge.drivers.bacnet.values import ObjectId
+from plantroom_edge.drivers.bacnet.vocabulary import UNKNOWN_OBJECT
+from plantroom_edge.drivers.bacnet.writing import Writer
 from plantroom_shared.clock import Clock
-from plantroom_shared.model import Device, Point, Quality, Value
+from plantroom_shared.model import Device, Point, Value
+from plantroom_shared.profiles import load_bacnet_profile
 
-_SCAN_BUDGET: Final = 10.0
-"""How many time-outs the scans of a discovery may take; a slow device goes on in the next."""
 _READ_BUDGET: Final = 60.0
 """Seconds after which a read begins no further request."""
 _NOBODY: Final = failure_of(UNKNOWN_OBJECT)
-_SCANS_AT_ONCE: Final = 64  # answers that the socket's buffer holds at once
-_MAX_TEXT: Final = 512
-_EXACT: Final = 2**53
-"""Integers beyond it become floats: JSON readers would round them anyway."""
-_NO_SAMPLE: Final = {type(None): "null", float: "nan"}
-
-_FAULT, _OVERRIDDEN, _OUT_OF_SERVICE = 0x40, 0x20, 0x10
-_NOT_NORMAL: Final = _FAULT | _OVERRIDDEN | _OUT_OF_SERVICE
-_BAD, _UNCERTAIN = int(Quality.BAD), int(Quality.UNCERTAIN)
-
-
-@dataclass(slots=True)
-class _Readout:
-    """What a poll group needs: the device, its requests, and which answers make which row."""
-
-    session: Session
-    plan: Plan
-    who: Ref
-    """Answers only if the device is the one it was."""
-    rows: list[tuple[Ref, Ref]]
-    """Present-value and status flags of each point, in the order of the group."""
 
 
 class BacnetDriver:
@@ -66,17 +35,32 @@ class BacnetDriver:
 
     def __init__(self, config: BacnetConfig, clock: Clock) -> None:
         self._config, self._clock = config, clock
-        self._targets = tuple(parse_target(text) for text in config.who_is)
+        self._discovery = Discovery(config, clock)
         self._client: Client | None = None
         self._opening = asyncio.Lock()
-        self._scans: dict[int, Scan] = {}
-        self._groups: dict[int, tuple[Found, PollGroup]] = {}
+        self._groups: dict[int, list[PollGroup]] = {}
+        self._profiles: Catalogue = ()
+        self._meanings: dict[int, tuple[Found, Found]] = {}
+        """By instance, what was found and what it means."""
+        self._listening = Listening(clock, self._readouts)
+        self._time = TimeSync(clock, config.time_sync, config.time_sync_hours)
 
     async def _open(self) -> Client:
         async with self._opening:
             if self._client is None:
+                # Files of a site, and dozens of profiles: they may take a second to read.
+                await asyncio.to_thread(self._prepare)
                 self._client = await open_client(self._config)
+                self._client.on_notice = self._listening.hear
             return self._client
+
+    def _prepare(self) -> None:
+        """Read the files that the configuration names; ConfigError if one is no good now."""
+        config = self._config
+        self._profiles = catalogue(config.profile_dir)
+        for name in {options.profile for options in config.devices.values()} - {None, NO_PROFILE}:
+            load_bacnet_profile(str(name), config.profile_dir)
+        self._discovery.prepare()
 
     async def close(self) -> None:
         """Release the sockets."""
@@ -89,197 +73,106 @@ class BacnetDriver:
         """Return every device that answers now or has answered before, with its points.
 
         Raises:
-            ConfigError, Unavailable: the socket cannot be opened.
+            ConfigError, Unavailable: the socket cannot be opened, or a file cannot be read.
         """
         client = await self._open()
-        heard = await client.who_is(self._targets, self._config.range)
-        missing = self._meet(client, heard)
-        present = {said.instance for said in heard}
-        # One deadline for all: however many call themselves devices, this ends in time.
-        deadline = asyncio.get_running_loop().time() + _SCAN_BUDGET * self._config.timeout
-        gate = asyncio.Semaphore(_SCANS_AT_ONCE)
-
-        async def run(scan: Scan) -> None:
-            async with gate:
-                await scan.run(deadline)
-
-        async with asyncio.TaskGroup() as tasks:
-            for instance, scan in self._scans.items():
-                if instance in present:
-                    tasks.create_task(run(scan), name=f"scan {scan.session.key}")
-        missing += self._unheard(heard)
+        missing = await self._discovery.run(client)
+        if trouble := client.link.trouble():
+            missing.append(trouble)
         return self._inventory(missing)
-
-    def _meet(self, client: Client, heard: list[IAm]) -> list[str]:
-        """Give every instance its session, at the address it has now; return who clashes."""
-        self._forget(client, {said.instance for said in heard})
-        clashes: list[str] = []
-        for instance, claimants in self._claims(client, heard).items():
-            known = self._scans.get(instance)
-            home = known.session.peer if known else None
-            first = next((said for said in claimants if said.peer == home), claimants[0])
-            if known is None:
-                self._scans[instance] = Scan(Session(client, first))
-            else:
-                known.session.peer = first.peer
-            clashes += [
-                f"{said.peer}: calls itself device {instance}, as {first.peer} does; "
-                "give one of them another instance"
-                for said in claimants
-                if said is not first
-            ]
-        return clashes
-
-    def _claims(self, client: Client, heard: list[IAm]) -> dict[int, list[IAm]]:
-        """Return who says to be which instance, leaving out what is not ours."""
-        low, high = self._config.range or (0, MAX_INSTANCE)
-        names: dict[Peer, IAm] = {}
-        for said in sorted(heard, key=lambda said: (said.instance, said.peer)):
-            if not low <= said.instance <= high:
-                client.ignored["out-of-range"] += 1
-                continue
-            other = names.setdefault(said.peer, said)
-            if other is not said:  # one address is one device: the one it was before, if any
-                client.ignored["second-instance"] += 1
-                if said.instance in self._scans and other.instance not in self._scans:
-                    names[said.peer] = said
-        claims: dict[int, list[IAm]] = {}
-        for said in names.values():
-            claims.setdefault(said.instance, []).append(said)
-        return claims
-
-    def _forget(self, client: Client, present: set[int]) -> None:
-        """Drop what never became a device: anybody can send an I-Am."""
-        for instance in [key for key, scan in self._scans.items() if scan.found is None]:
-            if instance not in present:
-                del self._scans[instance]
-        client.keep({scan.session.peer for scan in self._scans.values()})
-
-    def _unheard(self, heard: list[IAm]) -> list[str]:
-        """Return the devices and targets that did not answer this time."""
-        present = {said.instance for said in heard}
-        known = [scan.session for _, scan in sorted(self._scans.items()) if scan.found]
-        out = [
-            f"{session.key}: no answer to Who-Is; it was at {session.peer}"
-            for session in known
-            if session.instance not in present
-        ]
-        peers = [said.peer for said in heard] + [session.peer for session in known]
-        named = {Target(peer.host, peer.port) for peer in peers}
-        # Some devices answer from another port than they listen on.
-        elsewhere = {target.host for target in named - set(self._targets)}
-        out += [
-            f"{target}: no answer to Who-Is"
-            for target in self._targets
-            if target.host and target not in named and target.host not in elsewhere
-        ]
-        if not peers:
-            out += [
-                f"{target} from {self._config.bind}: no device answered Who-Is"
-                for target in self._targets
-                if not target.host
-            ]
-        return out
 
     def _inventory(self, missing: list[str]) -> Inventory:
         devices: list[Device] = []
         points: list[Point] = []
         groups: list[PollGroup] = []
-        for instance, scan in sorted(self._scans.items()):
-            found = scan.found
-            if found is None:
+        for instance, scan in sorted(self._discovery.scans.items()):
+            if scan.trouble:
                 missing.append(f"{scan.session.key} at {scan.session.peer}: {scan.trouble}")
+            if scan.found is None:
                 continue
-            known = self._groups.get(instance)
-            if known is None or known[0].points is not found.points:
-                # Made once: a group's plan keeps what polling has taught.
-                known = self._groups[instance] = found, self._group(scan.session, found)
-            group = known[1]
-            kept = set(group.points)
+            found = self._meaning(instance, scan.found)
             devices.append(found.device)
-            points += [point for point in found.points if point.key in kept]
-            if kept:
-                groups.append(group)
-        return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing))
+            points += found.points
+            mine = self._groups.setdefault(instance, [])
+            mine += new_groups(self._config, self._clock, scan.session, found, mine)
+            groups += mine
+        again = self._config.discover_every
+        return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing), again)
 
-    def _group(self, session: Session, found: Found) -> PollGroup:
-        options = self._config.devices.get(session.instance, DeviceOptions())
-        kept = [
-            (point.key, oid)
-            for point, oid in zip(found.points, found.objects, strict=True)
-            if not _ignored(point, options.ignore)
-        ]
-        rows = [((oid, PRESENT_VALUE, WHOLE), (oid, STATUS_FLAGS, WHOLE)) for _, oid in kept]
-        flags = self._config.status_flags
-        # Who stands at the address is asked with every poll: addresses wander between devices.
-        who = (object_id(DEVICE, session.instance), OBJECT_IDENTIFIER, WHOLE)
-        refs = [who, *(ref for row in rows for ref in (row if flags else row[:1]))]
-        return PollGroup(
-            device=found.device.key,
-            interval=options.interval or self._config.interval,
-            points=tuple(key for key, _ in kept),
-            plan=_Readout(session, session.plan(refs), who, rows),
-        )
+    def _meaning(self, instance: int, found: Found) -> Found:
+        """Return what the configuration and a profile make of what was found."""
+        known = self._meanings.get(instance)
+        if known is None or known[0] is not found:
+            options = self._config.devices.get(instance, DeviceOptions())
+            kept = without(found, options.ignore)
+            profile = choose(self._profiles, kept, options.profile)
+            known = self._meanings[instance] = found, apply(profile, kept) if profile else kept
+        return known[1]
+
+    def hints(self) -> Mapping[str, Hint]:
+        """Return, by point key, what is known for deadbands and for limits of writes."""
+        return {
+            key: hint for _, found in self._meanings.values() for key, hint in found.hints.items()
+        }
 
     # ------------------------------------------------------------ polling
 
     async def read(self, group: PollGroup) -> Poll:
         """Read the present-value of every point of `group` once."""
-        readout: _Readout = group.plan
-        began = self._clock.now_us()
-        deadline = asyncio.get_running_loop().time() + max(_READ_BUDGET, group.interval)
-        reading = await readout.session.read(readout.plan, deadline=deadline)
+        readout: Readout = group.plan
+        watch, loop = readout.watch, asyncio.get_running_loop()
+        began, started = self._clock.now_us(), loop.time()
+        deadline = started + max(_READ_BUDGET, group.interval)
+        plan = watch.plan(started) if watch else readout.plan
+        reading = await readout.session.read(plan, deadline=deadline)
         ts = (began + self._clock.now_us()) // 2
-        if not reading.alive:
-            return Poll.dead(ts, len(readout.rows), "timeout")
         who = reading.values.get(readout.who)
+        if not reading.alive:
+            return readout.lost(ts, "timeout")
         if who == _NOBODY or (isinstance(who, ObjectId) and who != readout.who[0]):
-            return Poll.dead(ts, len(readout.rows), "wrong-device")
-        return _rows(ts, readout.rows, reading)
+            return readout.lost(ts, "wrong-device")
+        if watch is not None:
+            watch.fill(reading)
+        poll = rows_of(ts, readout.rows, reading)
+        readout.scale(poll)
+        readout.check(poll)
+        await readout.doubts.settle(poll, readout.objects, deadline)
+        if due := self._time.due(readout.session.key):
+            readout.session.tell(*due)
+        if watch is not None:
+            watch.heed(group, poll, reading, started)
+            await watch.tend(min(deadline, loop.time() + group.interval / 2))
+        return poll
 
+    async def notice(self) -> tuple[PollGroup, Poll]:
+        """Wait for what a device tells by itself."""
+        return await self._listening.notice()
 
-def _ignored(point: Point, patterns: tuple[str, ...]) -> bool:
-    name = point.key.split(":", 2)[2]
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    def _readouts(self, instance: int) -> list[Readout]:
+        return [group.plan for group in self._groups.get(instance, ())]
 
+    # ------------------------------------------------------------ writing and telling
 
-def _rows(ts: int, rows: list[tuple[Ref, Ref]], reading: Reading) -> Poll:
-    """Put what a device said in the order of the group; a row never moves for another's sake."""
-    get = reading.values.get
-    unasked = Failure("overrun" if reading.late else "timeout")
-    values: list[Value] = []
-    quality: dict[int, tuple[int, str]] = {}
-    for row, (value_ref, flags_ref) in enumerate(rows):
-        value = get(value_ref, unasked)
-        if type(value) is not float or value - value != 0.0:  # only finite numbers give 0
-            value, why = _plain(value)
-            if why:
-                quality[row] = (_BAD, why)
-                values.append(None)
-                continue
-        values.append(value)
-        flags = get(flags_ref)
-        if type(flags) is Bits and len(flags) > 1 and flags[1] & _NOT_NORMAL:
-            quality[row] = _flagged(flags[1])
-    return Poll(ts, values, quality)
+    def _object(self, point: str) -> tuple[Writer, int] | None:
+        """Return who writes the object of a point, and the object."""
+        for instance, (_, found) in self._meanings.items():
+            for known, oid in zip(found.points, found.objects, strict=True):
+                if known.key == point:
+                    return Writer(self._discovery.scans[instance].session), oid
+        return None
 
+    async def held(self, point: str, priority: int | None) -> tuple[Value, str]:
+        """Return the slot `priority` of the priority array; the present-value if that is None."""
+        known = self._object(point)
+        return await known[0].held(known[1], priority) if known else (None, "unknown-point")
 
-def _plain(value: Any) -> tuple[Value, str]:
-    """Return `value` as a sample can hold it, or why it cannot."""
-    if isinstance(value, str):
-        return value[:_MAX_TEXT], ""
-    if type(value) is bool or (type(value) is int and -_EXACT <= value <= _EXACT):
-        return value, ""
-    if type(value) is int:
-        return float(value), ""
-    if isinstance(value, Failure):
-        return None, value.reason
-    return None, _NO_SAMPLE.get(type(value), "unsupported-type")
+    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+        """Write the present-value at `priority` and read it back; None relinquishes the slot."""
+        known = self._object(point)
+        if known is None:
+            return Written(ok=False, reason="unknown-point", reached=False)
+        return await known[0].write(known[1], value, priority)
 
-
-def _flagged(flags: int) -> tuple[int, str]:
-    if flags & _FAULT:
-        return _BAD, "fault"
-    if flags & _OVERRIDDEN:
-        return _UNCERTAIN, "overridden"
-    return _UNCERTAIN, "out-of-service"
+    def figures(self) -> list[DeviceFigures]:
+        """Return the figures of every device."""
+        return [figures_of(groups) for _, groups in sorted(self._groups.items()) if groups]

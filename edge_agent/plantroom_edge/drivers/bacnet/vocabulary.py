@@ -16,36 +16,80 @@ DEVICE: Final = 8
 
 # properties
 ACTIVE_TEXT: Final = 4
+APPLICATION_SOFTWARE: Final = 12
+COV_INCREMENT: Final = 22
 DESCRIPTION: Final = 28
+FIRMWARE: Final = 44
 INACTIVE_TEXT: Final = 46
+MAX_PRESENT_VALUE: Final = 65
+MIN_PRESENT_VALUE: Final = 69
 MODEL_NAME: Final = 70
 OBJECT_IDENTIFIER: Final = 75
 OBJECT_LIST: Final = 76
 OBJECT_NAME: Final = 77
+OUTPUT_UNITS: Final = 82
 PRESENT_VALUE: Final = 85
+PRIORITY_ARRAY: Final = 87
+RELIABILITY: Final = 103
+SCALE: Final = 187
+SERVICES_SUPPORTED: Final = 97
 STATE_TEXT: Final = 110
 STATUS_FLAGS: Final = 111
 UNITS: Final = 117
+VENDOR_IDENTIFIER: Final = 120
 VENDOR_NAME: Final = 121
 DATABASE_REVISION: Final = 155
 
-# services, all confirmed
+# confirmed services
+CONFIRMED_COV_NOTIFICATION: Final = 1
+SUBSCRIBE_COV: Final = 5
 READ_PROPERTY: Final = 12
 READ_PROPERTY_MULTIPLE: Final = 14
+WRITE_PROPERTY: Final = 15
+
+# unconfirmed services
+UNCONFIRMED_COV_NOTIFICATION: Final = 2
+TIME_SYNCHRONIZATION: Final = 6
+UTC_TIME_SYNCHRONIZATION: Final = 9
 
 POINT_TYPES: Final[dict[int, str]] = {
     0: "analog-input", 1: "analog-output", 2: "analog-value",
-    3: "binary-input", 4: "binary-output", 5: "binary-value",
+    3: "binary-input", 4: "binary-output", 5: "binary-value", 12: "loop",
     13: "multi-state-input", 14: "multi-state-output", 19: "multi-state-value",
-    23: "accumulator", 24: "pulse-converter",
+    21: "life-safety-point", 23: "accumulator", 24: "pulse-converter",
+    40: "characterstring-value", 42: "date-value", 44: "datetime-value",
     45: "integer-value", 46: "large-analog-value", 48: "positive-integer-value",
+    50: "time-value", 54: "lighting-output", 55: "binary-lighting-output",
 }  # fmt: skip
-"""The object types that become points; the rest (schedules, logs, loops ...) are no values."""
+"""The object types that become points."""
+
+LEFT_OUT: Final[dict[int, str]] = {
+    6: "calendar: dates, no value", 7: "command: an action, no value",
+    9: "event-enrollment: about another object", 10: "file: octets, no value",
+    11: "group: copies of other objects", 15: "notification-class: whom to alarm",
+    16: "program: a state of software", 17: "schedule: a plan, no value",
+    18: "averaging: computed from another object", 20: "trend-log: history, no value",
+    22: "life-safety-zone: computed from other objects", 25: "event-log: history, no value",
+    26: "global-group: copies of other objects", 27: "trend-log-multiple: history, no value",
+    29: "structured-view: a folder", 39: "bitstring-value: no number and no text",
+    47: "octetstring-value: no number and no text", 51: "notification-forwarder: whom to alarm",
+    52: "alert-enrollment: about another object", 56: "network-port: a setting",
+}  # fmt: skip
+"""Why the usual object types that are no points are none; others are unknown or rare."""
 
 BINARY_TYPES: Final = frozenset({3, 4, 5})
 MULTI_STATE_TYPES: Final = frozenset({13, 14, 19})
-INPUT_TYPES: Final = frozenset({0, 3, 13, 23, 24})
-OUTPUT_TYPES: Final = frozenset({1, 4, 14})
+INPUT_TYPES: Final = frozenset({0, 3, 13, 21, 23, 24})
+OUTPUT_TYPES: Final = frozenset({1, 4, 14, 54, 55})
+VALUE_TYPES: Final = frozenset({2, 5, 19, 40, 42, 44, 45, 46, 48, 50})
+"""These can be commanded if they have a priority array; each device decides."""
+UNIT_TYPES: Final = frozenset({0, 1, 2, 23, 24, 45, 46, 48})
+RANGED_TYPES: Final = frozenset({0, 1, 2, 45, 46, 48})
+"""They may have a lowest and a highest value, and a change that is worth telling."""
+LOOP: Final = 12
+ACCUMULATOR: Final = 23
+DATETIME_VALUE: Final = 44
+LIGHTING_OUTPUT: Final = 54
 
 
 def object_id(object_type: int, instance: int) -> int:
@@ -59,10 +103,18 @@ def split(oid: int) -> tuple[int, int]:
 
 
 def unit_name(number: int) -> str:
-    """Return the BACnet name of engineering units; the empty text for "no units"."""
+    """Return the BACnet name of engineering units; the empty text for none and for a vendor's own."""
     if number == _NO_UNITS:
         return ""
-    return _UNITS[number] if 0 <= number < len(_UNITS) else f"unit-{number}"
+    return _UNITS[number] if 0 <= number < len(_UNITS) else _LATER_UNITS.get(number, "")
+
+
+def reliability_reason(number: int) -> str:
+    """Return why an object is not reliable: ``no-sensor``; the empty text where it is."""
+    if number == 0:
+        return ""
+    name = _RELIABILITY[number] if 0 < number < len(_RELIABILITY) else ""
+    return name or f"reliability-{number}"
 
 
 def error_reason(code: int) -> str:
@@ -93,23 +145,40 @@ _REJECTS: Final = (
     "undefined-enumeration", "unrecognized-service",
 )  # fmt: skip
 
-# The error codes that reading meets; the others keep their number.
+# The error codes that reading, writing and subscribing meet; the others keep their number.
 _ERRORS: Final = {
     0: "other", 2: "configuration-in-progress", 3: "device-busy", 7: "inconsistent-parameters",
-    9: "invalid-data-type", 16: "missing-required-parameter", 25: "operational-problem",
-    27: "read-access-denied", 29: "service-request-denied", 30: "timeout", 31: "unknown-object",
-    32: "unknown-property", 36: "unsupported-object-type", 37: "value-out-of-range",
-    41: "character-set-not-supported", 42: "invalid-array-index",
+    9: "invalid-data-type", 16: "missing-required-parameter", 18: "no-space-for-object",
+    19: "no-space-to-add-list-element", 20: "no-space-to-write-property",
+    25: "operational-problem", 27: "read-access-denied", 29: "service-request-denied",
+    30: "timeout", 31: "unknown-object", 32: "unknown-property", 36: "unsupported-object-type",
+    37: "value-out-of-range", 40: "write-access-denied", 41: "character-set-not-supported",
+    42: "invalid-array-index", 43: "cov-subscription-failed", 44: "not-cov-property",
     45: "optional-functionality-not-supported", 46: "invalid-configuration-data",
     47: "datatype-not-supported", 50: "property-is-not-an-array", 51: "abort-buffer-overflow",
     53: "abort-preempted-by-higher-priority-task", 54: "abort-segmentation-not-supported",
     56: "abort-other", 58: "network-down", 67: "reject-unrecognized-service",
-    72: "value-not-initialized", 82: "busy", 83: "communication-disabled", 85: "access-denied",
+    72: "value-not-initialized", 79: "unknown-subscription", 82: "busy",
+    83: "communication-disabled", 85: "access-denied",
     114: "security-error", 131: "internal-error", 132: "not-configured", 133: "out-of-memory",
     134: "value-too-long",
 }  # fmt: skip
 
+_RELIABILITY: Final = """
+no-fault-detected no-sensor over-range under-range open-loop shorted-loop no-output
+unreliable-other process-error multi-state-fault configuration-error reliability-11
+communication-failure member-fault monitored-object-fault tripped lamp-failure activation-failure
+renew-dhcp-failure renew-fd-registration-failure restart-auto-negotiation-failure restart-failure
+proprietary-command-failure faults-listed referenced-object-fault multi-state-out-of-range
+""".split()  # noqa: SIM905 - quoted names would be no easier to read
+
 _NO_UNITS: Final = 95
+_LATER_UNITS: Final = {
+    254: "million-standard-cubic-feet-per-minute", 47808: "standard-cubic-feet-per-day",
+    47809: "million-standard-cubic-feet-per-day", 47810: "thousand-cubic-feet-per-day",
+    47811: "thousand-standard-cubic-feet-per-day", 47812: "pounds-mass-per-day",
+    47814: "millirems", 47815: "millirems-per-hour",
+}  # fmt: skip
 
 # By number, from 0.
 _UNITS: Final = """

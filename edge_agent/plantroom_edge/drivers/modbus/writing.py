@@ -13,7 +13,7 @@ from plantroom_edge.drivers.modbus.pdu import Ask, Fault
 from plantroom_edge.drivers.modbus.unit import Unit
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Register, RegisterWrite
-from plantroom_shared.registers import BIT_SPACES, TEXTS
+from plantroom_shared.registers import BIT_SPACES
 
 _UNKNOWN_FUNCTION = 1
 _NEAR = 1e-9
@@ -67,10 +67,8 @@ def refused(register: Register, value: Value) -> str:
     limits = register.write
     if limits is None:
         return "write-access-denied"
-    if value is None or isinstance(value, str) != (register.type in TEXTS):
+    if value is None or isinstance(value, str):
         return "wrong-type"
-    if isinstance(value, str):
-        return ""
     if not math.isfinite(value) or (register.type == "bool" and value not in {0, 1}):
         return "wrong-type"
     return _beyond(limits, value)
