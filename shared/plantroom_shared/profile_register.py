@@ -112,7 +112,7 @@ class Register(Entry):
     def _nothing(self) -> Value:
         if self.sentinel:
             return codec.signed(self.type, self.sentinel[0])
-        if self.type == "string":
+        if self.type in codec.TEXTS:
             return ""
         if self.type in codec.FLOATS:
             return float("nan")
@@ -136,7 +136,7 @@ class Register(Entry):
 
     def _faults(self) -> list[tuple[bool, str]]:
         bits, is_bool = self.space in codec.BIT_SPACES, self.type == "bool"
-        number = self.type not in {"bool", "string"}
+        number = self.type not in {"bool", *codec.TEXTS}
         moved = self.scale != 1 or self.offset != 0 or self.sf or self.range
         top = 1 << 16 * self.words
         return [
@@ -163,7 +163,7 @@ class Register(Entry):
     def _form_faults(self) -> list[tuple[bool, str]]:
         low, high = self.bits or (0, 0)
         field = self.type in codec.BITFIELDS
-        quantity = self.type not in {"bool", "string"} and not field
+        quantity = self.type not in {"bool", *codec.TEXTS} and not field
         return [
             (
                 field and bool(self.scale != 1 or self.offset or self.sf or self.range),
@@ -196,7 +196,7 @@ class Register(Entry):
         write = self.write
         if write is None:
             return []
-        wrong = write_fault(write, self, is_number=self.type not in {"bool", "string"})
+        wrong = write_fault(write, self, is_number=self.type not in {"bool", *codec.TEXTS})
         allowed = (
             {5, 15} if self.space == "coil" else {6, 16, *({22} if self.bit is not None else ())}
         )
@@ -213,6 +213,10 @@ class Register(Entry):
             (
                 self.bits is not None and self.words > 1,
                 "some bits of several registers cannot be written alone: remove `write`",
+            ),
+            (
+                self.type in codec.TEXTS and self.type != "string",
+                f"a {self.type} is never written: remove `write`",
             ),
             (bool(wrong), wrong),
             (

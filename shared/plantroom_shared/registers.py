@@ -24,6 +24,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from math import isfinite
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from plantroom_shared.model import Value
 Type = Literal[
     "int16", "uint16", "int32", "uint32", "int64", "uint64",
     "float32", "float64", "bool", "string", "bcd16", "bcd32", "bcd64",
-    "bitfield16", "bitfield32", "bitfield64",
+    "bitfield16", "bitfield32", "bitfield64", "ipaddr", "ipv6addr", "eui48",
 ]  # fmt: skip
 """What a register, or a run of them, holds."""
 Order = Literal[
@@ -54,12 +55,15 @@ UNSIGNED: frozenset[str] = frozenset({"uint16", "uint32", "uint64"})
 """Types of which some bits can be a value of their own."""
 LONG: frozenset[str] = frozenset({"int64", "uint64", "float64", "bcd64", "bitfield64"})
 FLOATS: frozenset[str] = frozenset({"float32", "float64"})
+TEXTS: frozenset[str] = frozenset({"string", "ipaddr", "ipv6addr", "eui48"})
+"""Types whose value is a text."""
 
 _CODES: dict[str, str] = {
     "int16": "h", "uint16": "H", "bcd16": "H", "bool": "H",
     "int32": "i", "uint32": "I", "bcd32": "I", "float32": "f",
     "int64": "q", "uint64": "Q", "float64": "d", "bcd64": "Q",
     "bitfield16": "H", "bitfield32": "I", "bitfield64": "Q",
+    "ipaddr": "4s", "ipv6addr": "16s", "eui48": "8s",
 }  # fmt: skip
 # An order is either endianness, on the bytes as they came or with each word's bytes swapped.
 _LAYOUTS: dict[str, tuple[bool, str]] = {
@@ -91,7 +95,7 @@ def code(kind: Type, length: int = 1, order: Order = "ABCD") -> str:
 
 def layout(kind: Type, order: Order) -> tuple[bool, str]:
     """Return whether to swap the bytes of every word first, and the endianness after that."""
-    if kind == "string":
+    if kind in TEXTS:
         return order in {"BADC", "DCBA"}, ">"
     return _LAYOUTS.get(order, (False, ">"))
 
@@ -122,6 +126,8 @@ def refiner(
     """
     if kind == "string":
         return lambda raw: _text(raw, encoding)
+    if kind in TEXTS:
+        return _address
     refine: Refine | None = None
     if kind == "bool":
         refine = lambda raw: bool(raw >> bit & 1)  # noqa: E731 -- one of three, a line each
@@ -139,6 +145,14 @@ def refiner(
         return refine(value) if refine is not None else value
 
     return ordered
+
+
+def _address(data: bytes) -> str:
+    """Return an IP address, or an EUI-48 in the last six of eight bytes; empty if it is none."""
+    if len(data) == 8:
+        data = data[2:]
+        return "" if data in {b"\xff" * 6, bytes(6)} else data.hex(":").upper()
+    return str(ip_address(data)) if any(data) else ""
 
 
 def _digits(raw: int) -> Value:
@@ -212,6 +226,8 @@ def encode(
     try:
         if kind == "string":
             data = _pack_text(value, length, encoding)
+        elif kind in TEXTS:
+            data = _pack_address(str(value), kind)
         else:
             number = _number(value, kind, bit, bits)
             data = struct.pack((">" if order in _HALVES else endian) + _CODES[kind], number)
@@ -234,6 +250,17 @@ def _pack_text(value: Value, length: int, encoding: Encoding) -> bytes:
         msg = f"{len(data)} bytes do not fit {length} registers"
         raise ValueError(msg)
     return data.ljust(2 * length, b"\0")
+
+
+def _pack_address(text: str, kind: Type) -> bytes:
+    if kind == "eui48":
+        return bytes(2) + (bytes.fromhex(text.replace(":", "")) if text else b"\xff" * 6)
+    size = 2 * width(kind)
+    data = ip_address(text).packed if text else bytes(size)
+    if len(data) != size:
+        msg = f"{text!r} is no {kind}"
+        raise ValueError(msg)
+    return data
 
 
 def _number(value: Value, kind: Type, bit: int, bits: tuple[int, int] | None) -> float:

@@ -7,7 +7,7 @@ from math import isfinite
 from sys import float_info
 
 from plantroom_shared.model import Quality, Value
-from plantroom_shared.registers import BCD, BITFIELDS, FLOATS, Type
+from plantroom_shared.registers import BCD, BITFIELDS, FLOATS, TEXTS, Type
 
 Convert = Callable[[Value, int | None], tuple[Value, str]]
 """Raw value and scale exponent → value and, if it is not good, why."""
@@ -51,7 +51,7 @@ def converter(
     Returns:
         A function to ``(value, reason)``; the reason of a good value is empty.
     """
-    if kind == "string":
+    if kind in TEXTS:
         return _convert_text
     if kind in BITFIELDS and texts:
         return _convert_bits(texts, sentinels)

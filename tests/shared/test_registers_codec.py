@@ -40,10 +40,20 @@ def _values(kind: Type) -> st.SearchStrategy[Any]:
         return st.booleans()
     if kind == "string":
         return st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=8)
+    if kind in {"ipaddr", "ipv6addr"}:
+        return st.ip_addresses(v=4 if kind == "ipaddr" else 6).map(_shown)
+    if kind == "eui48":
+        octets = st.binary(min_size=6, max_size=6).filter(lambda one: set(one) not in ({0}, {255}))
+        return octets.map(lambda one: one.hex(":").upper()) | st.just("")
     if kind in _BOUNDS:
         low, high = _BOUNDS[kind]
         return st.integers(low, high)
     return st.floats(width=32 if kind == "float32" else 64, allow_nan=False)
+
+
+def _shown(address: object) -> str:
+    """Return an address as text; all zeros are none."""
+    return "" if str(address) in {"0.0.0.0", "::"} else str(address)
 
 
 @given(st.data(), st.sampled_from(get_args(Type)), st.sampled_from(ORDERS), st.integers(0, 15))
@@ -93,6 +103,31 @@ def test_bits_with_texts_are_texts() -> None:
     assert convert(0xFFFF, None) == (None, "not-available")
     assert convert(None, None) == (None, "not-a-number")
     assert converter("bitfield32") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "text"),
+    [
+        ("ipaddr", [0xC0A8, 0x0105], "192.168.1.5"),
+        ("ipv6addr", [0xFE80, 0, 0, 0, 0, 0, 0, 0x0001], "fe80::1"),
+        ("eui48", [0, 0x0011, 0x22AA, 0xBBCC], "00:11:22:AA:BB:CC"),
+    ],
+)
+def test_addresses_are_texts(kind: Type, words: list[int], text: str) -> None:
+    """Network addresses are read as people write them, and unset ones are no value."""
+    convert = converter(kind)
+    assert convert is not None
+    assert convert(decode(words, kind), None) == (text, "")
+    unset = encode("", kind)
+    assert convert(decode(unset, kind), None) == (None, "not-available")
+    with pytest.raises(ValueError):
+        encode("nonsense", kind)
+
+
+def test_an_address_fits_its_kind() -> None:
+    """A long address is not put where a short one belongs."""
+    with pytest.raises(ValueError, match="is no ipaddr"):
+        encode("fe80::1", "ipaddr")
 
 
 def _spread(octets: bytes, order: Order) -> list[int]:

@@ -28,7 +28,7 @@ class ModbusDevice(BaseModel):
     unit: int = Field(default=1, ge=0, le=255)
     """The unit id; a device that is reached directly mostly answers 1 or 255."""
     profile: str = Field(min_length=1, max_length=200)
-    """``class/vendor-model``, without ``.yaml``."""
+    """``class/vendor-model``, without ``.yaml``; or ``sunspec``: the device says what it has."""
     interval: float | None = Field(default=None, gt=0, le=86400)
     """Seconds between two reads; what the profile says if it is not given."""
     profile_dir: Path | None = None

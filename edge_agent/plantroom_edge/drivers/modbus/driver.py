@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
 from plantroom_edge.drivers.modbus import telling
-from plantroom_edge.drivers.modbus.config import ModbusBus
+from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
+from plantroom_edge.drivers.modbus.described import describe_device, describe_point
 from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
-from plantroom_edge.drivers.modbus.learning import REFUSALS
+from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
 from plantroom_edge.drivers.modbus.opening import open_connection
 from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.planner import Block
 from plantroom_edge.drivers.modbus.probing import address, missing_units
+from plantroom_edge.drivers.modbus.sunspec import Read, Trouble
+from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
+from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit, moved
 from plantroom_edge.drivers.modbus.unit import Unit
 from plantroom_edge.drivers.modbus.writing import Writer
 from plantroom_shared.clock import Clock
-from plantroom_shared.model import Device, Point, Value
-from plantroom_shared.profiles import Register, load_profile
+from plantroom_shared.model import Device, Value
+from plantroom_shared.profiles import Profile, Register, load_profile
 
 EXTRA_REQUESTS = 32
 """How many requests more one poll may make to find what a device refuses."""
@@ -29,6 +34,8 @@ FRESH_SECONDS = 60.0
 class _Plan:
     unit: Unit
     group: GroupPlan
+    gone: frozenset[int] = frozenset()
+    """Rows that the device had before it was changed."""
 
 
 @dataclass(slots=True)
@@ -52,41 +59,53 @@ class ModbusDriver:
         self._connection = open_connection(config, clock)
         self._writer = Writer(self._connection)
         names = {(device.profile, device.profile_dir) for device in config.devices}
-        profiles = {name: load_profile(*name) for name in names}
+        profiles = {name: load_profile(*name) for name in names if name[0] != SUNSPEC}
         self._units = [
-            Unit(device, profiles[device.profile, device.profile_dir]) for device in config.devices
+            _sunspec_unit(device)
+            if device.profile == SUNSPEC
+            else Unit(device, profiles[device.profile, device.profile_dir])
+            for device in config.devices
         ]
-        self._groups = tuple(group for unit in self._units for group in _groups(unit))
-        self._registers = {
-            unit.point(register): (unit, register)
-            for unit in self._units
-            for register in unit.profile.points
-        }
+        for unit in self._units:
+            unit.groups = _groups(unit)
+        self._registers = self._by_key()
 
     async def discover(self) -> Inventory:
         """Return what the profiles say; `missing` names the units that do not answer."""
-        missing = await missing_units(self._connection, self._units, self._clock)
+        missing = await missing_units(self._connection, self._units, self._clock, self._explore)
         return Inventory(
             devices=tuple(self._device(unit) for unit in self._units),
-            points=tuple(_point(unit, register) for unit, register in self._registers.values()),
-            groups=self._groups,
+            points=tuple(
+                describe_point(unit.key, unit.profile, register)
+                for unit, register in self._registers.values()
+            ),
+            groups=tuple(group for unit in self._units for group in unit.groups),
             missing=tuple(missing),
         )
 
     async def read(self, group: PollGroup) -> Poll:
         """Read every point of `group` once."""
         plan: _Plan = group.plan
-        start, sweep = self._clock.now_us(), plan.group.sweep()
+        if trouble := await self._look_again(plan.unit):
+            return Poll.dead(self._clock.now_us(), len(group.points), trouble)
+        compiled, start = plan.group, self._clock.now_us()
+        sweep = compiled.sweep()
         under_way = _Pass(plan.unit, sweep, EXTRA_REQUESTS)
         blocks = self._due(plan, sweep)
         for index, block in enumerate(blocks):
             await self._fetch(block, under_way)
             if sweep.silent:
                 sweep.spoil_rest(blocks[index:])
-                plan.group.skip_to_after(block)
+                compiled.skip_to_after(block)
                 break
+        if plan.group is not compiled:
+            # A look at the device, meanwhile, found everything elsewhere.
+            return Poll.dead(self._clock.now_us(), len(group.points), "other-device")
         self._learn(under_way)
-        return plan.group.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
+        sweep.flaws.update(dict.fromkeys(plan.gone, "no-such-point"))
+        if sweep.silent and plan.unit.sunspec is not None:
+            plan.unit.sunspec.doubt()
+        return compiled.poll((start + self._clock.now_us()) // 2, sweep, group.gate)
 
     async def held(self, point: str, priority: int | None) -> tuple[Value, str]:  # noqa: ARG002 -- Modbus has none
         """Return the value of a point, which is what a release has to give back."""
@@ -94,7 +113,15 @@ class ModbusDriver:
 
     async def write(self, point: str, value: Value, priority: int | None) -> Written:  # noqa: ARG002 -- Modbus has none
         """Write `value`, in the point's unit, and read it back."""
-        return await self._writer.write(*self._registers[point], value)
+        unit, register = self._registers[point]
+        if unit.sunspec is not None:
+            # Nothing is written where a register may be another one since an update.
+            unit.sunspec.doubt()
+            trouble = await self._look_again(unit)
+            if trouble or point not in self._registers:
+                return Written(ok=False, reason=trouble or "no-such-point", reached=False)
+            unit, register = self._registers[point]
+        return await self._writer.write(unit, register, value)
 
     def figures(self) -> list[DeviceFigures]:
         """Return the figures of every device."""
@@ -103,7 +130,7 @@ class ModbusDriver:
             telling.figures(
                 unit,
                 patience.record(unit.id),
-                [(one, one.plan.group) for one in self._groups if one.plan.unit is unit],
+                [(one, one.plan.group) for one in unit.groups],
                 self._config.timeout,
             )
             for unit in self._units
@@ -182,24 +209,77 @@ class ModbusDriver:
     async def _ask(self, unit: Unit, block: Block) -> bytes | Fault:
         return await self._connection.ask(unit.id, block.space, block.start, block.count)
 
+    def _by_key(self) -> dict[str, tuple[Unit, Register]]:
+        return {
+            unit.point(register): (unit, register)
+            for unit in self._units
+            for register in unit.profile.points
+        }
+
+    async def _explore(self, unit: Unit, sunspec: SunSpecUnit) -> str:
+        """Find out what a SunSpec device has; return what is wrong, or nothing."""
+        try:
+            await self._look(unit, sunspec)
+        except Trouble as trouble:
+            return str(trouble)
+        return ""
+
+    async def _look_again(self, unit: Unit) -> str:
+        """See whether a SunSpec device still has the models it had, where that is due.
+
+        Returns:
+            Why its points are bad: it is silent, or another device; else nothing.
+        """
+        if unit.sunspec is None or not unit.sunspec.due(self._clock.monotonic()):
+            return ""
+        try:
+            await self._look(unit, unit.sunspec)
+        except Trouble as trouble:
+            unit.sunspec.doubt()
+            return trouble.reason
+        return ""
+
+    async def _look(self, unit: Unit, sunspec: SunSpecUnit) -> None:
+        if await sunspec.look(self._reader(unit), self._clock.monotonic()):
+            _replan(unit, sunspec.profile)
+            self._registers = self._by_key()
+
+    def _reader(self, unit: Unit) -> Read:
+        async def read(start: int, count: int) -> bytes | Fault:
+            return await self._connection.ask(unit.id, "holding", start, count)
+
+        return read
+
     def _device(self, unit: Unit) -> Device:
-        profile = unit.profile
-        return Device(
-            key=unit.key,
-            name=unit.config.name,
-            protocol="modbus",
-            address=address(self._connection, unit),
-            vendor=profile.vendor,
-            model=profile.model,
-            description=profile.description[:512],
-        )
+        where = address(self._connection, unit)
+        return describe_device(unit.key, unit.config.name, where, unit.profile)
 
 
-def _groups(unit: Unit) -> list[PollGroup]:
+def _sunspec_unit(device: ModbusDevice) -> Unit:
+    sunspec = SunSpecUnit(device.name)
+    return Unit(device, sunspec.profile, sunspec=sunspec)
+
+
+def _replan(unit: Unit, profile: Profile) -> None:
+    """Read a device after another profile: what is polled stays, from where it is now."""
+    unit.profile, unit.lessons = profile, Lessons()
+    known: set[str] = set()
+    for group in unit.groups:
+        plan: _Plan = group.plan
+        known.update(point.id for point in plan.group.points)
+        wider, plan.gone = moved(plan.group.points, profile)
+        points = [wider.by_id[point.id] for point in plan.group.points]
+        plan.group = GroupPlan(wider, points, unit.lessons)
+    unit.groups += _groups(unit, known)
+
+
+def _groups(unit: Unit, known: Collection[str] = ()) -> list[PollGroup]:
     """Return the points of a device by interval: the device's, or a longer one of their own."""
     least = unit.config.interval or unit.profile.defaults.interval
     rates: dict[float, list[Register]] = {}
     for register in unit.profile.points:
+        if register.id in known:
+            continue
         rates.setdefault(max(least, register.interval or 0), []).append(register)
     groups = []
     for interval, registers in sorted(rates.items()):
@@ -207,19 +287,3 @@ def _groups(unit: Unit) -> list[PollGroup]:
         points = tuple(unit.point(register) for register in registers)
         groups.append(PollGroup(unit.key, interval, points, plan, plan.group.steps))
     return groups
-
-
-def _point(unit: Unit, register: Register) -> Point:
-    return Point(
-        key=unit.point(register),
-        device=unit.key,
-        name=register.name,
-        description=register.description,
-        unit=register.unit,
-        object_type=register.space,
-        states=tuple(text for _, text in sorted(register.states.items())),
-        writable=True if register.write is not None else None,
-        equip_class=unit.profile.equip_class,
-        point_class=register.point_class,
-        enos=register.enos,
-    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Awaitable, Callable
 
 from plantroom_edge.drivers.modbus.connection import Connection
 from plantroom_edge.drivers.modbus.pdu import Fault
+from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit
 from plantroom_edge.drivers.modbus.unit import Unit
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Value
@@ -22,17 +24,27 @@ def address(connection: Connection, unit: Unit) -> str:
     return f"{connection.wire.address}, unit {unit.id}"
 
 
-async def missing_units(connection: Connection, units: list[Unit], clock: Clock) -> list[str]:
+Explore = Callable[[Unit, SunSpecUnit], Awaitable[str]]
+"""Finds out what a SunSpec device has; returns what is wrong, or nothing."""
+
+
+async def missing_units(
+    connection: Connection, units: list[Unit], clock: Clock, explore: Explore
+) -> list[str]:
     """Ask every unit that has not answered yet; return those that do not, and why."""
     missing: list[str] = []
     trouble = ""
     started = clock.monotonic()
     for unit in units:
-        if unit.seen or clock.monotonic() - started > PROBE_SECONDS:
+        if (unit.seen and unit.sunspec is None) or clock.monotonic() - started > PROBE_SECONDS:
             continue
         # Where nobody takes the connection, asking for each unit would only take longer.
         if not trouble.startswith(f"no answer ({_UNREACHABLE}"):
-            trouble = await _probe(connection, unit)
+            trouble = (
+                await _probe(connection, unit)
+                if unit.sunspec is None
+                else await explore(unit, unit.sunspec)
+            )
         if trouble:
             where = f"{address(connection, unit)}, {unit.config.profile}"
             missing.append(f"{unit.config.name} ({where}): {trouble}")

@@ -54,7 +54,8 @@ def _line(block: Block, interval: float) -> str:
 
 
 def _advice(unit: Unit, record: Record, timeout: float) -> list[str]:
-    name, advice = f"unit {unit.id}", []
+    name = f"unit {unit.id}"
+    advice = [f"{name}: {note}" for note in unit.sunspec.notes] if unit.sunspec is not None else []
     for span, hole in sorted(unit.lessons.holes.items(), key=lambda item: item[0].start):
         where = _range(span.space, span.start, span.end)
         code = hole.reason.removeprefix("exception-")

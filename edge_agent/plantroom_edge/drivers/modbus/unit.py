@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from plantroom_edge.drivers import PollGroup
 from plantroom_edge.drivers.modbus.config import ModbusDevice
 from plantroom_edge.drivers.modbus.learning import Lessons
+from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit
 from plantroom_shared.profiles import Profile, Register
 
 
@@ -24,6 +26,9 @@ class Unit:
     """Monotonic seconds before which a refused block is not taken apart again."""
     lacks: set[int] = field(default_factory=set)
     """Functions for writing that it does not know."""
+    sunspec: SunSpecUnit | None = None
+    """Set where the profile is what the device says."""
+    groups: list[PollGroup] = field(default_factory=list)
 
     @property
     def key(self) -> str:
