@@ -87,7 +87,7 @@ def _histories(draw: st.DrawFn) -> tuple[list[Band | None], list[tuple[list[Valu
     return bands, polls
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(_histories())
 def test_the_gate_does_what_the_plain_sentence_says(
     history: tuple[list[Band | None], list[tuple[list[Value], Flaws]]],

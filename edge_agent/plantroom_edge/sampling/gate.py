@@ -187,6 +187,6 @@ def _without(raws: Sequence[Value], bad: Mapping[int, tuple[int, str]]) -> list[
     """Return `raws` with a number wherever there is none because the row is bad."""
     out = list(raws)
     for row, (quality, _) in bad.items():
-        if quality == _BAD or out[row] is None:
+        if quality == _BAD:
             out[row] = 0.0
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import float_info
 
 from plantroom_edge.drivers import Gate, Poll
@@ -99,7 +100,8 @@ class GroupPlan:
         early = {row for row, register in enumerate(points) if not _comparable(register)}
         self._early = [(row, convert) for row, convert in self._rows if row in early]
         self._late = {row: convert for row, convert in self._rows if row not in early}
-        self._checks = [_check(row, points[row], convert) for row, convert in self._late.items()]
+        self._checks: list[_Check] | None = None
+        """Made when a gate is asked first: they are a few megabytes for ten thousand points."""
         self.steps = tuple(
             1.0 if row in early else abs(register.scale) for row, register in enumerate(points)
         )
@@ -153,6 +155,10 @@ class GroupPlan:
     def _gated(self, poll: Poll, gate: Gate) -> Poll:
         """Return a poll of which only what the gate lets through, or needs, is scaled."""
         raws, quality = poll.values, poll.quality
+        if self._checks is None:
+            self._checks = [
+                _check(row, self.points[row], convert) for row, convert in self._late.items()
+            ]
         for check in self._checks:
             raw = raws[check.row]
             if check.row not in quality and (
@@ -202,10 +208,19 @@ def _comparable(register: Register) -> bool:
 
 def _check(row: int, register: Register, convert: Convert) -> _Check:
     """Return what lets most values of a row pass without a look at what they mean."""
-    low, high = -float_info.max, float_info.max
-    if register.range is not None:
-        ends = sorted(limit / register.scale for limit in register.range)
-        width = ends[1] - ends[0]
-        low, high = ends[0] + width * _NARROW, ends[1] - width * _NARROW
-    sentinels = frozenset(codec.signed(register.type, raw) for raw in register.sentinel)
-    return _Check(row, low, high, sentinels, convert)
+    low, high = _limits(register.range, register.scale)
+    return _Check(row, low, high, _sentinels(register.type, register.sentinel), convert)
+
+
+@lru_cache(maxsize=4096)
+def _limits(span: tuple[float, float] | None, scale: float) -> tuple[float, float]:
+    """Return the raw values between which all is in range; many registers share them."""
+    if span is None:
+        return -float_info.max, float_info.max
+    low, high = sorted(limit / scale for limit in span)
+    return low + (high - low) * _NARROW, high - (high - low) * _NARROW
+
+
+@lru_cache(maxsize=4096)
+def _sentinels(kind: codec.Type, patterns: tuple[int, ...]) -> frozenset[float | int]:
+    return frozenset(codec.signed(kind, pattern) for pattern in patterns)
