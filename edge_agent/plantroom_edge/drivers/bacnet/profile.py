@@ -69,7 +69,7 @@ def apply(profile: BacnetProfile, found: Found) -> Found:
     points: list[Point] = []
     hints, ranges, intervals = dict(found.hints), dict(found.ranges), dict(found.intervals)
     for point, oid in zip(found.points, found.objects, strict=True):
-        meaning = profile.find(point.object_type, split(oid)[1], point.name)
+        meaning = profile.find(point.object_type, split(oid)[1], point.name, point.unit)
         points.append(_point(point, meaning, profile.equip_class))
         if meaning is None:
             continue
