@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantroom_edge.drivers import Notifying, PollGroup
-from plantroom_edge.drivers.bacnet import BacnetDriver, notices
+from plantroom_edge.drivers.bacnet import BacnetDriver
 from plantroom_edge.drivers.bacnet.cov import _Subscription
 from plantroom_edge.drivers.bacnet.news import News
 from plantroom_edge.drivers.bacnet.notices import PROCESS, decode_notice
-from plantroom_edge.drivers.bacnet.values import Malformed
+from plantroom_edge.drivers.bacnet.values import Malformed, context
 from plantroom_shared.model import Quality, Value
 from support.bacnet_cov import ConfirmedField, CovField, notification
 from support.bacnet_device import FLAGS, PV, enumerated, flags, oid, real, serving, unsigned
@@ -107,11 +107,11 @@ async def test_news_of_one_row_keep_their_order_and_are_bounded() -> None:
 async def test_the_gate_is_asked_before_news_are_reported() -> None:
     """A sampler's deadband holds for what is told, too, and gets the whole row of values."""
 
-    class Gate:
-        asked: list[Sequence[Value]] = []
+    asked: list[Sequence[Value]] = []
 
+    class Gate:
         def changed(self, raws: Sequence[Value], bad: Any) -> Sequence[int]:
-            self.asked.append(raws)
+            asked.append(raws)
             return [0]
 
     device = plant()
@@ -127,8 +127,8 @@ async def test_the_gate_is_asked_before_news_are_reported() -> None:
                     break
     assert about is group
     assert poll.rows == [0]
-    assert Gate.asked[-1][4] == 99
-    assert len(Gate.asked[-1]) == 71
+    assert asked[-1][4] == 99
+    assert len(asked[-1]) == 71
 
 
 async def test_flags_that_are_told_make_the_quality() -> None:
@@ -269,7 +269,7 @@ async def test_notifications_of_nobody_are_counted_and_dropped() -> None:
         before = (await bus.read(group)).values
         good = notification(3, oid(2, 1), {PV: real(77)})
         for body in (
-            good.replace(notices.context(0, PROCESS), notices.context(0, 9)),
+            good.replace(context(0, PROCESS), context(0, 9)),
             notification(4, oid(2, 1), {PV: real(77)}),
             notification(3, oid(2, 999), {PV: real(77)}),
             notification(3, oid(2, 1), {FLAGS: flags(0)}),

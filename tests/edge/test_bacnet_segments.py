@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import deque
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -86,9 +87,9 @@ def test_an_endless_answer_is_given_up(numbers: str) -> None:
     number: Callable[[int], int] = {
         "onward": lambda index: index & 0xFF, "again": lambda _: 0, "ahead": lambda _: 99,
     }[numbers]  # fmt: skip
+    flood = (Segment(number(index), 200, True, b"x") for index in range(1, 10_000))
     with pytest.raises(Overflow):
-        for index in range(1, 10_000):
-            assembly.take(Segment(number(index), 200, True, b"x"))
+        deque(map(assembly.take, flood))
     assert len(assembly.parts) <= segments.MOST_SEGMENTS
 
 
