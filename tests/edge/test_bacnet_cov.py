@@ -106,7 +106,6 @@ async def test_news_of_one_row_keep_their_order_and_are_bounded() -> None:
 
 async def test_the_gate_is_asked_before_news_are_reported() -> None:
     """A sampler's deadband holds for what is told, too, and gets the whole row of values."""
-
     asked: list[Sequence[Value]] = []
 
     class Gate:
@@ -258,6 +257,18 @@ async def test_a_point_that_changes_all_the_time_is_polled_and_its_subscription_
         assert poll.values[4] == 1234
         assert oid(2, 4) not in device.subscriptions
         assert any("change so often" in line for line in bus.figures()[0].advice)
+
+
+async def test_flags_that_were_not_told_end_the_subscription() -> None:
+    """A fault that only a poll of everything shows is polled from then on."""
+    device = plant()
+    async with serving(device) as targets, driver(*targets, cov="auto", reliability=False) as bus:
+        group = await subscribed(bus)
+        device.objects[oid(2, 4)][FLAGS] = flags(0x40)
+        group.plan.watch._whole_due = 0.0
+        polls = [await bus.read(group) for _ in range(2)]
+        assert group.plan.watch.live == 70
+    assert [poll.quality for poll in polls] == [{4: (int(Quality.BAD), "fault")}] * 2
 
 
 async def test_notifications_of_nobody_are_counted_and_dropped() -> None:
