@@ -186,12 +186,28 @@ def test_a_single_answer_with_wrong_tags_is_malformed(body: str) -> None:
 
 
 def test_constructed_and_exotic_values_are_known_as_unsupported() -> None:
-    """Dates, octet strings and structures stand in a list without disturbing their neighbours."""
+    """Octet strings and structures stand in a list without disturbing their neighbours."""
     # A structure with a number, a nested one under a two-octet tag, and a boolean inside.
     inner = "2e 0c00000001 fe40 10 ff40 2f"
     body = bytes.fromhex(f"0c00000001 1e 2955 4e {inner} a401020304 6101 4441ac0000 4f 1f")
     [(_, value)] = services.decode_multiple(body)
-    assert value == [values.UNSUPPORTED] * 3 + [21.5]
+    assert value == [values.UNSUPPORTED, "1901-02-03", values.UNSUPPORTED, 21.5]
+
+
+def test_dates_and_times_are_texts() -> None:
+    """What a date or a time leaves open is a star; one of another length is malformed."""
+    assert values.value_at(bytes.fromhex("a47e0b15ff"), 0) == ("2026-11-21", 5)
+    assert values.value_at(bytes.fromhex("a4ffff01ff"), 0) == ("*-*-01", 5)
+    assert values.value_at(bytes.fromhex("b40e0509ff"), 0) == ("14:05:09", 5)
+    for wrong in ("a3010203", "b3010203"):
+        with pytest.raises(values.Malformed):
+            values.value_at(bytes.fromhex(wrong), 0)
+
+
+def test_a_choice_keeps_its_tag_and_octets() -> None:
+    """A short value under a context tag is for its property to understand."""
+    body = bytes.fromhex("0c05c00001 19bb 3e 0c3a83126f 3f")
+    assert services.decode_single(body)[0][1] == values.Choice(0, bytes.fromhex("3a83126f"))
 
 
 def test_infinities_and_nan_are_decoded_as_such() -> None:

@@ -297,6 +297,17 @@ async def test_missing_devices_join_later(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
+async def test_a_driver_can_ask_to_be_searched_again() -> None:
+    """A bus that may have new devices is searched every so often though nothing is missing."""
+    site = Site(devices=2)
+    site.script.again = 90.0
+    async with polling(site):
+        await site.time.advance(80.0)
+        assert site.script.discoveries == 1
+        await site.time.advance(200.0)
+        assert site.script.discoveries == 4
+
+
 async def test_a_bus_that_is_not_there_is_tried_again() -> None:
     """A discovery that fails restarts the bus; its driver is closed each time."""
     site = Site(devices=1)

@@ -48,12 +48,11 @@ def simulator(name: str, **spec: Any) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def driver(
-    *targets: str, clock: Clock | None = None, **settings: Any
-) -> AsyncIterator[BacnetDriver]:
-    """Open the driver on a free port of 127.0.0.1 and close it again."""
+async def driver(*targets: str, **settings: Any) -> AsyncIterator[BacnetDriver]:
+    """Open the driver on a free port of 127.0.0.1, with a `clock` if given, and close it again."""
+    clock: Clock = settings.pop("clock", None) or SystemClock()
     settings = {"bind": "127.0.0.1:0", "who_is": targets, "timeout": 1.0, "retries": 3} | settings
-    opened = BacnetDriver(BacnetConfig(name="field", **settings), clock or SystemClock())
+    opened = BacnetDriver(BacnetConfig(name="field", **settings), clock)
     try:
         yield opened
     finally:

@@ -32,6 +32,8 @@ class Script:
     deaf: set[str] = field(default_factory=set)
     """Reads go on when they are cancelled, as in a library that swallows it."""
     missing: set[str] = field(default_factory=set)
+    again: float = 0.0
+    """When the driver wants to be asked once more though nothing is missing."""
     reads: Counter[str] = field(default_factory=Counter)
     at: list[tuple[str, float]] = field(default_factory=list)
     flying: Counter[str] = field(default_factory=Counter)
@@ -74,7 +76,11 @@ class ScriptedDriver:
         ]
         devices = [Device(key=name, name=name, protocol="scripted") for name in here]
         return Inventory(
-            tuple(devices), tuple(points), tuple(groups), tuple(sorted(script.missing))
+            tuple(devices),
+            tuple(points),
+            tuple(groups),
+            tuple(sorted(script.missing)),
+            script.again,
         )
 
     async def read(self, group: PollGroup) -> Poll:

@@ -25,8 +25,8 @@ from __future__ import annotations
 from plantroom_edge.drivers import DriverSpec, drivers
 from plantroom_edge.drivers.bacnet.config import BacnetConfig
 from plantroom_edge.drivers.bacnet.driver import BacnetDriver
-from plantroom_edge.drivers.bacnet.survey import survey
+from plantroom_edge.drivers.bacnet.survey import look_around
 
-drivers.register("bacnet")(DriverSpec(config=BacnetConfig, open=BacnetDriver, scan=survey))
+drivers.register("bacnet")(DriverSpec(config=BacnetConfig, open=BacnetDriver, scan=look_around))
 
 __all__ = ["BacnetConfig", "BacnetDriver"]

@@ -134,6 +134,7 @@ class BacnetDriver:
         if watch is not None:
             watch.fill(reading)
         poll = rows_of(ts, readout.rows, reading)
+        readout.scale(poll)
         readout.check(poll)
         await readout.doubts.settle(poll, readout.objects, deadline)
         if due := self._time.due(readout.session.key):

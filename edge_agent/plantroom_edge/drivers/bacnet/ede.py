@@ -63,6 +63,7 @@ _PREAMBLE: Final = frozenset({
 })  # fmt: skip
 _TYPE_NAMES: Final = {name: number for number, name in POINT_TYPES.items()} | {"device": DEVICE}
 _MOST_TYPES: Final = 1023
+_NO_UNITS: Final = 95
 _MOST_TEXT: Final = 512
 _YES, _NO = frozenset({"y", "yes", "j", "ja", "true", "1"}), frozenset({"n", "no", "false", "0"})
 _UNSAID: Final = Failure("not-in-file")
@@ -293,6 +294,3 @@ def _unit(found: _Import, text: str) -> int | str | None:
     code = int(text)
     # A vendor's own code means what the table of units says; a standard one what it always does.
     return found.units.get(code, code) if code != _NO_UNITS and not unit_name(code) else code
-
-
-_NO_UNITS: Final = 95

@@ -7,6 +7,7 @@ that make no sense count for nothing, and nothing here fails.
 from __future__ import annotations
 
 import math
+import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref
-from plantroom_edge.drivers.bacnet.values import Failure, ObjectId
+from plantroom_edge.drivers.bacnet.values import Choice, Failure, ObjectId
 from plantroom_edge.drivers.bacnet.vocabulary import (
+    ACCUMULATOR,
     ACTIVE_TEXT,
     APPLICATION_SOFTWARE,
     BINARY_TYPES,
@@ -38,6 +40,7 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     POINT_TYPES,
     PRIORITY_ARRAY,
     RANGED_TYPES,
+    SCALE,
     STATE_TEXT,
     UNIT_TYPES,
     UNITS,
@@ -54,6 +57,7 @@ Facts = Mapping[Ref, Any]
 
 MOST_STATES: Final = 256
 _TEXT: Final = 512  # characters, as `plantroom_shared.model.Text` takes
+_MOST_EXPONENT: Final = 15
 _SENSELESS: Final = 1e30  # devices without a limit often name the largest float as one
 
 DEVICE_PROPERTIES: Final = (
@@ -98,6 +102,8 @@ class Found:
     """By point key, the lowest and highest plausible value."""
     intervals: Mapping[str, float] = field(default_factory=dict)
     """By point key, the seconds between two reads at the least."""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """By point key, what the present-value is to be multiplied with; only where that is not 1."""
     interval: float | None = None
     """Seconds between two reads, where the configuration names none."""
     left_out: tuple[str, ...] = ()
@@ -205,6 +211,18 @@ def hint_of(facts: Facts, oid: int) -> Hint | None:
     return Hint(step, low, high) if step or low is not None or high is not None else None
 
 
+def scale_of(facts: Facts, oid: int) -> float:
+    """Return what one count of an accumulator is worth in its unit; 1 where it does not say."""
+    scale = facts.get((oid, SCALE, WHOLE))
+    if not isinstance(scale, Choice) or scale.tag > 1:
+        return 1.0
+    if scale.tag == 1:
+        exponent = int.from_bytes(scale.body, "big", signed=True)
+        return 10.0**exponent if abs(exponent) <= _MOST_EXPONENT else 1.0
+    factor = _number(struct.unpack(">f", scale.body)[0]) if len(scale.body) == 4 else None
+    return factor or 1.0
+
+
 def _number(value: Any) -> float | None:
     if type(value) not in {int, float} or not math.isfinite(value) or abs(value) >= _SENSELESS:
         return None
@@ -258,6 +276,8 @@ def details_of(kind: int) -> tuple[tuple[int, int], ...]:
     """Return what else is nice to know, as property and index; many devices have none of it."""
     ranged = (COV_INCREMENT, MIN_PRESENT_VALUE, MAX_PRESENT_VALUE) if kind in RANGED_TYPES else ()
     array = ((PRIORITY_ARRAY, 0),) if kind in VALUE_TYPES else ()
+    if kind == ACCUMULATOR:
+        return ((SCALE, WHOLE),)
     return (*array, *((prop, WHOLE) for prop in ranged))
 
 

@@ -22,7 +22,7 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     object_id,
 )
 from plantroom_shared.clock import Clock
-from plantroom_shared.model import Quality
+from plantroom_shared.model import Quality, Value
 
 _OUT_OF_RANGE: Final = (int(Quality.UNCERTAIN), "out-of-range")
 
@@ -42,8 +42,22 @@ class Readout:
     doubts: Doubts
     limits: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Row → lowest and highest plausible value, where a profile knows them."""
+    scales: dict[int, float] = field(default_factory=dict)
+    """Row → what one count of an accumulator is worth."""
     watch: Watch | None = None
     """Its COV subscriptions, where they are wanted."""
+
+    def worth(self, row: int, value: Value) -> Value:
+        """Return what a present-value is in the unit of its point: accumulators show counts."""
+        scale = self.scales.get(row)
+        if scale is None or isinstance(value, str | None):
+            return value
+        return value * scale
+
+    def scale(self, poll: Poll) -> None:
+        """Bring the values of `poll` to their units, once."""
+        for row in self.scales:
+            poll.values[row] = self.worth(row, poll.values[row])
 
     def check(self, poll: Poll) -> None:
         """Mark the values that are beyond what a profile holds plausible."""
@@ -111,8 +125,9 @@ def _readout(
     refs = [who, *(ref for row in rows for ref in (row if flags else row[:1]))]
     ranges = found.ranges
     limits = {row: ranges[key] for row, (key, _) in enumerate(pairs) if key in ranges}
+    scales = {row: found.scales[key] for row, (key, _) in enumerate(pairs) if key in found.scales}
     objects = tuple(oid for _, oid in pairs)
-    readout = Readout(session, session.plan(refs), who, rows, objects, doubts, limits)
+    readout = Readout(session, session.plan(refs), who, rows, objects, doubts, limits, scales)
     if config.cov != "off":
         readout.watch = Watch(session, rows, who, interval, readout.plan, flags=flags)
     return readout

@@ -62,7 +62,7 @@ def _renewed(readout: Readout, last: Poll, news: dict[int, tuple[Any, Any]], ts:
     for row, (value, flags) in news.items():
         value_ref, flags_ref = readout.rows[row]
         told = rows_of(ts, [(value_ref, flags_ref)], Reading({value_ref: value, flags_ref: flags}))
-        values[row] = told.values[0]
+        values[row] = readout.worth(row, told.values[0])
         quality.pop(row, None)
         if told.quality:
             quality[row] = told.quality[0]

@@ -7,6 +7,7 @@ classes, ranges and what may be written.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,13 @@ from pathlib import Path
 from plantroom_edge.drivers.bacnet.facts import Found, Hint
 from plantroom_edge.drivers.bacnet.vocabulary import MULTI_STATE_TYPES, POINT_TYPES, split
 from plantroom_shared.model import Point
-from plantroom_shared.profiles import BacnetObject, BacnetProfile, bacnet_profiles
+from plantroom_shared.profiles import (
+    BacnetObject,
+    BacnetProfile,
+    bacnet_profiles,
+    list_profiles,
+    load_bacnet_profile,
+)
 
 _MOST_STATES = 256
 _COUNTED_FROM_1 = frozenset(POINT_TYPES[kind] for kind in MULTI_STATE_TYPES)
@@ -28,7 +35,19 @@ NO_PROFILE = "none"
 
 def catalogue(folder: Path | None = None) -> Catalogue:
     """Return the profiles of BACnet devices, those in `folder` first; ConfigError if one is wrong."""
-    return tuple(bacnet_profiles(folder))
+    product = _product()
+    if folder is None:
+        return product
+    names = [
+        name for name in list_profiles(folder, "bacnet") if (folder / f"{name}.yaml").is_file()
+    ]
+    own = [(name, load_bacnet_profile(name, folder)) for name in names]
+    return *own, *((name, profile) for name, profile in product if name not in names)
+
+
+@functools.cache  # a second of reading, and nobody changes them while the agent runs
+def _product() -> Catalogue:
+    return tuple(bacnet_profiles())
 
 
 def choose(profiles: Catalogue, found: Found, name: str | None = None) -> BacnetProfile | None:

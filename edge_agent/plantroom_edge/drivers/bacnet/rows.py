@@ -58,6 +58,8 @@ def _plain(value: Any) -> tuple[Value, str]:
         return float(value), ""
     if isinstance(value, Failure):
         return None, value.reason
+    if isinstance(value, list) and len(value) == 2 and all(type(it) is str for it in value):
+        return f"{value[0]} {value[1]}"[:_MAX_TEXT], ""  # a date and a time
     return None, _NO_SAMPLE.get(type(value), "unsupported-type")
 
 

@@ -21,6 +21,7 @@ from plantroom_edge.drivers.bacnet.facts import (
     identity_of,
     left_out,
     point_of,
+    scale_of,
     states_of,
     wanting,
 )
@@ -95,7 +96,9 @@ class Scan:
             self._version = version
             self.facts = dict(self.given)
             self._fresh = self._tried_whole = False
-        if not self._fresh:
+        if self._fresh:
+            self.trouble = ""
+        else:
             await self._learn(me, min(objects, MOST_OBJECTS), deadline)
         if self.found is not None and self.found.device.address != str(self.session.peer):
             address = {"address": str(self.session.peer)}
@@ -228,12 +231,18 @@ class Scan:
             for point, oid in zip(points, objects, strict=True)
             if (hint := hint_of(facts, oid)) is not None
         }
+        scales = {
+            point.key: scale
+            for point, oid in zip(points, objects, strict=True)
+            if (scale := scale_of(facts, oid)) != 1
+        }
         return Found(
             device_of(facts, me, key, str(self.session.peer)),
             points,
             objects,
             identity_of(facts, me),
             hints,
+            scales=scales,
             left_out=left_out(listed),
         )
 

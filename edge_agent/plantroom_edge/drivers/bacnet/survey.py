@@ -16,7 +16,7 @@ from plantroom_edge.drivers import Candidate, Progress, ScanRequest
 from plantroom_edge.drivers.bacnet.candidates import candidate
 from plantroom_edge.drivers.bacnet.cards import cards
 from plantroom_edge.drivers.bacnet.client import Client, open_client
-from plantroom_edge.drivers.bacnet.config import BacnetConfig, Target
+from plantroom_edge.drivers.bacnet.config import PORT, BacnetConfig, Target
 from plantroom_edge.drivers.bacnet.frames import IAm, Reply
 from plantroom_edge.drivers.bacnet.places import EVERYWHERE, Place, places
 from plantroom_edge.drivers.bacnet.profile import Catalogue, catalogue
@@ -70,7 +70,7 @@ class _Met:
     notes: list[str] = field(default_factory=list)
 
 
-async def survey(
+async def look_around(
     request: ScanRequest, clock: Clock, profiles: Catalogue | None = None
 ) -> AsyncIterator[Candidate | Progress]:
     """Yield every device that answers, with what could be learned of it in time.
@@ -212,9 +212,9 @@ def _buses(met: Sequence[_Met]) -> dict[Place, dict[str, Any]]:
     buses: dict[Place, dict[str, Any]] = {}
     for place in {one.place: None for one in met}:
         hosts = sorted({one.said.peer[:2] for one in met if one.place == place})
-        asked = [str(Target(*host)) for host in hosts]
-        if place.broadcast:
-            asked = [str(target) for target in place.targets]
-        bus: dict[str, Any] = {"driver": "bacnet", "who_is": asked, "only_listed": True}
+        asked = place.targets if place.broadcast else tuple(Target(*host) for host in hosts)
+        # As a person writes it, so that it is known again beside what is there already.
+        texts = [str(target).removesuffix(f":{PORT}") for target in asked]
+        bus: dict[str, Any] = {"driver": "bacnet", "who_is": texts, "only_listed": True}
         buses[place] = bus if place.bind == EVERYWHERE else bus | {"bind": place.bind}
     return buses

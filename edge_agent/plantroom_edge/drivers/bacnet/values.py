@@ -48,6 +48,14 @@ class Failure:
 UNSUPPORTED: Final = Failure("unsupported-type")
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A short value under a context tag: what it is, only its property knows."""
+
+    tag: int
+    body: bytes
+
+
 # ---------------------------------------------------------------- primitives
 
 
@@ -119,6 +127,31 @@ def _object_id(body: bytes) -> ObjectId:
     return ObjectId(int.from_bytes(body, "big"))
 
 
+def _date(body: bytes) -> str:
+    """Return a date as ``2026-11-21``; what is left open is a star."""
+    if len(body) != 4:
+        msg = f"a date of {len(body)} octets"
+        raise Malformed(msg)
+    year, month, day, _ = body
+    parts = (_ANY if year == _OPEN else f"{1900 + year}", _two(month), _two(day))
+    return "-".join(parts)
+
+
+def _time(body: bytes) -> str:
+    """Return a time of day as ``14:05:09``; what is left open is a star."""
+    if len(body) != 4:
+        msg = f"a time of {len(body)} octets"
+        raise Malformed(msg)
+    return ":".join(map(_two, body[:3]))
+
+
+_ANY, _OPEN = "*", 255
+
+
+def _two(number: int) -> str:
+    return _ANY if number == _OPEN else f"{number:02}"
+
+
 def _other(_: bytes) -> Failure:
     return UNSUPPORTED
 
@@ -126,7 +159,7 @@ def _other(_: bytes) -> Failure:
 # By application tag number; 1, the boolean, has its value in the tag itself.
 _PRIMITIVES: Final[dict[int, Callable[[bytes], Any]]] = {
     0: _null, 2: _unsigned, 3: _signed, 4: _real, 5: _double, 6: _other, 7: _text,
-    8: _bits, 9: _unsigned, 10: _other, 11: _other, 12: _object_id,
+    8: _bits, 9: _unsigned, 10: _date, 11: _time, 12: _object_id,
 }  # fmt: skip
 
 
@@ -192,8 +225,9 @@ def enclosed(data: bytes, pos: int, closing: int) -> tuple[Any, int]:
     items: list[Any] = []
     while (octet := data[pos]) != closing:
         if octet & 0x08:
-            pos = skip(data, pos)
-            items.append(UNSUPPORTED)
+            start, pos = pos, skip(data, pos)
+            short = 0 < octet & 7 < 5 and octet < 0xF0
+            items.append(Choice(octet >> 4, data[start + 1 : pos]) if short else UNSUPPORTED)
         else:
             value, pos = value_at(data, pos)
             items.append(value)

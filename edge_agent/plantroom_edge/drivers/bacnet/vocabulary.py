@@ -31,6 +31,7 @@ OUTPUT_UNITS: Final = 82
 PRESENT_VALUE: Final = 85
 PRIORITY_ARRAY: Final = 87
 RELIABILITY: Final = 103
+SCALE: Final = 187
 SERVICES_SUPPORTED: Final = 97
 STATE_TEXT: Final = 110
 STATUS_FLAGS: Final = 111
@@ -86,6 +87,8 @@ UNIT_TYPES: Final = frozenset({0, 1, 2, 23, 24, 45, 46, 48})
 RANGED_TYPES: Final = frozenset({0, 1, 2, 45, 46, 48})
 """They may have a lowest and a highest value, and a change that is worth telling."""
 LOOP: Final = 12
+ACCUMULATOR: Final = 23
+DATETIME_VALUE: Final = 44
 LIGHTING_OUTPUT: Final = 54
 
 
