@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plantroom_edge.drivers.bacnet import client, segments
@@ -37,6 +37,7 @@ def test_segments_in_order_are_acknowledged_window_by_window() -> None:
     assert assembly.body == b"".join(PARTS)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_order_that_a_sender_repeats_arrives_whole(data: st.DataObject) -> None:
     """Whatever is lost, doubled or late: a sender that goes on behind our receipt gets through."""
