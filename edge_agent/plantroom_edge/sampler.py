@@ -262,7 +262,7 @@ class Sampler:
             heed_cancellation()
             device = self.devices.get(group.device)
             known = device.groups if device else []
-            entry = next((it for it in known if it.group.plan is group.plan), None)
+            entry = next((it for it in known if it.group.points == group.points), None)
             if device is None or entry is None or not poll.rows:
                 continue
             self.counters["notices"] += len(poll.rows)

@@ -104,7 +104,12 @@ def main(objects: int, ready: Path) -> None:
         udp.bind(("127.0.0.1", 0))
         udp.settimeout(0.2)
         ended = threading.Event()
-        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+        def listen() -> None:
+            sys.stdin.read()
+            ended.set()
+
+        threading.Thread(target=listen, daemon=True).start()
         ready.write_text(f"127.0.0.1:{udp.getsockname()[1]}")
         while not ended.is_set():
             device.offset = float(int(time.monotonic()))

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantroom_edge.drivers import Notifying, PollGroup
-from plantroom_edge.drivers.bacnet import BacnetDriver, notices
+from plantroom_edge.drivers.bacnet import BacnetDriver
 from plantroom_edge.drivers.bacnet.cov import _Subscription
 from plantroom_edge.drivers.bacnet.news import News
 from plantroom_edge.drivers.bacnet.notices import PROCESS, decode_notice
-from plantroom_edge.drivers.bacnet.values import Malformed
+from plantroom_edge.drivers.bacnet.values import Malformed, context
 from plantroom_shared.model import Quality, Value
 from support.bacnet_cov import ConfirmedField, CovField, notification
 from support.bacnet_device import FLAGS, PV, enumerated, flags, oid, real, serving, unsigned
@@ -106,12 +106,11 @@ async def test_news_of_one_row_keep_their_order_and_are_bounded() -> None:
 
 async def test_the_gate_is_asked_before_news_are_reported() -> None:
     """A sampler's deadband holds for what is told, too, and gets the whole row of values."""
+    asked: list[Sequence[Value]] = []
 
     class Gate:
-        asked: list[Sequence[Value]] = []
-
         def changed(self, raws: Sequence[Value], bad: Any) -> Sequence[int]:
-            self.asked.append(raws)
+            asked.append(raws)
             return [0]
 
     device = plant()
@@ -127,8 +126,8 @@ async def test_the_gate_is_asked_before_news_are_reported() -> None:
                     break
     assert about is group
     assert poll.rows == [0]
-    assert Gate.asked[-1][4] == 99
-    assert len(Gate.asked[-1]) == 71
+    assert asked[-1][4] == 99
+    assert len(asked[-1]) == 71
 
 
 async def test_flags_that_are_told_make_the_quality() -> None:
@@ -260,6 +259,18 @@ async def test_a_point_that_changes_all_the_time_is_polled_and_its_subscription_
         assert any("change so often" in line for line in bus.figures()[0].advice)
 
 
+async def test_flags_that_were_not_told_end_the_subscription() -> None:
+    """A fault that only a poll of everything shows is polled from then on."""
+    device = plant()
+    async with serving(device) as targets, driver(*targets, cov="auto", reliability=False) as bus:
+        group = await subscribed(bus)
+        device.objects[oid(2, 4)][FLAGS] = flags(0x40)
+        group.plan.watch._whole_due = 0.0
+        polls = [await bus.read(group) for _ in range(2)]
+        assert group.plan.watch.live == 70
+    assert [poll.quality for poll in polls] == [{4: (int(Quality.BAD), "fault")}] * 2
+
+
 async def test_notifications_of_nobody_are_counted_and_dropped() -> None:
     """Another process, another device, another object, no value, rubbish: nothing changes."""
     device = plant()
@@ -269,7 +280,7 @@ async def test_notifications_of_nobody_are_counted_and_dropped() -> None:
         before = (await bus.read(group)).values
         good = notification(3, oid(2, 1), {PV: real(77)})
         for body in (
-            good.replace(notices.context(0, PROCESS), notices.context(0, 9)),
+            good.replace(context(0, PROCESS), context(0, 9)),
             notification(4, oid(2, 1), {PV: real(77)}),
             notification(3, oid(2, 999), {PV: real(77)}),
             notification(3, oid(2, 1), {FLAGS: flags(0)}),

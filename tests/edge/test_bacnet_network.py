@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -310,6 +311,46 @@ async def test_a_flood_from_one_host_does_not_starve_another(
         assert it.ignored["flood"] >= 400
         for host in range(10):
             socket.datagram_received(b"", (f"10.0.1.{host}", 1))
+    assert answer is not None
+    assert answer.body == b"!"
+
+
+SOUND = [
+    "0100 3001 0c 0c00000001 1955 3e 4441ac0000 3f", "0100 3c01 0002 0c 0c00", "0100 20 01 05",
+    "0100 500105 9102 9128", "0100 600109", "0100 710104", "0180 01 0007", "0180 03 01 0007",
+    "0108 0007 01 01 1000 c402000005 220404 9103 21ff",
+    "0100 1002 0a504c1c020000032c00800001393c4e09552e44428200002f4f",
+]  # fmt: skip
+
+
+async def test_a_hostile_peer_with_any_octets_costs_itself_only() -> None:
+    """20,000 mutated answers, each under the open invoke id: no error, and another is answered."""
+    chance = random.Random(17)
+    device = lambda npdu: [b"\1\0\x30" + npdu[4:6] + b"!"]  # noqa: E731 - two lines would be no clearer
+    silent = Peer("127.0.0.1", 9)
+    async with wire(device) as (_, address), client(timeout=20.0) as it:
+        asked = 0
+        pending: asyncio.Task[Any] | None = None
+        for _ in range(20_000):
+            if pending is None or not it._line(silent).waits:
+                if pending is not None:
+                    async with asyncio.timeout(10):
+                        await pending
+                asked += 1
+                pending = asyncio.create_task(it.ask(silent, 12, b"", segments=True))
+                await asyncio.sleep(0)
+            npdu = bytearray(bytes.fromhex(chance.choice(SOUND)))
+            if len(npdu) > 4 and chance.random() < 0.5:
+                npdu[3] = it._line(silent).invoke
+            for _ in range(chance.randrange(3)):
+                npdu[chance.randrange(len(npdu))] = chance.randrange(256)
+            it.hear(bytes(npdu[: chance.randrange(1, len(npdu) + 9)]), silent[:2], False)
+        answer = await it.ask(Peer(*address), 12, b"")
+        assert pending is not None
+        pending.cancel()
+        await asyncio.gather(pending, return_exceptions=True)
+        assert it.ignored.total() > 10_000
+    assert asked > 100
     assert answer is not None
     assert answer.body == b"!"
 

@@ -16,7 +16,7 @@ from typing import Final
 from plantroom_cloud.ingest.messages import read as read_up
 from plantroom_cloud.streaming import sparkplug as nodes
 from plantroom_cloud.streaming.route import read as read_streamed
-from plantroom_edge.drivers.bacnet import bvlc, frames, services
+from plantroom_edge.drivers.bacnet import bvlc, frames, notices, services
 from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.frames import Frames, TcpFrames, Unfit
 from plantroom_edge.drivers.modbus.rtu import RtuFrames
@@ -124,7 +124,12 @@ REGISTERS: Final = tuple(
 
 BACNET_ANSWER: Final = bytes.fromhex("0c000000011e29554e44428200004f296f4e8204004f1f")
 BACNET_SINGLE: Final = bytes.fromhex("0c0000000119553e44428200003f")
+BACNET_NOTICE: Final = bytes.fromhex(
+    "0a504c1c020000032c00800001393c4e09552e44428200002f096f2e8204002f4f"
+)
 BACNET_FRAMES: Final = (
+    bytes.fromhex("810a000d01003c010002 0c0c00".replace(" ", "")),
+    bytes.fromhex("810a0009018001 0007".replace(" ", "")),
     bytes.fromhex("810a0017010030010c0c0000000119553e44428200003f"),
     bytes.fromhex(
         "810b001901200001060102030405060010 00c4020004d2220400910021 0f".replace(" ", "")
@@ -157,7 +162,7 @@ def _frames(data: bytes) -> object:
 
 
 def _services(data: bytes) -> object:
-    for function in (services.decode_multiple, services.decode_single):
+    for function in (services.decode_multiple, services.decode_single, notices.decode_notice):
         with suppress(Rejected):
             function(data)
     return None
@@ -237,7 +242,7 @@ TARGETS: Final[dict[str, Target]] = {
     "ingest-inv": Target(_up("inv"), _plain(DICTIONARY)),
     "ingest-topic": Target(_topic, (b"sv1/gw-north-0001/up/tel", b"sv1/gw-north-0001/down/ack")),
     "bacnet-frames": Target(_frames, BACNET_FRAMES),
-    "bacnet-services": Target(_services, (BACNET_ANSWER, BACNET_SINGLE)),
+    "bacnet-services": Target(_services, (BACNET_ANSWER, BACNET_SINGLE, BACNET_NOTICE)),
     "modbus-registers": Target(
         _registers,
         (

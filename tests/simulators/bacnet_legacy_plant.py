@@ -40,21 +40,21 @@ _NORMAL = [0, 0, 0, 0]
 class OpenModeObject(MultiStateValueObject):  # type: ignore[misc] # bacpypes has no types
     """Written without a priority."""
 
-    objectType = "multiStateValue"
+    objectType = "multiStateValue"  # noqa: N815 - bacpypes looks for it
     properties = (WritableProperty("presentValue", Unsigned),)
 
 
 class OpenNoteObject(CharacterStringValueObject):  # type: ignore[misc] # bacpypes has no types
     """Written without a priority."""
 
-    objectType = "characterstringValue"
+    objectType = "characterstringValue"  # noqa: N815 - bacpypes looks for it
     properties = (WritableProperty("presentValue", CharacterString),)
 
 
 class OpenVolumeObject(LargeAnalogValueObject):  # type: ignore[misc] # bacpypes has no types
     """Written without a priority."""
 
-    objectType = "largeAnalogValue"
+    objectType = "largeAnalogValue"  # noqa: N815 - bacpypes looks for it
     properties = (WritableProperty("presentValue", Double),)
 
 

@@ -56,7 +56,7 @@ def running_site(folder: Path, *arguments: str) -> Iterator[SiteProcess]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "deploy")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "deploy"), *sys.path))},
     )
     try:
         assert process.stdout is not None

@@ -184,9 +184,11 @@ class Watch:
         now = self._now()
         for one in self._subscriptions.values():
             if one.lives(now) and one.heard < began:
-                value = poll.values[one.row]
+                value, flags = poll.values[one.row], reading.values.get(one.flags_ref)
                 if value is not None and one.differs(value):
                     one.doubt, one.held = True, value
+                if one.flags is not None and type(flags) is Bits and flags != one.flags:
+                    one.doubt, one.flags = True, flags
             self._mute_noisy(one, now)
         if not reading.late and not reading.silences:
             self._whole_due = now + max(_WATCH, _WATCH_POLLS * self.interval)

@@ -82,6 +82,50 @@ class Recall:
         return len(self.rows) - len(self.loose) + len(self.fixed)
 
 
+class _Draft:
+    """A `Recall` while it is being made."""
+
+    def __init__(self, size: int) -> None:
+        self.mask = bytearray(b"\xff" * size)
+        self.layout, self.end = ">", 0
+        self.rows: list[int] = []
+        self.loose: list[tuple[int, Ref]] = []
+        self.wide: list[int] = []
+
+    def add(self, ref: Ref, start: int, code: str, row: int) -> None:
+        """Add a value whose octets start at `start`; `row` is -1 if it was not good."""
+        size = struct.calcsize(f">{code}")
+        self.mask[start : start + size] = bytes(size)
+        self.layout += f"{start - self.end}x{code}"
+        self.end = start + size
+        if code == "3s":
+            self.wide.append(len(self.rows))
+        if row < 0:
+            self.loose.append((len(self.rows), ref))
+        self.rows.append(row)
+
+    def finish(
+        self, body: bytes, fixed: Sequence[tuple[int, Value]], known: Mapping[Ref, Any]
+    ) -> Recall:
+        """Return what has been learned of `body`."""
+        rows, size = self.rows, len(body)
+        block = slice(rows[0], rows[0] + len(rows))
+        run = not self.loose and rows == list(range(block.start, block.stop))
+        mask = int.from_bytes(self.mask, "big")
+        return Recall(
+            size=size,
+            mask=mask,
+            rest=int.from_bytes(body, "big") & mask,
+            unpack=struct.Struct(f"{self.layout}{size - self.end}x").unpack,
+            rows=rows,
+            block=block if run else None,
+            wide=tuple(self.wide),
+            loose=tuple(self.loose),
+            known=known,
+            fixed=tuple(fixed),
+        )
+
+
 def learn(body: bytes, good: Mapping[Ref, int], said: Mapping[Ref, Any]) -> Recall | None:
     """Return how to read another answer like `body`, which has been parsed; None if that is no use.
 
@@ -90,46 +134,18 @@ def learn(body: bytes, good: Mapping[Ref, int], said: Mapping[Ref, Any]) -> Reca
         good: present-values whose rows were good → the row.
         said: everything in `body`.
     """
-    mask = bytearray(b"\xff" * len(body))
-    layout, end = ">", 0
-    rows: list[int] = []
-    loose: list[tuple[int, Ref]] = []
+    draft = _Draft(len(body))
     fixed: list[tuple[int, Value]] = []
     known = {ref: value for ref, value in said.items() if ref not in good}
-    wide: list[int] = []
     for ref, start, code in _present_values(body):
         if ref not in said:
             return None  # about something that was not asked for
-        if not code:
-            if ref in good:
-                fixed.append((good[ref], said[ref]))
-            continue
-        size = struct.calcsize(f">{code}")
-        mask[start : start + size] = bytes(size)
-        layout += f"{start - end}x{code}"
-        end = start + size
-        if code == "3s":
-            wide.append(len(rows))
-        if ref not in good:
-            loose.append((len(rows), ref))
-            known.pop(ref)
-        rows.append(good.get(ref, -1))
-    if not rows:
-        return None
-    run = not loose and rows == list(range(rows[0], rows[0] + len(rows)))
-    whole = int.from_bytes(mask, "big")
-    return Recall(
-        size=len(body),
-        mask=whole,
-        rest=int.from_bytes(body, "big") & whole,
-        unpack=struct.Struct(f"{layout}{len(body) - end}x").unpack,
-        rows=rows,
-        block=slice(rows[0], rows[0] + len(rows)) if run else None,
-        wide=tuple(wide),
-        loose=tuple(loose),
-        known=known,
-        fixed=tuple(fixed),
-    )
+        if code:
+            draft.add(ref, start, code, good.get(ref, -1))
+            known.pop(ref, None)
+        elif ref in good:
+            fixed.append((good[ref], said[ref]))
+    return draft.finish(body, fixed, known) if draft.rows else None
 
 
 def _present_values(body: bytes) -> list[tuple[Ref, int, str]]:

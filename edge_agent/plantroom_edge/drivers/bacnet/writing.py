@@ -35,6 +35,9 @@ _PAUSE: Final = 0.3
 """Seconds between two looks: many controllers take a value over once a cycle."""
 
 _NULL, _BOOLEAN, _UNSIGNED, _SIGNED, _REAL, _DOUBLE, _TEXT, _ENUMERATED = 0, 1, 2, 3, 4, 5, 7, 9
+_PLAIN: Final = frozenset({bool, int, float, str})
+_DATES: Final = frozenset({42, 44, 50})
+"""Date, datetime and time values: read as texts, not written."""
 _NO_ARRAY: Final = frozenset({
     "error-unknown-property", "error-property-is-not-an-array", "error-invalid-array-index",
     "error-optional-functionality-not-supported",
@@ -63,6 +66,9 @@ def encode_value(kind: int, value: Value) -> bytes:
     """
     if value is None:
         return b"\x00"
+    if kind in _DATES:
+        msg = "unsupported-type"
+        raise Unfit(msg)
     return _ENCODERS[_TAGS.get(kind, _tag_of(value))](value)
 
 
@@ -242,7 +248,7 @@ def _reason(refusal: str) -> str:
 def _plain(value: Any) -> tuple[Value, str]:
     if isinstance(value, Failure):
         return None, value.reason
-    if isinstance(value, bool | int | float | str):
+    if type(value) in _PLAIN:
         return value, ""
     return None, "unsupported-type"
 
