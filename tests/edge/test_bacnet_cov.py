@@ -109,6 +109,8 @@ async def test_the_gate_is_asked_before_news_are_reported() -> None:
     asked: list[Sequence[Value]] = []
 
     class Gate:
+        needed: Sequence[int] = ()
+
         def changed(self, raws: Sequence[Value], bad: Any) -> Sequence[int]:
             asked.append(raws)
             return [0]

@@ -329,6 +329,8 @@ async def test_advice_for_slow_and_lossy_units(tmp_path: Path) -> None:
 class _Gate:
     """Wants the rows that a test names, and notes what it was shown."""
 
+    needed: Sequence[int] = ()
+
     def __init__(self, *rows: int) -> None:
         self.rows, self.raws, self.bad = rows, [], {}  # type: ignore[var-annotated] # of one poll
 

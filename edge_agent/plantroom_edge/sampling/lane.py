@@ -92,7 +92,7 @@ class Lane:
         """Return the samples of what a device has told by itself; its other rows stay as they are.
 
         Args:
-            poll: of which only `rows` say something.
+            poll: of which only `rows` say something; the driver has asked the gate.
             ts: the time it gets, microseconds since 1970-01-01 UTC.
         """
         count = len(self.aliases)
@@ -110,10 +110,7 @@ class Lane:
             else:
                 bad[row] = flaw
         self.values, self.bad, self.last_ts = values, bad, ts
-        rows: Sequence[int] = told
-        if self.gate is not None and not self.group.steps:
-            rows = self.gate.changed(values, bad)
-        return self._batch(rows, [values[row] for row in rows], ts)
+        return self._batch(told, [values[row] for row in told], ts)
 
     def _asks(self, poll: Poll) -> bool:
         """Say whether the gate is asked here: its bands are raw where a driver has told steps."""
