@@ -13,17 +13,21 @@ import contextlib
 import fcntl
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
 from plantroom_edge.config import AgentConfig
-from plantroom_edge.detectors import Detector, Emit, detectors
-from plantroom_edge.drivers import BusConfig, Driver, drivers
+from plantroom_edge.control import Control
+from plantroom_edge.crew import Crew, Register, ended, open_detectors
+from plantroom_edge.desk import Desk
+from plantroom_edge.detectors import Emit
+from plantroom_edge.drivers import Driver, drivers
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sinks import Sink, sinks
 from plantroom_edge.starts import Starts
@@ -43,14 +47,21 @@ DRAIN: Final = 3.0
 _ENDING: Final = 5.0
 """Seconds after that in which the connection must have ended."""
 
-_CANCEL_AGAIN: Final = 2.0
-"""Seconds that a cancelled task has before it is cancelled again."""
-
 
 async def run(
-    config: AgentConfig, *, clock: Clock | None = None, stop: asyncio.Event | None = None
+    config: AgentConfig,
+    *,
+    clock: Clock | None = None,
+    stop: asyncio.Event | None = None,
+    file: Path | None = None,
 ) -> None:
     """Run the agent until SIGTERM, SIGINT or `stop`; returns after an orderly stop.
+
+    Args:
+        config: what to do.
+        clock: the machine's own if none is given.
+        stop: ends it like a signal.
+        file: where `config` stands: it can be applied again, by SIGHUP or over the control socket.
 
     Raises:
         ConfigError: something the file names cannot be used; nothing was started.
@@ -62,15 +73,19 @@ async def run(
         ours = EdgeClock(clock or SystemClock(), config.data / "clock.json")
         try:
             while not stop.is_set():  # once more, with all its parts, when the safe mode ends
-                await _run(config, ours, record, stop)
+                config = await _run(config, ours, record, stop, file)
         except ConfigError:
             record.ended()  # refused in order: nothing crashed
             raise
 
 
-async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyncio.Event) -> None:
-    openers = [_bus_opener(bus, clock) for bus in config.buses]
-    watching = {} if record.safe else _open_detectors(config, clock)
+async def _run(
+    config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyncio.Event, file: Path | None
+) -> AgentConfig:
+    """Run all parts until `stop`; return the configuration that they had at the end."""
+    for bus in config.buses:
+        drivers.get(bus.driver)  # a driver that there is not is told before anything starts
+    watching = {} if record.safe else open_detectors(config.detectors, config, clock)
     outlets = {} if record.safe else _open_sinks(config, clock)
     buffer = await _open_buffer(config, clock)
     try:
@@ -86,11 +101,13 @@ async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyn
         )
         keeper = Timekeeper(clock, buffer)
         vitals.sync = _open_sync(config, vitals, keeper)
-        vitals.samplers = [
-            _sampler(bus.name, opener, vitals)
-            for bus, opener in zip(config.buses, openers, strict=True)
-        ]
-        await _run_parts(vitals, keeper, record, stop)
+        register = Register()
+        make = partial(_sampler, vitals=vitals, register=register)
+        crew = Crew(vitals, record, sampler=make, emit=_emit(buffer))
+        desk = Desk(file, crew, vitals, register)
+        with _reloading(crew, file):
+            await _run_parts(vitals, keeper, crew=crew, desk=desk, record=record, stop=stop)
+        return vitals.config
     finally:
         await buffer.close()
 
@@ -112,23 +129,24 @@ def _tell_start(config: AgentConfig, buffer: Buffer, record: Starts) -> None:
 
 
 async def _run_parts(
-    vitals: Vitals, keeper: Timekeeper, record: Starts, stop: asyncio.Event
+    vitals: Vitals,
+    keeper: Timekeeper,
+    *,
+    crew: Crew,
+    desk: Desk,
+    record: Starts,
+    stop: asyncio.Event,
 ) -> None:
     keep = vitals.supervisor.keep_running
+    control = Control(vitals.config.control_file, desk.handlers())
     async with asyncio.TaskGroup() as tasks:
-        pollers = [
-            tasks.create_task(keep(f"bus {sampler.name}", sampler.run), name=sampler.name)
-            for sampler in vitals.samplers
-        ]
+        crew.start(tasks)
         sync = tasks.create_task(keep("sync", vitals.sync.run)) if vitals.sync else None
         others = [
             tasks.create_task(keep("clock", keeper.run), name="clock"),
             tasks.create_task(keep("status", partial(_report, vitals)), name="status"),
         ]
-        watchers = [
-            tasks.create_task(keep(f"detector {name}", partial(detector.run, _emit(vitals.buffer))))
-            for name, detector in vitals.detectors.items()
-        ]
+        orders = tasks.create_task(keep("control", control.run), name="control")
         outlets = [
             tasks.create_task(keep(f"sink {name}", sink.run), name=f"sink {name}")
             for name, sink in vitals.sinks.items()
@@ -140,27 +158,16 @@ async def _run_parts(
         )
         _tell_stop(vitals, record, stop)
         leaving.cancel()
-        await _ended(*pollers, *watchers, health)
+        await ended(orders, health)  # from here on nothing is changed any more
+        await crew.stop()
         await vitals.buffer.flush()
         if sync and vitals.sync:
             await vitals.sync.stop(DRAIN)
             await asyncio.wait([sync], timeout=_ENDING if vitals.sync.connected else 0)
-            await _ended(sync)
-        await _ended(*outlets, *others)
+            await ended(sync)
+        await ended(*outlets, *others)
     with contextlib.suppress(OSError):
         status.write(vitals.config.status_file, await vitals.document(stopped=True))
-
-
-async def _ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel `tasks` until they have ended.
-
-    Once is not enough: Python 3.11's `wait_for` loses a cancellation that comes as it finishes.
-    """
-    left = {task for task in tasks if not task.done()}
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN)
 
 
 async def _prove_health(record: Starts) -> None:
@@ -212,30 +219,18 @@ async def _open_buffer(config: AgentConfig, clock: Clock) -> Buffer:
     )
 
 
-def _sampler(name: str, opener: partial[Driver], vitals: Vitals) -> Sampler:
+def _sampler(
+    name: str, opener: Callable[[], Driver], *, vitals: Vitals, register: Register
+) -> Sampler:
     return Sampler(
         name,
         opener,
         vitals.buffer,
-        detectors=list(vitals.detectors.values()),
-        sinks=list(vitals.sinks.values()),
+        detectors=vitals.watching,
+        sinks=[register, *vitals.sinks.values()],
         supervisor=vitals.supervisor,
         clock=vitals.clock,
     )
-
-
-def _bus_opener(bus: BusConfig, clock: Clock) -> partial[Driver]:
-    return partial(drivers.get(bus.driver).open, bus, clock)
-
-
-def _open_detectors(config: AgentConfig, clock: Clock) -> dict[str, Detector]:
-    folder = config.data / "detectors"
-    if config.detectors:
-        folder.mkdir(parents=True, exist_ok=True)
-    return {
-        entry.name: detectors.get(entry.detector).open(entry, clock, folder)
-        for entry in config.detectors
-    }
 
 
 def _open_sinks(config: AgentConfig, clock: Clock) -> dict[str, Sink]:
@@ -286,3 +281,27 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in wanted:
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _reloading(crew: Crew, file: Path | None) -> Iterator[None]:
+    """Let SIGHUP apply the file as it is now."""
+    if file is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    under_way: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        if len(under_way) < 2:  # one that waits for another has read the file after it
+            task = loop.create_task(crew.reload(file), name="reload")
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        for task in under_way:
+            task.cancel()

@@ -1,8 +1,10 @@
 """The configuration that ``plantroom-edge init`` writes: complete, commented, ready to edit."""
 
 STARTER = """\
-# Plantroom edge agent. Check this file at any time with: plantroom-edge discover {name}
-# Paths are relative to this file.
+# Plantroom edge agent. Paths are relative to this file.
+#   plantroom-edge scan {name}      looks for devices, `add` puts them in here
+#   plantroom-edge preview {name}   shows what every point says
+#   plantroom-edge run {name}       runs it; `apply` makes it take changes of this file
 
 # This gateway's id: the CN of its certificate. 8 to 40 lower-case letters, digits and dashes.
 gateway: {gateway}
@@ -24,8 +26,7 @@ buffer:
   limit_mb: 512    # beyond this samples are thinned, then dropped; each loss is declared
   commit_ms: 250   # a power cut costs at most what was read in this time
 
-# One entry for each field bus.
-buses:
+# One entry for each field bus; `plantroom-edge add` writes them for you. By hand, they look so:
 #  - name: plant-bacnet
 #    driver: bacnet
 #    bind: 0.0.0.0:47808
@@ -37,10 +38,11 @@ buses:
 #      - name: meter-1
 #        unit: 1
 #        profile: meter/schneider-pm5560   # a file of firmware_profiles/, without .yaml
+buses:
 
 # What watches the points, with or without a line to the cloud.
-detectors:
 #  - name: plant-watch
 #    detector: pca
 #    points: ["bacnet:1001:analog-input:*"]
+detectors:
 """

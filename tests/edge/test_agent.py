@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from plantroom_edge import agent, status
+from plantroom_edge import agent, crew, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.detectors import DetectorConfig, DetectorSpec, detectors
@@ -297,7 +297,7 @@ async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An orderly stop does not hang on a library that swallows one."""
-    monkeypatch.setattr(agent, "_CANCEL_AGAIN", 0.01)
+    monkeypatch.setattr(crew, "CANCEL_AGAIN", 0.01)
     swallowed = 0
 
     async def stubborn() -> None:
@@ -311,6 +311,6 @@ async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    await agent._ended(task)
+    await crew.ended(task)
     assert swallowed == 2
     assert task.cancelled()
