@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, get_origin
+from typing import Any, Final
 
 import yaml
 from pydantic_core import PydanticUndefined
@@ -16,6 +16,9 @@ from pydantic_core import PydanticUndefined
 from plantroom_edge.config_edit import Merge, append
 from plantroom_edge.config_explain import models_in
 from plantroom_edge.drivers import BusConfig, drivers
+
+_WHERE: Final = frozenset({"host", "port", "serial", "bind"})
+"""Keys of a bus that say where it leads, by default too."""
 
 _NOT_IDENTITY: Final = frozenset({"name", "profile", "interval", "profile_dir"})
 """Keys of a device that do not say which device it is."""
@@ -66,20 +69,20 @@ def _add(out: Added, wish: Wish) -> None:
         name = _free(bus_name(wish.bus, model), {str(bus.get("name")) for bus in buses})
         new: dict[str, Any] = {"name": name, **wish.bus}
         if entry:
-            new["devices"] = entry if _keyed(model) else [entry]
+            new["devices"] = [entry]
         out.text = append(out.text, ("buses",), new)
         out.added.append(f"{name}: {_shown(wish, entry)}")
         return
     before, name = out.text, str(buses[at].get("name", at))
     for key, missing in _missing(buses[at], wish.bus, model):
         out.text = append(out.text, ("buses", at, key), missing)
-    if entry and not (known := _known(buses[at], wish.entry, model)):
-        piece = Merge(entry) if _keyed(model) else entry
+    known = _known(buses[at], wish.entry, model) if entry else ""
+    if entry and not known:
+        piece = entry if not isinstance(buses[at].get("devices"), dict) else _keyed(entry)
         out.text = append(out.text, ("buses", at, "devices"), piece)
     if out.text != before:
         out.added.append(f"{name}: {_shown(wish, entry)}")
     else:
-        known = known if entry else ""
         out.there.append(f"{name}: {_shown(wish, wish.entry)}{f' as {known}' if known else ''}")
 
 
@@ -92,17 +95,20 @@ def _shown(wish: Wish, entry: Any) -> str:
 
 
 def _same_bus(bus: Mapping[str, Any], wish: Mapping[str, Any], model: type[BusConfig]) -> bool:
-    """Say whether `bus` reaches what `wish` does: lists may differ, they are added to."""
-    return all(
-        _value(bus, key, model) == value for key, value in wish.items() if not _is_list(value)
-    )
+    """Say whether `bus` reaches what `wish` does.
+
+    Lists may differ, they are added to; switches may differ, they are the user's.
+    """
+    keys = {key for key, value in wish.items() if not isinstance(value, list | tuple | bool)}
+    keys |= _WHERE & set(bus)
+    return all(_value(bus, key, model) == _value(wish, key, model) for key in keys)
 
 
 def _missing(
     bus: Mapping[str, Any], wish: Mapping[str, Any], model: type[BusConfig]
 ) -> Iterator[tuple[str, Any]]:
     for key, values in wish.items():
-        if _is_list(values):
+        if isinstance(values, list | tuple):
             there = _value(bus, key, model) or ()
             # The list that is written replaces the default: that has to go on, too.
             wanted = values if key in bus else [*there, *values]
@@ -119,18 +125,13 @@ def _value(bus: Mapping[str, Any], key: str, model: type[Any]) -> Any:
     return None if default is PydanticUndefined else default
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
 def bus_name(bus: Mapping[str, Any], model: type[BusConfig]) -> str:
     """Return a name for a new bus: its driver, and where it leads."""
     parts = [str(bus["driver"])]
-    for key, value in bus.items():
-        if key != "driver" and isinstance(value, str):
-            path = value.startswith("/")
-            parts.append(value.rsplit("/", 1)[-1] if path else re.split("[/:]", value)[0])
-            break
+    where = next((bus[key] for key in ("host", "serial", "bind") if bus.get(key)), "")
+    if isinstance(where, str) and where:
+        path = where.startswith("/")
+        parts.append(where.rsplit("/", 1)[-1] if path else re.split("[/:]", where)[0])
     port = bus.get("port")
     if port is not None and port != _value({}, "port", model):
         parts.append(str(port))
@@ -140,18 +141,20 @@ def bus_name(bus: Mapping[str, Any], model: type[BusConfig]) -> str:
 # ---------------------------------------------------------------- which device
 
 
-def _keyed(model: type[BusConfig]) -> bool:
-    """Say whether a bus's devices are a mapping, and no list."""
-    devices = model.model_fields.get("devices")
-    return devices is not None and get_origin(devices.annotation) in (dict, Mapping)
+def _keyed(entry: Mapping[str, Any]) -> Merge:
+    """Return a list's entry as one of a mapping: its first value is the key."""
+    (_, key), *rest = entry.items()
+    return Merge({key: dict(rest)})
 
 
 def _known(bus: Mapping[str, Any], entry: Any, model: type[BusConfig]) -> str:
     """Return the name under which the device of `entry` is there already; empty if it is not."""
     devices = bus.get("devices")
     if isinstance(devices, dict):
-        return str(next(iter(entry), "")) if set(entry) <= set(devices) else ""
-    inner = next(models_in(model.model_fields["devices"].annotation), None)
+        key = next(iter(_keyed(entry)))
+        return str(key) if key in devices else ""
+    known = model.model_fields.get("devices")
+    inner = next(models_in(known.annotation), None) if known else None
     for one in devices or []:
         if isinstance(one, dict) and inner and _same_device(one, entry, inner):
             return str(one.get("name", "?"))

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from plantroom_edge import (
     agent,
@@ -24,8 +22,9 @@ from plantroom_edge import (
     cli_show,
     status,
 )
-from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json
-from plantroom_edge.cli_starter import STARTER
+from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json, safe
+from plantroom_edge.cli_common import console as make_console
+from plantroom_edge.cli_starter import CLOUD, STARTER, cloud_section
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.drivers import BusConfig, Inventory, drivers
 from plantroom_shared import log
@@ -53,6 +52,13 @@ def init(
     ),
     *,
     gateway: Annotated[str, typer.Option(help="This gateway's id.")] = "gw-site-0001",
+    site: Annotated[str, typer.Option(help="The building or plant.")] = "my-site",
+    cloud: Annotated[
+        str, typer.Option(help="The cloud's broker, as in its certificate.", metavar="HOST[:PORT]")
+    ] = "",
+    certificates: Annotated[
+        Path, typer.Option(help="Folder of ca.pem, gateway.pem and gateway.key.", metavar="DIR")
+    ] = Path("certs"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a commented configuration to start from; it runs as it is, and reads nothing yet.
@@ -60,14 +66,17 @@ def init(
     \b
     Examples:
       plantroom-edge init                       plantroom-edge.yaml, here
-      plantroom-edge init site/edge.yaml --gateway gw-tower-0001
+      plantroom-edge init edge.yaml --gateway gw-tower-0001 --cloud broker.example.com
     """  # noqa: D301 -- typer reads \b
     if config.exists() and not force:
         what = "the file exists already"
         raise ConfigError(what, file=str(config), fix="choose another name, or use --force")
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(STARTER.format(name=config.name, gateway=gateway), encoding="utf-8")
+        link = cloud_section(cloud, certificates.absolute()) if cloud else CLOUD
+        text = STARTER.format(name=config.name, gateway=gateway, site=site, cloud=link)
+        load(config, text)  # what was given on the command line may be wrong
+        config.write_text(text, encoding="utf-8")
     except OSError as error:
         what = f"it cannot be written: {error.strerror or error}"
         raise ConfigError(what, file=str(config)) from error
@@ -109,7 +118,7 @@ def discover(
     if as_json:
         print_json(cli_show.discovery_document(found, mapped))
     else:
-        cli_show.print_discovery(Console(), found, mapped)
+        cli_show.print_discovery(make_console(), found, mapped)
 
 
 async def _discover(config: AgentConfig) -> dict[str, Inventory]:
@@ -162,7 +171,7 @@ def show_status(config: Config, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(report)
     else:
-        cli_show.print_status(Console(), report)
+        cli_show.print_status(make_console(), report)
 
 
 app.command()(cli_scan.scan)
@@ -188,6 +197,6 @@ def main() -> int:
 
 
 def _complain(text: str) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True)
     for line in text.splitlines():
-        console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {safe(line)}", soft_wrap=True)

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from plantroom_edge import files, proposal
 from plantroom_edge.adding import Wish
 from plantroom_edge.adding import add as add_to
-from plantroom_edge.cli_common import Config, hint
+from plantroom_edge.cli_common import Config, hint, safe
+from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.config import load
 from plantroom_edge.interfaces import card
 from plantroom_shared.errors import ConfigError
@@ -88,12 +88,12 @@ def put(config: Path, wishes: list[Wish], *, skipped: int = 0, dry_run: bool = F
     Raises:
         ConfigError: the result would not be right, or cannot be written; nothing has changed.
     """
-    console = Console(highlight=False)
+    console = make_console()
     load(config)
     text = config.read_bytes().decode()
     result = add_to(text, wishes)
     for line in result.there:
-        console.print(f"[dim]there already:[/] {escape(line)}", soft_wrap=True)
+        console.print(f"[dim]there already:[/] {safe(line)}", soft_wrap=True)
     if skipped:
         console.print(
             f"[yellow]{skipped} not added:[/] nobody knows surely enough what they are;"
@@ -109,7 +109,7 @@ def put(config: Path, wishes: list[Wish], *, skipped: int = 0, dry_run: bool = F
         return
     backup = files.replace(config, result.text)
     console.print(
-        f"added {len(result.added)} to {escape(str(config))} (as it was: {escape(backup.name)})",
+        f"added {len(result.added)} to {safe(str(config))} (as it was: {safe(backup.name)})",
         soft_wrap=True,
     )
     hint(f"plantroom-edge preview {config}, then plantroom-edge run or apply {config}")
@@ -121,4 +121,4 @@ def print_diff(console: Console, old: str, new: str, name: str) -> None:
     styles = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
         style = "bold" if line.startswith(("+++", "---")) else styles.get(line[:1], "dim")
-        console.print(escape(line), style=style, soft_wrap=True)
+        console.print(safe(line), style=style, soft_wrap=True)

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from plantroom_edge import control_client, files
 from plantroom_edge.cli_add import print_diff
-from plantroom_edge.cli_common import AsJson, Config, hint, print_json
+from plantroom_edge.cli_common import AsJson, Config, hint, print_json, safe
+from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.config import load
 from plantroom_edge.control_client import NotRunning
 from plantroom_edge.reconfigure import ASK_FROM, compare, devices_of, removed_devices
@@ -61,7 +61,7 @@ async def _apply(
 ) -> dict[str, Any]:
     text = _read(new) if new else None
     wanted = load(config, text)  # whatever is wrong is told with its line, agent or not
-    console = Console(stderr=quiet, highlight=False)
+    console = make_console(stderr=quiet)
     if new and not quiet:
         print_diff(console, _read(config), text or "", config.name)
     try:
@@ -97,12 +97,12 @@ def _tell(console: Console, answer: dict[str, Any]) -> None:
     if plan["unchanged"]:
         console.print("unchanged: the agent runs this configuration already")
     for one in plan["changes"]:
-        words = f": {escape(one['words'])}" if one["words"] else ""
-        where = f"{one['kind']} {escape(one['name'])} {one['what']}"
+        words = f": {safe(one['words'])}" if one["words"] else ""
+        where = f"{one['kind']} {safe(one['name'])} {one['what']}"
         console.print(f"{_SIGNS.get(one['what'], '~')} {where}{words}", soft_wrap=True)
     restarts = [name for name in plan["stop"] if name in plan["start"]]
     if restarts:
-        console.print(f"[dim]starts anew: {escape(', '.join(restarts))}; all else goes on[/]")
+        console.print(f"[dim]starts anew: {safe(', '.join(restarts))}; all else goes on[/]")
 
 
 def _check(refused: list[dict[str, str]]) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import typer
 from cryptography import x509
 from rich.console import Console
-from rich.markup import escape
 
 from plantroom_edge import control_client, doctor, status
-from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json, print_table
+from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json, print_table, safe
+from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.control_client import NotRunning
 from plantroom_edge.doctor import Ailment, Facts, Health
@@ -49,7 +49,7 @@ def doctor_command(config: Config, *, as_json: AsJson = False, verbose: Verbose 
     if as_json:
         print_json(doctor.document(facts))
     else:
-        _print(Console(highlight=False), facts, found, plans=verbose)
+        _print(make_console(), facts, found, plans=verbose)
     failed = any(one.severity == "error" for one in found)
     if not failed:
         hint(f"plantroom-edge preview {config}, plantroom-edge status {config}")
@@ -77,7 +77,7 @@ async def gather(file: Path, config: AgentConfig) -> Facts:
     else:
         facts.running = facts.answers = True
         facts.running_hash = str(answer["config"])
-        facts.traffic = answer["traffic"]
+        facts.traffic, facts.clock = answer["traffic"], str(answer["clock"])
         facts.report = {**report, "agent": answer["status"]}
     if config.cloud:
         facts.cert_days = _days_left(config.cloud.cert, facts)
@@ -148,12 +148,12 @@ def _print(console: Console, facts: Facts, found: list[Ailment], *, plans: bool)
     if plans:
         for health in told:
             for line in health.plan:
-                console.print(f"{escape(health.device)}: {escape(line)}", soft_wrap=True)
+                console.print(f"{safe(health.device)}: {safe(line)}", soft_wrap=True)
     _print_rest(console, facts)
     for one in found:
         style = _COLOURS[one.severity]
-        fix = f" [dim]→[/] {escape(one.fix)}" if one.fix else ""
-        what = f"{escape(one.about)}: {escape(one.what)}"
+        fix = f" [dim]→[/] {safe(one.fix)}" if one.fix else ""
+        what = f"{safe(one.about)}: {safe(one.what)}"
         console.print(f"[{style}]{one.severity}[/] {what}{fix}", soft_wrap=True)
     if not any(one.severity != "note" for one in found):
         console.print("[green]nothing is wrong[/]")
@@ -167,7 +167,7 @@ def _row(health: Health) -> tuple[str, ...]:
     rest = (last, rate, health.latency_ms, health.latency_max_ms, share)
     counts = (str(health.points), str(health.polls))
     shown = ("-" if one is None else str(one) for one in rest)
-    return (escape(health.device), escape(health.bus), answers, *counts, *shown)
+    return (safe(health.device), safe(health.bus), answers, *counts, *shown)
 
 
 def _print_rest(console: Console, facts: Facts) -> None:

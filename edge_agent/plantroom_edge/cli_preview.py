@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 
-from plantroom_edge.cli_common import AsJson, Config, hint, print_json, print_table
+from plantroom_edge.cli_common import AsJson, Config, hint, print_json, print_table, safe
+from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.preview_source import Meanings, Source, source
 from plantroom_edge.preview_view import View, age_text, value_text
 from plantroom_edge.terminal import keys
-from plantroom_shared import log
 from plantroom_shared.errors import Unavailable
 
 _LOOK_EVERY = 1.0
@@ -50,13 +50,13 @@ def preview(
       plantroom-edge preview edge.yaml --only-bad | cut -f1,5
       plantroom-edge preview edge.yaml --json
     """  # noqa: D301 -- typer reads \b
-    log.configure()
+    logging.getLogger("plantroom_edge").setLevel(logging.CRITICAL)  # the table says it
     settings = load(config)
     if not settings.buses:
         hint(f"no bus is configured yet: plantroom-edge scan {config}")
         return
     view = View(filter=filter_, only_bad=only_bad)
-    console = Console(highlight=False)
+    console = make_console()
     if as_json or not (console.is_terminal and sys.stdin.isatty()):
         asyncio.run(_once(settings, view, seconds))
         _print(console, view, as_json=as_json)
@@ -83,7 +83,8 @@ async def _once(config: AgentConfig, view: View, seconds: float) -> None:
 def _print(console: Console, view: View, *, as_json: bool) -> None:
     shown = view.shown()
     if as_json:
-        print_json({"now_us": view.now_us, "source": view.source, "points": shown})
+        document = {"now_us": view.now_us, "source": view.source, "trouble": view.trouble}
+        print_json({**document, "points": shown})
         return
     headings = ("point", "name", "value", "unit", "quality", "age", "equipment")
     rows = [
@@ -98,7 +99,9 @@ def _print(console: Console, view: View, *, as_json: bool) -> None:
         )
         for row in shown
     ]
-    print_table(console, headings, [tuple(map(escape, row)) for row in rows])
+    if view.trouble:
+        make_console(stderr=True).print(f"[red]{safe(view.trouble)}[/]", soft_wrap=True)
+    print_table(console, headings, [tuple(map(safe, row)) for row in rows])
 
 
 async def _live(config: AgentConfig, view: View, console: Console) -> None:
@@ -130,7 +133,7 @@ async def _look(values: Source, view: View, meanings: Meanings) -> None:
     found, now_us = await values.look()
     meanings.put(found)
     view.source = values.name
-    view.take(found, now_us)
+    view.take(found, now_us, values.trouble())
 
 
 async def _next(pressed: asyncio.Queue[str], view: View, height: int) -> None:

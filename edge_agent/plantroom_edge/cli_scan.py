@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from plantroom_edge import cli_add, proposal
-from plantroom_edge.cli_common import AsJson, Verbose, hint, print_json, print_table
+from plantroom_edge.cli_common import AsJson, Verbose, hint, print_json, print_table, safe
+from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.config import load
 from plantroom_edge.drivers import Candidate, ScanRequest
 from plantroom_edge.interfaces import card, check_serial
@@ -87,8 +87,8 @@ def scan(
         load(config)  # what is wrong with it is better known now than after a minute
     how = ScanRequest(seconds=seconds, rate=rate, units=_numbers(units))
     wanted = _requests(bacnet or [], modbus or [], driver or [], how)
-    console = Console(highlight=False)
-    notes = Console(stderr=True, highlight=False)
+    console = make_console()
+    notes = make_console(stderr=True)
     _announce(notes, wanted)
     found = asyncio.run(_search(wanted, notes))
     meanings = mapped(found.candidates)
@@ -102,7 +102,7 @@ def scan(
             {one.device.key: equipment_of(one, meanings) for one in found.candidates},
         )
     for name, error in found.errors.items():
-        notes.print(f"[bold red]error:[/] {escape(name)}: {escape(error)}", soft_wrap=True)
+        notes.print(f"[bold red]error:[/] {safe(name)}: {safe(error)}", soft_wrap=True)
     if found.errors and not found.candidates:
         msg = "nothing was found, and not all could be asked"
         raise Unavailable(msg)
@@ -142,7 +142,7 @@ def _announce(notes: Console, wanted: dict[str, ScanRequest]) -> None:
     for name, request in wanted.items():
         where = ", ".join(request.targets) or "whoever answers"
         notes.print(
-            f"{name}: asks {escape(where)}; only reads, at most {request.rate:g} requests a second"
+            f"{name}: asks {safe(where)}; only reads, at most {request.rate:g} requests a second"
             f" for {request.seconds:g} s, {request.rate * request.seconds:,.0f} in all",
             soft_wrap=True,
         )
@@ -185,14 +185,14 @@ def _bars(found: Found) -> Table:
         full = round(24 * min(one.done, one.of) / max(one.of, 1))
         bar = f"[green]{'━' * full}[/][dim]{'━' * (24 - full)}[/]"
         table.add_row(
-            f"[bold]{escape(name)}[/]",
+            f"[bold]{safe(name)}[/]",
             bar,
             f"{one.done}/{one.of}",
-            f"[dim]{escape(one.now[:60])}[/]",
+            f"[dim]{safe(one.now[:60])}[/]",
         )
     for candidate in found.candidates[-6:]:
         table.add_row(
-            "[green]+[/]", escape(candidate.device.name[:40]), "", escape(_what(candidate)[:60])
+            "[green]+[/]", safe(candidate.device.name[:40]), "", safe(_what(candidate)[:60])
         )
     table.add_row("", f"[bold]{len(found.candidates)}[/] devices found")
     return table
@@ -223,11 +223,11 @@ def _print(console: Console, found: Found, equipment: dict[str, list[str]]) -> N
         last = (str(len(one.points)), "; ".join(shown[:2]) + more, "\n".join(one.evidence[:3]))
         colour = "yellow" if proposal.unsure(one) else "green"
         sure = f"[{colour}]{one.confidence:.0%}[/]"
-        rows.append((*map(escape, cells), sure, *map(escape, last)))
+        rows.append((*map(safe, cells), sure, *map(safe, last)))
     print_table(console, headings, rows, title=f"{len(rows)} devices")
     why = {"time": "the time was over", "stopped": "it was stopped"}.get(found.cut)
     if why:
-        Console(stderr=True).print(f"[yellow]{why}[/] before all was asked")
+        make_console(stderr=True).print(f"[yellow]{why}[/] before all was asked")
 
 
 def _keep(
@@ -245,8 +245,8 @@ def _keep(
     if out is not None or not add:
         file = out or Path("found.yaml")
         proposal.write(file, found.candidates, equipment)
-        notes = Console(stderr=True, highlight=False)
-        notes.print(f"wrote {escape(str(file))}", soft_wrap=True)
+        notes = make_console(stderr=True)
+        notes.print(f"wrote {safe(str(file))}", soft_wrap=True)
         if not add:
             hint(f"look through {file}, then: plantroom-edge add {config or 'CONFIG'} {file}")
     if add and config is not None:

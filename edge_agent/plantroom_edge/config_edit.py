@@ -33,9 +33,10 @@ def append(text: str, path: Path, entry: Any) -> str:
     Raises:
         ConfigError: it cannot be done without rewriting the file.
     """
-    expected = _merged(yaml.safe_load(text), path, entry)
     newline = "\r\n" if "\r\n" in text else "\n"
+    out = ""
     try:
+        expected = _merged(yaml.safe_load(text), path, entry)
         out = _insert(text.replace("\r\n", "\n"), path, entry)
         right = yaml.safe_load(out) == expected
     except (yaml.YAMLError, LookupError, TypeError, ValueError):

@@ -64,16 +64,20 @@ class Desk:
     async def _status(self, request: Mapping[str, Any]) -> dict[str, Any]:
         _Request.model_validate(request)
         status = await self._vitals.document()
-        return {"status": status, "config": config_hash(self._crew.config), **self._traffic()}
+        return {
+            "status": status,
+            "config": config_hash(self._crew.config),
+            "clock": self._vitals.buffer.clock_state,
+            "traffic": self._traffic(),
+        }
 
     def _traffic(self) -> dict[str, Any]:
         now = self._vitals.clock.monotonic()
-        told = {
+        return {
             bus: {"since_s": round(now - opened.since, 1), "devices": opened.driver.figures()}
             for bus, opened in self._crew.opened.items()
             if isinstance(opened.driver, Telling)
         }
-        return {"traffic": told}
 
     async def _values(self, request: Mapping[str, Any]) -> dict[str, Any]:
         _Request.model_validate(request)

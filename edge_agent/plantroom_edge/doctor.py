@@ -51,6 +51,8 @@ class Facts:
     """Of what runs."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """`status.report`."""
+    clock: str = ""
+    """What the running agent's clock is worth: ``unset``, ``sync`` ..."""
     traffic: Mapping[str, Any] = field(default_factory=dict)
     """Bus → ``since_s`` and the figures of its devices, from drivers that tell."""
     cloud: bool = False
@@ -145,7 +147,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "autonomy_hours": facts.report.get("autonomy_hours"),
         "flash_bytes_per_day": facts.report.get("flash_bytes_per_day"),
         "certificate_days": facts.cert_days,
-        "clock": _sync(facts).get("clock"),
+        "clock": facts.clock or None,
         "clock_skew_us": _sync(facts).get("clock_skew_us"),
         "connected": _said(facts).get("connected", False),
         "last_confirmed_s": facts.report.get("last_confirmed_s"),
@@ -216,7 +218,7 @@ def _buffer(facts: Facts) -> Iterator[Ailment]:
 def _clock(facts: Facts) -> Iterator[Ailment]:
     if not facts.running:
         return
-    if _sync(facts).get("clock") == "unset":
+    if facts.clock == "unset":
         what = "nobody knows the time: samples wait until it is set"
         yield Ailment("error", "clock", what, "set it (timedatectl, NTP) or connect the cloud")
     skew = _sync(facts).get("clock_skew_us")

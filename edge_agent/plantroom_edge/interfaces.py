@@ -56,7 +56,7 @@ def check_serial(text: str) -> None:
     Raises:
         ConfigError: it is not; says what to do.
     """
-    path = Path(text)
+    path = Path(text.partition(":")[0])  # behind it may be how it is set
     try:
         mode = path.stat().st_mode
     except OSError as error:

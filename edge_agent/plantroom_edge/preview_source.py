@@ -28,6 +28,10 @@ class Source(Protocol):
     name: str
     """For a person."""
 
+    def trouble(self) -> str:
+        """Return what does not answer, for a person; empty if all does."""
+        ...
+
     async def look(self) -> tuple[list[Row], int]:
         """Return the rows, and the microseconds since 1970 to which their age is reckoned.
 
@@ -48,6 +52,9 @@ class _Agent:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+
+    def trouble(self) -> str:
+        return ""
 
     async def look(self) -> tuple[list[Row], int]:
         answer = await self._line.ask("values")
@@ -104,6 +111,13 @@ class _Buses:
             )
             for bus in config.buses
         ]
+
+    def trouble(self) -> str:
+        missing = [f"no answer: {one}" for sampler in self._samplers for one in sampler.missing]
+        tasks = self._supervisor.tasks.items()
+        return "; ".join(
+            [*missing, *(f"{name}: {task.error}" for name, task in tasks if task.failing)]
+        )
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from plantroom_edge.cli_common import safe
 from plantroom_edge.values import Row
 
 SORTS: Final = ("place", "name", "value", "age", "quality")
@@ -42,7 +42,7 @@ class View:
     _before: dict[str, Any] = field(default_factory=dict)
     _changed: dict[str, float] = field(default_factory=dict)
 
-    def take(self, rows: list[Row], now_us: int) -> None:
+    def take(self, rows: list[Row], now_us: int, trouble: str = "") -> None:
         """Take new values; note which have changed."""
         now = time.monotonic()
         for row in rows:
@@ -50,7 +50,7 @@ class View:
             if key in self._before and self._before[key] != value:
                 self._changed[key] = now
             self._before[key] = value
-        self.rows, self.now_us, self.trouble = rows, now_us, ""
+        self.rows, self.now_us, self.trouble = rows, now_us, trouble
 
     def press(self, key: str, page: int = 20) -> None:
         """Do what a key means."""
@@ -120,7 +120,7 @@ class View:
         table.add_column("age", justify="right", width=7, no_wrap=True)
         for cells in self._lines(rows, room):
             table.add_row(*cells)
-        return Group(title, table, Text.from_markup(self._foot(), overflow="ellipsis"))
+        return Group(title, table, Text.from_markup(self._foot(), emoji=False, overflow="ellipsis"))
 
     def _lines(self, rows: Sequence[Row], room: int) -> Iterable[tuple[str, ...]]:
         """Yield the lines that fit, with a heading where a new device or equipment begins."""
@@ -130,7 +130,7 @@ class View:
             if self.sort == "place" and here != group:
                 if left < 2:
                     return
-                yield (f"[bold cyan]{escape(here)}[/]", "", "", "", "")
+                yield (f"[bold cyan]{safe(here)}[/]", "", "", "", "")
                 group, left = here, left - 1
             if left < 1:
                 return
@@ -145,21 +145,21 @@ class View:
     def _cells(self, row: Row) -> tuple[str, ...]:
         colour = _COLOURS.get(row["quality"], "dim")
         fresh = time.monotonic() - self._changed.get(row["point"], float("-inf")) < 1.5
-        value = escape(value_text(row))
+        value = safe(value_text(row))
         quality = row["reason"] or row["quality"]
         return (
-            f"  {escape(row['name'] or row['point'])}",
+            f"  {safe(row['name'] or row['point'])}",
             f"[bold]{value}[/]" if fresh else value,
-            escape(row["unit"]),
-            f"[{colour}]{escape(quality)}[/]",
+            safe(row["unit"]),
+            f"[{colour}]{safe(quality)}[/]",
             age_text(row, self.now_us),
         )
 
     def _foot(self) -> str:
         if self.typing:
-            return f"[bold]/{escape(self.filter)}▏[/]  enter keeps it, escape drops it"
-        trouble = f"[red]{escape(self.trouble)}[/]  " if self.trouble else ""
-        filtered = f"[bold]/{escape(self.filter)}[/]  " if self.filter else ""
+            return f"[bold]/{safe(self.filter)}▏[/]  enter keeps it, escape drops it"
+        trouble = f"[red]{safe(self.trouble[:60])}[/]  " if self.trouble else ""
+        filtered = f"[bold]/{safe(self.filter)}[/]  " if self.filter else ""
         return f"{trouble}{filtered}{KEYS}"
 
 
@@ -192,12 +192,15 @@ def _sort_key(row: Row, sort: str) -> tuple[Any, ...]:
 
 def value_text(row: Row) -> str:
     """Return a value as a person reads it: the text of a state, a number without noise."""
-    value, states = row["value"], row.get("states") or ()
+    value, states, kind = row["value"], row.get("states") or (), row.get("type", "")
     if value is None:
         return "-"
+    # BACnet numbers its binary states from 0 and its multi-states from 1.
+    first = {"binary": 0, "multi-state": 1}.get(kind.rpartition("-")[0])
+    if first is not None and isinstance(value, int) and 0 <= value - first < len(states):
+        return str(states[value - first])
     if isinstance(value, bool):
-        text = states[value] if len(states) == 2 else ("on" if value else "off")
-        return str(text)
+        return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)

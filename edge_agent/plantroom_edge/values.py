@@ -44,13 +44,14 @@ def _device(bus: str, group: PollGroup, register: Register) -> Row:
 def _point(register: Register, alias: int) -> Row:
     point = register.points.get(alias)
     if point is None:
-        return {"point": str(alias), "name": "", "unit": "", "states": (), "class": ""}
+        return {"point": str(alias), "name": "", "unit": "", "states": (), "class": "", "type": ""}
     return {
         "point": point.key,
         "name": point.name,
         "unit": point.unit,
         "states": point.states,
         "class": point.point_class,
+        "type": point.object_type,
     }
 
 
