@@ -72,7 +72,8 @@ class Child:
     ) -> None:
         self.name, self._command, self._ready = name, list(command), ready
         self._log = folder / f"{name}.log"
-        self._env = {**os.environ, "PYTHONPATH": str(ROOT / "deploy"), **(env or {})}
+        paths = [str(ROOT / "deploy"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Child:

@@ -17,9 +17,6 @@ from plantroom_edge.config_edit import Merge, append
 from plantroom_edge.config_explain import models_in
 from plantroom_edge.drivers import BusConfig, drivers
 
-_WHERE: Final = frozenset({"host", "port", "serial", "bind"})
-"""Keys of a bus that say where it leads, by default too."""
-
 _NOT_IDENTITY: Final = frozenset({"name", "profile", "interval", "profile_dir"})
 """Keys of a device that do not say which device it is."""
 
@@ -97,10 +94,11 @@ def _shown(wish: Wish, entry: Any) -> str:
 def _same_bus(bus: Mapping[str, Any], wish: Mapping[str, Any], model: type[BusConfig]) -> bool:
     """Say whether `bus` reaches what `wish` does.
 
-    Lists may differ, they are added to; switches may differ, they are the user's.
+    Lists may differ, they are added to; switches, and the card where the wish names none, are the
+    user's.
     """
     keys = {key for key, value in wish.items() if not isinstance(value, list | tuple | bool)}
-    keys |= _WHERE & set(bus)
+    keys |= {"port"} & set(bus)
     return all(_value(bus, key, model) == _value(wish, key, model) for key in keys)
 
 

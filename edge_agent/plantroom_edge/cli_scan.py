@@ -220,14 +220,15 @@ def _print(console: Console, found: Found, equipment: dict[str, list[str]]) -> N
         shown = equipment.get(device.key, [])
         more = f" and {len(shown) - 2} more" if len(shown) > 2 else ""
         cells = (device.name, device.address, device.vendor, device.model, one.profile or "-")
-        last = (str(len(one.points)), "; ".join(shown[:2]) + more, "\n".join(one.evidence[:3]))
+        last = (str(len(one.points)), safe("; ".join(shown[:2]) + more))
+        why = "\n".join(map(safe, one.evidence[:3]))
         colour = "yellow" if proposal.unsure(one) else "green"
         sure = f"[{colour}]{one.confidence:.0%}[/]"
-        rows.append((*map(safe, cells), sure, *map(safe, last)))
+        rows.append((*map(safe, cells), sure, *last, why))
     print_table(console, headings, rows, title=f"{len(rows)} devices")
-    why = {"time": "the time was over", "stopped": "it was stopped"}.get(found.cut)
-    if why:
-        make_console(stderr=True).print(f"[yellow]{why}[/] before all was asked")
+    cut = {"time": "the time was over", "stopped": "it was stopped"}.get(found.cut)
+    if cut:
+        make_console(stderr=True).print(f"[yellow]{cut}[/] before all was asked")
 
 
 def _keep(
