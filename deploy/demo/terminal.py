@@ -17,6 +17,10 @@ from pathlib import Path
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])")
 
 
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """Runs a program on a pseudo-terminal.
 
@@ -41,6 +45,7 @@ class Terminal:
             cwd=folder,
             env={**os.environ, **size},
             start_new_session=True,
+            preexec_fn=_take_terminal,  # noqa: PLW1509  one system call: Ctrl-C is a signal then
         )
         os.close(theirs)
         self.raw = ""

@@ -194,7 +194,7 @@ def _bars(found: Found) -> Table:
         table.add_row(
             "[green]+[/]", safe(candidate.device.name[:40]), "", safe(_what(candidate)[:60])
         )
-    table.add_row("", f"[bold]{len(found.candidates)}[/] devices found")
+    table.add_row("", f"[bold]{len(found.candidates)}[/] found so far")
     return table
 
 

@@ -252,8 +252,11 @@ def _all_buses(facts: Facts) -> Iterator[Ailment]:
     if facts.running and not _buses(facts):
         what = "none is configured: nothing is read"
         yield Ailment("warning", "buses", what, "plantroom-edge scan, then add and apply")
+    told = devices(facts)
     for bus, state in _buses(facts).items():
         for target in state.get("missing", ()):
+            if any(one.bus == bus and _is(one, target) for one in told):
+                continue  # it did not at the last search, and does since
             what = f"does not answer: {target}"
             yield Ailment("error", bus, what, "check power, cable and address")
         counters = state.get("counters") or {}
@@ -262,10 +265,16 @@ def _all_buses(facts: Facts) -> Iterator[Ailment]:
             what = f"{late:,} of {polls + late:,} polls were left out: the round takes too long"
             yield Ailment("warning", bus, what, "lengthen `interval`, or spread over two buses")
         traffic = facts.traffic.get(bus) or {}
-        busy = sum(one.bus_share or 0.0 for one in devices(facts) if one.bus == bus)
+        busy = sum(one.bus_share or 0.0 for one in told if one.bus == bus)
         if traffic and busy > BUSY:
             what = f"{busy:.0%} of its time is spent waiting for answers"
             yield Ailment("warning", bus, what, "lengthen `interval`")
+
+
+def _is(health: Health, target: str) -> bool:
+    """Say whether a missing target, as a driver names it for a person, is this device; it answers."""
+    name = health.device.partition(":")[2]
+    return health.answers and health.quiet_s is not None and target.startswith(f"{name} ")
 
 
 def _device(health: Health) -> Iterator[Ailment]:

@@ -103,7 +103,9 @@ class View:
         """Return the screen."""
         rows = self.shown()
         room = max(height - 4, 1)
-        self.top = max(0, min(self.top, len(rows) - room))
+        # Headings may take every other line: the last rows are reached all the same.
+        most = len(rows) - (room if len(rows) <= room else max(room // 2, 1))
+        self.top = max(0, min(self.top, most))
         bad = sum(row["quality"] == "bad" for row in self.rows)
         title = Text.assemble(
             (" plantroom ", "bold reverse"),
@@ -127,7 +129,7 @@ class View:
         group, left = None, room
         for row in rows[self.top :]:
             here = self._group(row)
-            if self.sort == "place" and here != group:
+            if self.sort == "place" and here != group and room > 2:
                 if left < 2:
                     return
                 yield (f"[bold cyan]{safe(here)}[/]", "", "", "", "")

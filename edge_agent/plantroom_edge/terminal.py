@@ -79,6 +79,9 @@ def keys(descriptor: int) -> Iterator[asyncio.Queue[str]]:
             pressed.put_nowait(key)
 
     tty.setcbreak(descriptor)
+    mode = termios.tcgetattr(descriptor)
+    mode[3] &= ~termios.ISIG  # Ctrl-C is a key: the screen is left in order
+    termios.tcsetattr(descriptor, termios.TCSANOW, mode)
     loop.add_reader(descriptor, read)
     try:
         yield pressed
