@@ -7,7 +7,6 @@ is what the commands say.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -16,9 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":  # started as a file: the demo's package is beside it
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from demo.processes import Child, python, wait_for
 from demo.stack import COMPANY, GATEWAY, SITE, Stack
@@ -184,24 +180,16 @@ def start(folder: Path, *, seed: int = 7, engine: str = "embedded") -> tuple[Sta
     return stack, manifest
 
 
-def main(argv: list[str]) -> int:
-    """Print the transcript; 0 if the first sample was acknowledged."""
-    parser = argparse.ArgumentParser(prog="./plantroom demo --commission", description=__doc__)
-    parser.add_argument("folder", type=Path, help="an empty folder")
-    folder = parser.parse_args(argv).folder.resolve()
+def run(folder: Path) -> int:
+    """Print the transcript of a whole way; 0 if the first sample was acknowledged."""
     desk = folder / "gateway"
     desk.mkdir(parents=True)
     stack, manifest = start(folder)
     try:
         transcript = Transcript(desk)
         commission(stack, manifest, transcript)
-        print(
-            f"\nfrom init to the first acknowledged sample: {dict(transcript.steps)['acknowledged']:.0f} s"
-        )
+        took = dict(transcript.steps)["acknowledged"]
+        print(f"\nfrom init to the first acknowledged sample: {took:.0f} s")
     finally:
         stack.stop()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
