@@ -134,12 +134,13 @@ async def polled(server: Scripted, more: int = 3) -> None:
 async def test_only_the_changed_bus_starts_anew(site: Site) -> None:
     """The other bus keeps its connection and every poll; epoch and aliases stay."""
     async with meters() as (one, two):
-        site.write(bus("a", one.port, 1), bus("b", two.port, 1))
+        slow = bus("a", one.port, 1, interval=1.0)
+        site.write(slow, bus("b", two.port, 1))
         async with site.running() as line:
             await has_values(line, "modbus:a-1")
             await has_values(line, "modbus:b-1")
             before = (await line.ask("status"))["status"]
-            site.write(bus("a", one.port, 1), bus("b", two.port, 1, 2))
+            site.write(slow, bus("b", two.port, 1, 2))
             plan = (await line.ask("plan"))["plan"]
             assert [change["name"] for change in plan["changes"]] == ["b/b-2"]
             answer = await line.ask("apply", expect=plan["after"])
@@ -159,13 +160,14 @@ async def test_only_the_changed_bus_starts_anew(site: Site) -> None:
 async def test_the_same_configuration_is_no_change(site: Site) -> None:
     """Nothing starts anew, no poll is missed, and the audit says no more than unchanged."""
     async with meters() as (one, two):
-        config = site.write(bus("a", one.port, 1), bus("b", two.port, 1))
+        slow = [bus("a", one.port, 1, interval=1.0), bus("b", two.port, 1, interval=1.0)]
+        config = site.write(*slow)
         async with site.running() as line:
             await has_values(line, "modbus:a-1")
             await has_values(line, "modbus:b-1")
             for _ in range(3):
                 assert (await line.ask("apply"))["plan"]["unchanged"]
-            site.write(bus("b", two.port, 1), bus("a", one.port, 1))
+            site.write(*reversed(slow))
             assert (await line.ask("apply"))["plan"]["unchanged"]
             os.kill(os.getpid(), signal.SIGHUP)
             await polled(one)
@@ -346,7 +348,13 @@ async def test_an_agent_without_a_file(site: Site) -> None:
 async def test_drivers_that_tell_are_heard(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures of a driver come with the status, with how long its bus has been open."""
     told = DeviceFigures("scripted:0", requests=7, plan=("read 1-10",))
-    monkeypatch.setattr(ScriptedDriver, "figures", lambda _: [told], raising=False)
+
+    class Tells(ScriptedDriver):
+        def figures(self) -> list[DeviceFigures]:
+            return [told]
+
+    spec = DriverSpec(edge_driver.ScriptedBus, Tells)
+    monkeypatch.setitem(drivers._items, "scripted", spec)
     site.write({"name": "s", "driver": "scripted", "devices": 1})
     async with site.running() as line:
         await has_values(line, "scripted:0")
