@@ -90,6 +90,9 @@ async def search(
         found.cut = "time"
     finally:
         await ended(*tasks, stopper)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()):  # a defect of that driver
+            found.errors[task.get_name()] = f"{type(error).__name__}: {error}"
     return found
 
 

@@ -134,6 +134,9 @@ def test_a_scan_that_fails_hides_no_other(config: Path, capsys: pytest.CaptureFi
     FINDS[:] = [SURE, Unavailable("the card is gone")]
     assert run("scan", "--driver", "scripted") == 0
     assert "scripted: the card is gone" in capsys.readouterr().err
+    FINDS[:] = [SURE, KeyError("a defect")]
+    assert run("scan", "--driver", "scripted") == 0
+    assert "scripted: KeyError: 'a defect'" in capsys.readouterr().err
     FINDS[:] = [Unavailable("the card is gone")]
     assert run("scan", "--driver", "scripted") == 1
     FINDS[:] = [Progress(1, 1, "")]

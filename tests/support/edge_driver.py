@@ -23,7 +23,6 @@ from plantroom_edge.drivers import (
     drivers,
 )
 from plantroom_shared.clock import Clock
-from plantroom_shared.errors import PlantroomError
 from plantroom_shared.model import Device, Point
 
 
@@ -141,7 +140,7 @@ UNSURE = Candidate(
     confidence=0.3,
     evidence=("it answers",),
 )
-FINDS: list[Candidate | Progress | PlantroomError | None] = []
+FINDS: list[Candidate | Progress | Exception | None] = []
 """What a scan tells, in order; None: it waits for ever. Empty: a device of each kind."""
 
 
@@ -149,7 +148,7 @@ async def scan(request: ScanRequest, clock: Clock) -> AsyncIterator[Candidate | 
     for item in [*FINDS] or [Progress(1, 2, "the bench"), SURE, SURE, Progress(2, 2, ""), UNSURE]:
         if item is None:
             await asyncio.Event().wait()
-        elif isinstance(item, PlantroomError):
+        elif isinstance(item, Exception):
             raise item
         else:
             yield item
