@@ -96,11 +96,13 @@ class Transcript:
         try:
             for words, key in keys:
                 text = terminal.until(words, seconds=PATIENCE)
-                terminal.press(key)
+                if key:
+                    terminal.press(key)
             terminal.end(PATIENCE)
         finally:
             terminal.close()
-        self._show(text.replace("\r", "\n"), 14)
+        screen = text[text.rindex(" plantroom ") :] if " plantroom " in text else text
+        self._show(screen.replace("\r", "\n"), 14)
         self.steps.append((arguments[0], self.seconds))
 
     def _show(self, text: str, lines: int) -> None:
@@ -140,7 +142,7 @@ def commission(stack: Stack, manifest: dict[str, Any], transcript: Transcript) -
         *looking,
         shown=f"scan {file} --bacnet ... --modbus ... --add",
     )
-    transcript.look("preview", file, keys=[("from the running agent", "q")])
+    transcript.look("preview", file, keys=[("from the running agent", ""), (" good ", "q")])
     transcript.run("apply", file)
     transcript.run("preview", file, "--filter", "temp", lines=8)
     status: dict[str, Any] = {}

@@ -33,9 +33,9 @@ def test_from_an_empty_folder_to_an_acknowledged_sample(
     assert dict(transcript.steps)["acknowledged"] < LIMIT
     assert status["agent"]["connected"]
     assert status["lost"] == {}
-    buses = status["agent"]["buses"]
-    devices = {key for bus in buses.values() for key in bus["devices"]}
-    assert {f"bacnet:{one['instance']}" for one in manifest["bacnet"]} <= devices
-    meters = sum(len(bus["devices"]) for bus in manifest["modbus"])
-    assert sum(key.startswith("modbus:") for key in devices) == meters
-    assert len(load(desk / "plantroom-edge.yaml").buses) == 1 + len(manifest["modbus"])
+    bacnet, *modbus = load(desk / "plantroom-edge.yaml").model_dump()["buses"]
+    assert {one["address"] for one in manifest["bacnet"]} <= set(bacnet["who_is"])
+    assert {(bus["port"], one["unit"]) for bus in modbus for one in bus["devices"]} == {
+        (bus["port"], one["unit"]) for bus in manifest["modbus"] for one in bus["devices"]
+    }
+    assert set(status["agent"]["buses"]) == {bus["name"] for bus in (bacnet, *modbus)}
