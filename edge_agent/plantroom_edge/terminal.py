@@ -87,4 +87,5 @@ def keys(descriptor: int) -> Iterator[asyncio.Queue[str]]:
         yield pressed
     finally:
         loop.remove_reader(descriptor)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # there is no terminal any more
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
