@@ -52,7 +52,7 @@ def add(
     \b
     Examples:
       plantroom-edge add edge.yaml found.yaml
-      plantroom-edge add edge.yaml --modbus 192.168.1.20 --unit 3 --profile meter/schneider-pm5560
+      plantroom-edge add edge.yaml --modbus 10.0.0.20 --profile meter/eastron-sdm630
       plantroom-edge add edge.yaml --bacnet 192.168.1.10/24
       plantroom-edge add edge.yaml --bacnet eth0 --who-is 192.168.1.30
     """  # noqa: D301 -- typer reads \b

@@ -47,9 +47,9 @@ def apply(
 
     \b
     Examples:
-      plantroom-edge apply edge.yaml                  after editing the file, or after `add`
-      plantroom-edge apply edge.yaml new.yaml         check NEW, put it in place, apply it
-      plantroom-edge apply edge.yaml --dry-run        what would happen
+      plantroom-edge apply edge.yaml               after editing it, or after `add`
+      plantroom-edge apply edge.yaml new.yaml      put NEW in its place, apply it
+      plantroom-edge apply edge.yaml --dry-run     what would happen
     """  # noqa: D301 -- typer reads \b
     document = asyncio.run(_apply(config, new, yes=yes, dry_run=dry_run, quiet=as_json))
     if as_json:

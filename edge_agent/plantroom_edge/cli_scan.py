@@ -73,11 +73,11 @@ def scan(
 
     \b
     Examples:
-      plantroom-edge scan                                      whatever can be found by asking
-      plantroom-edge scan --bacnet eth0                        BACnet on one network card
-      plantroom-edge scan --modbus 192.168.1.0/24 --rate 5     gently over a network
-      plantroom-edge scan --modbus /dev/ttyUSB0 --units 1-10   a serial line
-      plantroom-edge scan edge.yaml --add                      straight into the configuration
+      plantroom-edge scan                        whoever can be found by asking
+      plantroom-edge scan --bacnet eth0          BACnet on one network card
+      plantroom-edge scan --modbus 192.168.1.0/24 --rate 5
+      plantroom-edge scan --modbus /dev/ttyUSB0 --units 1-10
+      plantroom-edge scan edge.yaml --add        straight into the file
     """  # noqa: D301 -- typer reads \b
     log.configure(verbose=verbose)
     if add and config is None:
