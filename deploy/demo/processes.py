@@ -72,8 +72,8 @@ class Child:
     ) -> None:
         self.name, self._command, self._ready = name, list(command), ready
         self._log = folder / f"{name}.log"
-        path = os.pathsep.join((str(ROOT / "deploy"), os.environ.get("PYTHONPATH", "")))
-        self._env = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), **(env or {})}
+        paths = [str(ROOT / "deploy"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Child:

@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "deploy"))
 
+from demo import commission  # noqa: E402  found through the line above
 from demo.account import Account, summary_of  # noqa: E402  found through the line above
 from demo.assembly import Demo  # noqa: E402
 from demo.processes import ProcessFailedError  # noqa: E402
@@ -64,6 +65,11 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default=ROOT / ".plantroom",
         help="where this run's own folder is made (default .plantroom)",
     )
+    parser.add_argument(
+        "--commission",
+        action="store_true",
+        help="go an installer's way instead: init, scan, preview, apply, with the times",
+    )
     parser.add_argument("--keep", action="store_true", help="keep databases and logs at the end")
     return parser.parse_args(argv)
 
@@ -106,6 +112,9 @@ def main(argv: list[str]) -> int:
     """Run the demo; 0 if every process lived and the account closes, 1 otherwise."""
     options = _arguments(argv)
     folder = _fresh_folder(options.folder.resolve())
+    if options.commission:
+        with _ending_on_signals():
+            return commission.run(folder)
     demo = Demo(folder, seed=options.seed, engine=options.broker)
     account, failure = None, ""
     try:

@@ -13,17 +13,21 @@ import contextlib
 import fcntl
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
 from plantroom_edge.config import AgentConfig
-from plantroom_edge.detectors import Detector, Emit, detectors
-from plantroom_edge.drivers import BusConfig, Driver, drivers
+from plantroom_edge.control import Control
+from plantroom_edge.crew import Crew, Register, open_detectors
+from plantroom_edge.desk import Desk
+from plantroom_edge.detectors import Emit
+from plantroom_edge.drivers import Driver, drivers
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sampling.engine import Sampling, wanted_by
 from plantroom_edge.sinks import Sink, sinks
@@ -47,9 +51,19 @@ _ENDING: Final = 5.0
 
 
 async def run(
-    config: AgentConfig, *, clock: Clock | None = None, stop: asyncio.Event | None = None
+    config: AgentConfig,
+    *,
+    clock: Clock | None = None,
+    stop: asyncio.Event | None = None,
+    file: Path | None = None,
 ) -> None:
     """Run the agent until SIGTERM, SIGINT or `stop`; returns after an orderly stop.
+
+    Args:
+        config: what to do.
+        clock: the machine's own if none is given.
+        stop: ends it like a signal.
+        file: where `config` stands: it can be applied again, by SIGHUP or over the control socket.
 
     Raises:
         ConfigError: something the file names cannot be used; nothing was started.
@@ -61,15 +75,19 @@ async def run(
         ours = EdgeClock(clock or SystemClock(), config.data / "clock.json")
         try:
             while not stop.is_set():  # once more, with all its parts, when the safe mode ends
-                await _run(config, ours, record, stop)
+                config = await _run(config, ours, record, stop, file)
         except ConfigError:
             record.ended()  # refused in order: nothing crashed
             raise
 
 
-async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyncio.Event) -> None:
-    openers = [_bus_opener(bus, clock) for bus in config.buses]
-    watching = {} if record.safe else _open_detectors(config, clock)
+async def _run(
+    config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyncio.Event, file: Path | None
+) -> AgentConfig:
+    """Run all parts until `stop`; return the configuration that they had at the end."""
+    for bus in config.buses:
+        drivers.get(bus.driver)  # a driver that there is not is told before anything starts
+    watching = {} if record.safe else open_detectors(config.detectors, config, clock)
     outlets = {} if record.safe else _open_sinks(config, clock)
     buffer = await _open_buffer(config, clock)
     try:
@@ -88,14 +106,16 @@ async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyn
         vitals.sampling = Sampling(
             config.sampling,
             clock,
-            wanted=wanted_by(list(watching.values())),
+            wanted=wanted_by(vitals.watching),
             counters_file=config.counters_file,
         )
-        vitals.samplers = [
-            _sampler(bus.name, opener, vitals)
-            for bus, opener in zip(config.buses, openers, strict=True)
-        ]
-        await _run_parts(vitals, keeper, record, stop)
+        register = Register()
+        make = partial(_sampler, vitals=vitals, register=register)
+        crew = Crew(vitals, record, sampler=make, emit=_emit(buffer))
+        desk = Desk(file, crew, vitals, register)
+        with _reloading(crew, file):
+            await _run_parts(vitals, keeper, crew=crew, desk=desk, record=record, stop=stop)
+        return vitals.config
     finally:
         await buffer.close()
 
@@ -117,14 +137,18 @@ def _tell_start(config: AgentConfig, buffer: Buffer, record: Starts) -> None:
 
 
 async def _run_parts(
-    vitals: Vitals, keeper: Timekeeper, record: Starts, stop: asyncio.Event
+    vitals: Vitals,
+    keeper: Timekeeper,
+    *,
+    crew: Crew,
+    desk: Desk,
+    record: Starts,
+    stop: asyncio.Event,
 ) -> None:
     keep = vitals.supervisor.keep_running
+    control = Control(vitals.config.control_file, desk.handlers())
     async with asyncio.TaskGroup() as tasks:
-        pollers = [
-            tasks.create_task(keep(f"bus {sampler.name}", sampler.run), name=sampler.name)
-            for sampler in vitals.samplers
-        ]
+        crew.start(tasks)
         sync = tasks.create_task(keep("sync", vitals.sync.run)) if vitals.sync else None
         others = [
             tasks.create_task(keep("clock", keeper.run), name="clock"),
@@ -132,10 +156,7 @@ async def _run_parts(
         ]
         if vitals.sampling:
             others.append(tasks.create_task(keep("counters", vitals.sampling.run), name="counters"))
-        watchers = [
-            tasks.create_task(keep(f"detector {name}", partial(detector.run, _emit(vitals.buffer))))
-            for name, detector in vitals.detectors.items()
-        ]
+        orders = tasks.create_task(keep("control", control.run), name="control")
         outlets = [
             tasks.create_task(keep(f"sink {name}", sink.run), name=f"sink {name}")
             for name, sink in vitals.sinks.items()
@@ -147,7 +168,8 @@ async def _run_parts(
         )
         _tell_stop(vitals, record, stop)
         leaving.cancel()
-        await ended(*pollers, *watchers, health)
+        await ended(orders, health)  # from here on nothing is changed any more
+        await crew.stop()
         await vitals.buffer.flush()
         if sync and vitals.sync:
             await vitals.sync.stop(DRAIN)
@@ -207,31 +229,19 @@ async def _open_buffer(config: AgentConfig, clock: Clock) -> Buffer:
     )
 
 
-def _sampler(name: str, opener: partial[Driver], vitals: Vitals) -> Sampler:
+def _sampler(
+    name: str, opener: Callable[[], Driver], *, vitals: Vitals, register: Register
+) -> Sampler:
     return Sampler(
         name,
         opener,
         vitals.buffer,
-        detectors=list(vitals.detectors.values()),
-        sinks=list(vitals.sinks.values()),
+        detectors=vitals.watching,
+        sinks=[register, *vitals.sinks.values()],
         supervisor=vitals.supervisor,
         clock=vitals.clock,
         sampling=vitals.sampling,
     )
-
-
-def _bus_opener(bus: BusConfig, clock: Clock) -> partial[Driver]:
-    return partial(drivers.get(bus.driver).open, bus, clock)
-
-
-def _open_detectors(config: AgentConfig, clock: Clock) -> dict[str, Detector]:
-    folder = config.data / "detectors"
-    if config.detectors:
-        folder.mkdir(parents=True, exist_ok=True)
-    return {
-        entry.name: detectors.get(entry.detector).open(entry, clock, folder)
-        for entry in config.detectors
-    }
 
 
 def _open_sinks(config: AgentConfig, clock: Clock) -> dict[str, Sink]:
@@ -282,3 +292,27 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in wanted:
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _reloading(crew: Crew, file: Path | None) -> Iterator[None]:
+    """Let SIGHUP apply the file as it is now."""
+    if file is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    under_way: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        if len(under_way) < 2:  # one that waits for another has read the file after it
+            task = loop.create_task(crew.reload(file), name="reload")
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        for task in under_way:
+            task.cancel()

@@ -9,13 +9,23 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from plantroom_edge import agent, cli_buffer, cli_profile, cli_show, status
-from plantroom_edge.cli_starter import STARTER
+from plantroom_edge import (
+    agent,
+    cli_add,
+    cli_apply,
+    cli_buffer,
+    cli_doctor,
+    cli_preview,
+    cli_profile,
+    cli_scan,
+    cli_show,
+    status,
+)
+from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json, safe
+from plantroom_edge.cli_common import console as make_console
+from plantroom_edge.cli_starter import CLOUD, STARTER, cloud_section
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.drivers import BusConfig, Inventory, drivers
 from plantroom_shared import log
@@ -24,7 +34,8 @@ from plantroom_shared.errors import ConfigError, PlantroomError
 
 app = typer.Typer(
     help=(
-        "Set a gateway up, run it, and look at what it holds.\n\nExit codes: 0 an orderly end,"
+        "Set a gateway up, run it, and look at what it holds.\n\nThe way of a new gateway: init, scan,"
+        " add, preview, run; later apply and doctor.\n\nExit codes: 0 an orderly end,"
         " 1 a fault of the program or of the machine, 2 a wrong configuration."
     ),
     no_args_is_help=True,
@@ -35,12 +46,6 @@ app = typer.Typer(
 app.add_typer(cli_buffer.app, name="buffer")
 app.add_typer(cli_profile.app, name="profile")
 
-Config = Annotated[
-    Path, typer.Argument(help="The agent's YAML file.", metavar="CONFIG", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")]
-
 
 @app.command()
 def init(
@@ -49,22 +54,36 @@ def init(
     ),
     *,
     gateway: Annotated[str, typer.Option(help="This gateway's id.")] = "gw-site-0001",
+    site: Annotated[str, typer.Option(help="The building or plant.")] = "my-site",
+    cloud: Annotated[
+        str, typer.Option(help="The cloud's broker, as in its certificate.", metavar="HOST[:PORT]")
+    ] = "",
+    certificates: Annotated[
+        Path, typer.Option(help="Folder of ca.pem, gateway.pem and gateway.key.", metavar="DIR")
+    ] = Path("certs"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a commented configuration to start from.
+    """Write a commented configuration to start from; it runs as it is, and reads nothing yet.
 
-    Edit it, look at what is on the buses with `discover`, then `run` it.
-    """
+    \b
+    Examples:
+      plantroom-edge init                       plantroom-edge.yaml, here
+      plantroom-edge init edge.yaml --gateway gw-tower-0001 --cloud broker.example.com
+    """  # noqa: D301 -- typer reads \b
     if config.exists() and not force:
         what = "the file exists already"
         raise ConfigError(what, file=str(config), fix="choose another name, or use --force")
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(STARTER.format(name=config.name, gateway=gateway), encoding="utf-8")
+        link = cloud_section(cloud, certificates.absolute()) if cloud else CLOUD
+        text = STARTER.format(name=config.name, gateway=gateway, site=site, cloud=link)
+        load(config, text)  # what was given on the command line may be wrong
+        config.write_text(text, encoding="utf-8")
     except OSError as error:
         what = f"it cannot be written: {error.strerror or error}"
         raise ConfigError(what, file=str(config)) from error
-    typer.echo(f"wrote {config}; next: edit it, then `plantroom-edge discover {config}`")
+    typer.echo(f"wrote {config}")
+    hint(f"plantroom-edge scan {config}")
 
 
 @app.command()
@@ -77,10 +96,16 @@ def discover(
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Open each bus once and list the devices and points on it; nothing is stored or sent.
+    """Open each configured bus once and list its devices and points; nothing is stored or sent.
 
-    Point and device keys are the names by which the cloud will know them.
-    """
+    Point and device keys are the names by which the cloud will know them. `scan` looks for what is
+    not configured yet, `preview` shows values.
+
+    \b
+    Examples:
+      plantroom-edge discover edge.yaml
+      plantroom-edge discover edge.yaml --map      with equipment and class of each point
+    """  # noqa: D301 -- typer reads \b
     log.configure(verbose=verbose)
     settings = load(config)
     found = asyncio.run(_discover(settings))
@@ -93,9 +118,9 @@ def discover(
 
         mapped = {entry.point: entry for entry in map_points(points, devices)}
     if as_json:
-        _print_json(cli_show.discovery_document(found, mapped))
+        print_json(cli_show.discovery_document(found, mapped))
     else:
-        cli_show.print_discovery(Console(), found, mapped)
+        cli_show.print_discovery(make_console(), found, mapped)
 
 
 async def _discover(config: AgentConfig) -> dict[str, Inventory]:
@@ -117,11 +142,19 @@ def run(config: Config, *, verbose: Verbose = False) -> None:
     """Run the agent until SIGTERM or Ctrl-C: poll, buffer, watch, and sync with the cloud.
 
     Everything read is on the disk before it is sent, and stays there until the cloud has committed
-    it. `plantroom-edge status CONFIG` shows how it is doing.
-    """
+    it. `plantroom-edge status CONFIG` shows how it is doing. Without devices it waits for `apply`;
+    SIGHUP applies the file as it is then.
+
+    \b
+    Examples:
+      plantroom-edge run edge.yaml
+      plantroom-edge run edge.yaml -v              log every step
+    """  # noqa: D301 -- typer reads \b
     log.configure(verbose=verbose)
     settings = load(config)
-    asyncio.run(agent.run(settings))
+    if not settings.buses:
+        hint(f"no bus is configured yet: plantroom-edge scan {config} --add, then apply {config}")
+    asyncio.run(agent.run(settings, file=config.absolute()))
 
 
 @app.command("status")
@@ -129,17 +162,25 @@ def show_status(config: Config, *, as_json: AsJson = False) -> None:
     """Show how the agent is doing and what its buffer holds, whether it runs or not.
 
     `accepted` counts every sample ever taken into the buffer, `on_edge` those not yet confirmed by
-    the cloud; the difference is with the cloud or in its quarantine.
-    """
+    the cloud; the difference is with the cloud or in its quarantine. `doctor` says what is wrong.
+
+    \b
+    Examples:
+      plantroom-edge status edge.yaml
+      plantroom-edge status edge.yaml --json | jq .on_edge
+    """  # noqa: D301 -- typer reads \b
     report = status.report(load(config))
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        cli_show.print_status(Console(), report)
+        cli_show.print_status(make_console(), report)
 
 
-def _print_json(document: Any) -> None:
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str).decode())
+app.command()(cli_scan.scan)
+app.command()(cli_add.add)
+app.command()(cli_preview.preview)
+app.command()(cli_apply.apply)
+app.command("doctor")(cli_doctor.doctor_command)
 
 
 def main() -> int:
@@ -158,6 +199,6 @@ def main() -> int:
 
 
 def _complain(text: str) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = make_console(stderr=True)
     for line in text.splitlines():
-        console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+        console.print(f"[bold red]error:[/] {safe(line)}", soft_wrap=True)

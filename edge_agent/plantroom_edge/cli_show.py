@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from plantroom_edge.cli_common import safe
 from plantroom_edge.drivers import Inventory
 
 
@@ -49,11 +49,11 @@ def print_discovery(
         for device in inventory.devices:
             count = sum(point.device == device.key for point in inventory.points)
             row = (device.key, device.name, device.vendor, device.model, device.address, str(count))
-            devices.add_row(*map(escape, row))
+            devices.add_row(*map(safe, row))
         console.print(devices)
         _print_points(console, inventory, mapped)
         for target in inventory.missing:
-            console.print(f"[yellow]no answer:[/] {escape(target)}")
+            console.print(f"[yellow]no answer:[/] {safe(target)}")
     if not found:
         console.print("no buses are configured: add one under `buses:`")
 
@@ -72,7 +72,7 @@ def _print_points(console: Console, inventory: Inventory, mapped: Mapping[str, A
             enos = f"{entry.model_id}/{entry.model_point}" if entry.model_point else ""
             row += [str(entry.equipment or ""), str(entry.equip_class or "")]
             row += [str(entry.point_class or ""), enos, f"{entry.confidence or 0:.2f}"]
-        points.add_row(*map(escape, row))
+        points.add_row(*map(safe, row))
     console.print(points)
 
 
@@ -80,9 +80,9 @@ def print_status(console: Console, report: Mapping[str, Any]) -> None:
     """Print an agent's status as tables."""
     said: Mapping[str, Any] = report.get("agent") or {}
     running = "[green]running[/]" if report["running"] else "[yellow]not running[/]"
-    console.print(f"[bold]{escape(report['gateway'])}[/] at {escape(report['site'])}: {running}")
+    console.print(f"[bold]{safe(report['gateway'])}[/] at {safe(report['site'])}: {running}")
     if report.get("problem"):
-        console.print(f"[yellow]{escape(report['problem'])}[/]")
+        console.print(f"[yellow]{safe(report['problem'])}[/]")
     rows = Table("rows", "accepted", "on edge", title="buffer", title_justify="left")
     rows.add_row("samples", f"{report['accepted']:,}", f"{report['on_edge']:,}")
     rows.add_row("findings", f"{report['findings_accepted']:,}", f"{report['findings_on_edge']:,}")
@@ -93,14 +93,14 @@ def print_status(console: Console, report: Mapping[str, Any]) -> None:
     if report.get("lag_s") is not None:
         console.print(f"the oldest row that waits for the cloud is {_span(report['lag_s'])} old")
     for cause, count in (report.get("lost") or {}).items():
-        console.print(f"[yellow]declared lost ({escape(str(cause))}):[/] {count:,}")
+        console.print(f"[yellow]declared lost ({safe(str(cause))}):[/] {count:,}")
     if not report["running"]:
         return
     _print_health(console, report)
     sync = said.get("sync") or {}
     link = "connected" if said.get("connected") else "not connected"
     console.print(
-        f"{link}, MQTT {escape(str(sync.get('protocol') or '-'))},"
+        f"{link}, MQTT {safe(str(sync.get('protocol') or '-'))},"
         f" last ack {sync.get('last_ack_age')} s ago, {said.get('samples_per_second')} samples/s,"
         f" room for {said.get('autonomy_hours')} h without the cloud"
     )
@@ -112,7 +112,7 @@ def _print_health(console: Console, report: Mapping[str, Any]) -> None:
     if report.get("safe_mode"):
         console.print("[red]safe mode[/] after failed starts: no detectors, no sinks")
     if problem := (report.get("agent") or {}).get("buffer_problem"):
-        console.print(f"[red]rows are refused:[/] {escape(str(problem))}")
+        console.print(f"[red]rows are refused:[/] {safe(str(problem))}")
     if report.get("full_since_us"):
         console.print("[red]the disk is full:[/] the oldest samples are given up for new ones")
     how = {"thinned": "thinned to one reading in 15 minutes", "quota": "dropped"}
@@ -142,5 +142,5 @@ def _print_devices(console: Console, said: Mapping[str, Any]) -> None:
         for key, device in state.get("devices", {}).items():
             alive = "yes" if device["alive"] else f"[red]no[/] ({device['failures']} times)"
             counts = (str(device["points"]), str(device["polls"]))
-            table.add_row(escape(key), escape(bus), alive, *counts)
+            table.add_row(safe(key), safe(bus), alive, *counts)
     console.print(table)

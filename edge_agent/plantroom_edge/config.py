@@ -118,6 +118,11 @@ class AgentConfig(_Strict):
         return self.data / "status.json"
 
     @property
+    def control_file(self) -> Path:
+        """The socket on which the running agent takes orders."""
+        return self.data / "control.sock"
+
+    @property
     def starts_file(self) -> Path:
         """How many starts failed in a row."""
         return self.data / "starts.json"
@@ -151,13 +156,17 @@ _FAMILIES: Final = (
 )
 
 
-def load(file: Path) -> AgentConfig:
+def load(file: Path, text: str | None = None) -> AgentConfig:
     """Read and check the file as a whole.
+
+    Args:
+        file: where it is; paths in it are taken from its folder.
+        text: what is to be checked as if it stood in the file; nothing is read then.
 
     Raises:
         ConfigErrors: with everything that is wrong; each error names file, line, key and fix.
     """
-    document = read(file)
+    document = read(file, text)
     errors = [repeated(document, loc) for loc in document.repeated]
     plugged: dict[str, list[BaseModel]] = {}
     for family in _FAMILIES:

@@ -88,12 +88,13 @@ def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> set[str]:
     for part in loc:
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
         if fields:
-            models = {found for field in fields for found in _models(field.annotation)}
+            models = {found for field in fields for found in models_in(field.annotation)}
     return {field.alias or name for m in models for name, field in m.model_fields.items()}
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation names, at any depth."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from models_in(part)

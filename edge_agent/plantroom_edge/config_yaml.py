@@ -34,10 +34,10 @@ class Document:
         return self.lines.get(path, 0)
 
 
-def read(file: Path) -> Document:
-    """Read one YAML file; ConfigError says what is wrong with it as a file."""
+def read(file: Path, text: str | None = None) -> Document:
+    """Read one YAML file, or `text` as if it stood there; ConfigError says what is wrong with it."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8") if text is None else text
     except FileNotFoundError as error:
         what = "there is no such file"
         fix = f"write one with: plantroom-edge init {file}"

@@ -56,6 +56,7 @@ class Starts:
         counts = known == config and isinstance(failed, int) and not isinstance(failed, bool)
         self.failed = max(0, failed) if counts and isinstance(failed, int) else 0
         """Starts in a row with this configuration that failed."""
+        self._written = self.failed
         self.safe = self.failed >= MOST_FAILED
         """Whether this start is in safe mode."""
 
@@ -72,7 +73,13 @@ class Starts:
         self.failed, self.safe = 0, False
         self._write(0)
 
+    def adopt(self, config: str) -> None:
+        """The running agent has taken another configuration, whose hash is `config`."""
+        self.config = config
+        self._write(self._written)
+
     def _write(self, failed: int) -> None:
+        self._written = failed
         document = orjson.dumps({"failed": failed, "config": self.config})
         try:
             handle = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -30,6 +30,13 @@ def full_jitter(tries: int, *, base: float, cap: float, jitter: Jitter = random.
     return jitter(0.0, min(cap, base * 2.0 ** min(tries, 32)))
 
 
+def _single(error: BaseException) -> BaseException:
+    """Return what a task group has wrapped, where it is one thing: that has the words."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 @dataclass(slots=True)
 class TaskReport:
     """How one supervised task is doing."""
@@ -75,8 +82,9 @@ class Supervisor:
                 await run()
             # Whatever went wrong inside is that task's own trouble: it must neither end the
             # process nor stay down.
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- the one place that retries
+            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 -- the one place that retries
                 heed_cancellation()
+                error = _single(raised)
                 tries = tries + 1 if report.failing else 1
                 wait = full_jitter(tries, base=self.base, cap=self.cap)
                 if isinstance(error, Unavailable) and error.retry_after is not None:

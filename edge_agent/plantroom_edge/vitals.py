@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,10 @@ class Vitals:
     sync: Sync | None = None
     sampling: Sampling | None = None
     safe_mode: bool = False
+    watching: list[Detector] = field(default_factory=list)
+    """What every sampler shows its polls: one list for all, so that it can change as they run."""
+    gone: Counter[str] = field(default_factory=Counter)
+    """Figures of the buses that were removed since the start: sums must not fall."""
     _rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     """(monotonic seconds, samples so far, bytes of messages written)."""
     _figures: dict[str, float] = field(default_factory=dict)
@@ -89,8 +93,8 @@ class Vitals:
                 for device in sampler.devices.values()
             ),
         }
-        for sampler in self.samplers:
-            for name, count in sampler.counters.items():
+        for counters in (self.gone, *(sampler.counters for sampler in self.samplers)):
+            for name, count in counters.items():
                 out[name] = out.get(name, 0) + count
         return out | self._figures
 
@@ -134,7 +138,8 @@ class Vitals:
 
     def _look(self, stats: Stats | None) -> None:
         """Take the figures of this moment."""
-        samples = sum(int(sampler.counters.get("samples", 0)) for sampler in self.samplers)
+        counted = (self.gone, *(sampler.counters for sampler in self.samplers))
+        samples = sum(int(counters.get("samples", 0)) for counters in counted)
         now = self.clock.monotonic()
         if stats is None:
             self._figures["buffer_failing"] = 1

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from plantroom_edge.cli_starter import STARTER
+from plantroom_edge.cli_starter import CLOUD, STARTER
 from plantroom_edge.config import ConfigErrors, load
 from plantroom_edge.config_explain import explain
 from plantroom_edge.config_yaml import Document, dotted
@@ -199,7 +199,7 @@ buses:
 
 def test_the_starter_file_is_valid(tmp_path: Path) -> None:
     """What `init` writes can be loaded as it stands, and with its comments taken away."""
-    text = STARTER.format(name="x.yaml", gateway="gw-site-0001")
+    text = STARTER.format(name="x.yaml", gateway="gw-site-0001", site="my-site", cloud=CLOUD)
     assert load(write(tmp_path, text)).buses == ()
     for name in ("ca.pem", "gateway.pem", "gateway.key"):
         (tmp_path / "certs").mkdir(exist_ok=True)

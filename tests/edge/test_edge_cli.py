@@ -69,6 +69,11 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
     assert "Exit codes" in out
     commands = {
         "init": "--force",
+        "scan": "--modbus",
+        "add": "--profile",
+        "preview": "--filter",
+        "apply": "--yes",
+        "doctor": "--json",
         "discover": "--map",
         "run": "--verbose",
         "status": "--json",
@@ -84,7 +89,7 @@ def test_init_writes_a_file_that_runs(tmp_path: Path, capsys: pytest.CaptureFixt
     """The starter file is written once; overwriting it takes --force."""
     file = tmp_path / "new" / "edge.yaml"
     assert run("init", file, "--gateway", "gw-mine-0001") == 0
-    assert "discover" in capsys.readouterr().out
+    assert "plantroom-edge scan" in capsys.readouterr().err
     assert "gw-mine-0001" in file.read_text()
     assert run("discover", file) == 0
     assert "no buses" in capsys.readouterr().out
@@ -288,13 +293,13 @@ def test_run_ends_with_the_agents_end(
 ) -> None:
     """An orderly stop is 0, a fault of the machine is 1."""
 
-    async def ends(*_: object) -> None:
-        return
+    async def ends(*_: object, file: Path) -> None:
+        assert file.is_absolute()
 
     monkeypatch.setattr(agent, "run", ends)
     assert run("run", config, "--verbose") == 0
 
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, file: Path) -> None:
         msg = "the machine is on fire"
         raise Unavailable(msg)
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from plantroom_edge.drivers import BusConfig, DriverSpec, Inventory, Poll, PollGroup, drivers
+from plantroom_edge.drivers import (
+    BusConfig,
+    Candidate,
+    DriverSpec,
+    Inventory,
+    Poll,
+    PollGroup,
+    Progress,
+    ScanRequest,
+    drivers,
+)
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point
 
@@ -114,7 +124,43 @@ class ScriptedDriver:
         self.script.closed += 1
 
 
-SPEC = DriverSpec(ScriptedBus, ScriptedDriver)
+SURE = Candidate(
+    bus={"driver": "scripted", "points": 3, "devices": 2},
+    entry=None,
+    device=Device(
+        key="scripted:0",
+        name="scripted:0",
+        protocol="scripted",
+        address="bench",
+        vendor="Test [b]works[/b]",
+        model="Bench",
+    ),
+    points=(Point(key="scripted:0:p0", device="scripted:0", name="AHU-1.SAT"),),
+    evidence=("it says so",),
+)
+UNSURE = Candidate(
+    bus={"driver": "modbus", "host": "192.0.2.7", "port": 502},
+    entry={"name": "meter", "unit": 3, "profile": "meter/eastron-sdm630"},
+    device=Device(key="modbus:meter", name="meter", protocol="modbus", address="192.0.2.7, unit 3"),
+    profile="meter/eastron-sdm630",
+    confidence=0.3,
+    evidence=("it answers",),
+)
+FINDS: list[Candidate | Progress | Exception | None] = []
+"""What a scan tells, in order; None: it waits for ever. Empty: a device of each kind."""
+
+
+async def scan(request: ScanRequest, clock: Clock) -> AsyncIterator[Candidate | Progress]:
+    for item in [*FINDS] or [Progress(1, 2, "the bench"), SURE, SURE, Progress(2, 2, ""), UNSURE]:
+        if item is None:
+            await asyncio.Event().wait()
+        elif isinstance(item, Exception):
+            raise item
+        else:
+            yield item
+
+
+SPEC = DriverSpec(ScriptedBus, ScriptedDriver, scan)
 
 
 @contextmanager

@@ -160,6 +160,11 @@ class SamplingConfig(_Strict):
     counters: tuple[CounterRule, ...] = Field(default=(), max_length=1000)
     derived: tuple[DerivedPoint, ...] = Field(default=(), max_length=1000)
 
+    @property
+    def gated(self) -> bool:
+        """Whether some points may keep silent while they do not change."""
+        return self.report == "by-exception" or bool(self.bands)
+
     @model_validator(mode="after")
     def _sound(self) -> Self:
         ids = [one.id for one in self.derived]

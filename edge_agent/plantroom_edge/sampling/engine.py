@@ -242,8 +242,8 @@ def _scale(source: Unit, target: Unit) -> Callable[[float], float]:
 
 
 def wanted_by(watching: Sequence[Detector]) -> Callable[[str], bool]:
-    """Return whether a detector wants to see a point; one that does not choose wants all."""
-    choosy = [detector for detector in watching if isinstance(detector, Choosy)]
-    if len(choosy) < len(watching):
-        return lambda _key: True
-    return lambda key: any(detector.wants(key) for detector in choosy)
+    """Return whether a detector wants to see a point; one that does not choose wants all.
+
+    `watching` is looked at anew each time: detectors come and go while the agent runs.
+    """
+    return lambda key: any(not isinstance(one, Choosy) or one.wants(key) for one in watching)
