@@ -21,9 +21,11 @@ from typing import Any, Final
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
+from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector, Emit, detectors
 from plantroom_edge.drivers import BusConfig, Driver, drivers
+from plantroom_edge.reach import Reach
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sinks import Sink, sinks
 from plantroom_edge.starts import Starts
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 DRAIN: Final = 3.0
 """Seconds that an orderly stop spends on sending what is still held."""
+
+TAKE_BACK: Final = 5.0
+"""Seconds before that in which values that were written must have been taken back."""
 
 _ENDING: Final = 5.0
 """Seconds after that in which the connection must have ended."""
@@ -85,6 +90,7 @@ async def _run(config: AgentConfig, clock: EdgeClock, record: Starts, stop: asyn
             safe_mode=record.safe,
         )
         keeper = Timekeeper(clock, buffer)
+        vitals.commands = _open_commands(config, vitals, clock)
         vitals.sync = _open_sync(config, vitals, keeper)
         vitals.samplers = [
             _sampler(bus.name, opener, vitals)
@@ -125,6 +131,8 @@ async def _run_parts(
             tasks.create_task(keep("clock", keeper.run), name="clock"),
             tasks.create_task(keep("status", partial(_report, vitals)), name="status"),
         ]
+        if vitals.commands:
+            others.append(tasks.create_task(keep("commands", vitals.commands.run)))
         watchers = [
             tasks.create_task(keep(f"detector {name}", partial(detector.run, _emit(vitals.buffer))))
             for name, detector in vitals.detectors.items()
@@ -140,6 +148,8 @@ async def _run_parts(
         )
         _tell_stop(vitals, record, stop)
         leaving.cancel()
+        if vitals.commands:
+            await vitals.commands.stop(TAKE_BACK)
         await _ended(*pollers, *watchers, health)
         await vitals.buffer.flush()
         if sync and vitals.sync:
@@ -242,6 +252,26 @@ def _open_sinks(config: AgentConfig, clock: Clock) -> dict[str, Sink]:
     return {entry.name: sinks.get(entry.sink).open(entry, clock) for entry in config.sinks}
 
 
+def _open_commands(config: AgentConfig, vitals: Vitals, clock: EdgeClock) -> Commands | None:
+    """Return what carries out commands; it takes back old values though writes are off now."""
+    if not config.writes.enabled and not config.writes_folder.exists():
+        return None
+
+    def find(point: str) -> Reach | None:
+        ways = (sampler.reach(point) for sampler in vitals.samplers)
+        return next((way for way in ways if way is not None), None)
+
+    return Commands(
+        config.gateway,
+        config.writes,
+        config.writes_folder,
+        clock=clock,
+        buffer=vitals.buffer,
+        find=find,
+        safe_mode=vitals.safe_mode,
+    )
+
+
 def _open_sync(config: AgentConfig, vitals: Vitals, keeper: Timekeeper) -> Sync | None:
     if config.cloud is None:
         log.warning("no cloud is configured: the agent buffers and sends nothing")
@@ -252,6 +282,7 @@ def _open_sync(config: AgentConfig, vitals: Vitals, keeper: Timekeeper) -> Sync 
         vitals.buffer,
         keeper=keeper,
         figures=vitals.counters,
+        commands=vitals.commands,
     )
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from plantroom_edge import agent, cli_buffer, cli_show, status
+from plantroom_edge import agent, cli_buffer, cli_show, cli_writes, status
 from plantroom_edge.cli_starter import STARTER
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.drivers import BusConfig, Inventory, drivers
@@ -33,6 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_buffer.app, name="buffer")
+app.add_typer(cli_writes.app, name="writes")
+app.command("write")(cli_writes.write)
 
 Config = Annotated[
     Path, typer.Argument(help="The agent's YAML file.", metavar="CONFIG", show_default=False)

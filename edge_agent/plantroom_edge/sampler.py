@@ -19,8 +19,10 @@ from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_rows import unfit
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Poll, PollGroup
+from plantroom_edge.reach import Reach
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
+from plantroom_edge.turns import Turn
 from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Batch, Quality
@@ -49,8 +51,8 @@ class DeviceState:
     """One device as the sampler sees it."""
 
     breaker: Breaker = field(default_factory=Breaker)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Never two polls of one device in flight."""
+    lock: Turn = field(default_factory=Turn)
+    """Never two polls of one device in flight; a write comes before those that wait."""
     groups: list[_Group] = field(default_factory=list)
     last_ts: int = 0
     last_good_us: int = 0
@@ -99,6 +101,11 @@ class Sampler:
         self.missing: tuple[str, ...] = ()
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
+        self._reach: dict[str, Reach] = {}
+
+    def reach(self, point: str) -> Reach | None:
+        """Return the way to `point` for one who writes it; None while this bus does not have it."""
+        return self._reach.get(point)
 
     async def run(self) -> None:
         """Discover the bus and poll it for ever.
@@ -118,6 +125,7 @@ class Sampler:
                     if self.missing:
                         await self._discover(driver, tasks)
         finally:
+            self._reach.clear()
             await driver.close()
 
     # ------------------------------------------------------------ discovery
@@ -139,6 +147,15 @@ class Sampler:
             task = f"{self.name}/{group.device}"
             run = _bound(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
+        self._note_reach(driver, inventory)
+
+    def _note_reach(self, driver: Driver, inventory: Inventory) -> None:
+        protocols = {device.key: device.protocol for device in inventory.devices}
+        groups = {key: group for group in inventory.groups for key in group.points}
+        for point in inventory.points:
+            turn = self.devices.setdefault(point.device, DeviceState()).lock
+            protocol, group = protocols.get(point.device, ""), groups.get(point.key)
+            self._reach[point.key] = Reach(point, protocol, driver, turn, group)
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
         """Return the groups to begin with: those none of whose points is polled already."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_account import Stats
+from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
 from plantroom_edge.sampler import Sampler
@@ -68,6 +69,7 @@ class Vitals:
     detectors: Mapping[str, Detector] = field(default_factory=dict)
     sinks: Mapping[str, Sink] = field(default_factory=dict)
     sync: Sync | None = None
+    commands: Commands | None = None
     safe_mode: bool = False
     _rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     """(monotonic seconds, samples so far, bytes of messages written)."""
@@ -126,6 +128,7 @@ class Vitals:
                 for name, task in self.supervisor.tasks.items()
                 if task.restarts
             },
+            "writes": self.commands.status() if self.commands else {"enabled": False},
             "counters": counters,
         }
 
