@@ -1,0 +1,37 @@
+"""``plantroom-edge`` with the driver ``noted``, and a wall clock that a file can step.
+
+The file named by ``PLANTROOM_TEST_STEP`` holds the seconds by which the wall clock is off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from plantroom_edge import agent  # noqa: E402 -- the path is only known now
+from plantroom_edge.cli import main  # noqa: E402
+from plantroom_shared.clock import SystemClock  # noqa: E402
+from support import command_driver  # noqa: E402
+
+
+class Stepped(SystemClock):
+    """The machine's clock, off by what a file says."""
+
+    def now_us(self) -> int:
+        """Return microseconds since 1970, right or wrong."""
+        off = 0.0
+        with contextlib.suppress(OSError, ValueError):
+            off = float(Path(os.environ["PLANTROOM_TEST_STEP"]).read_text())
+        return time.time_ns() // 1000 + round(off * 1e6)
+
+
+if __name__ == "__main__":
+    if "PLANTROOM_TEST_STEP" in os.environ:
+        agent.SystemClock = Stepped  # type: ignore[misc] # what the agent takes for the machine's
+    with command_driver.registered():
+        sys.exit(main())
