@@ -9,14 +9,16 @@ import contextlib
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from plantroom_edge import agent  # noqa: E402 -- the path is only known now
-from plantroom_edge.cli import main  # noqa: E402
-from plantroom_shared.clock import SystemClock  # noqa: E402
-from support import command_driver  # noqa: E402
+from plantroom_edge import agent
+from plantroom_edge.cli import main
+from plantroom_edge.clock import EdgeClock
+from plantroom_shared.clock import SystemClock
+from support import command_driver
 
 
 class Stepped(SystemClock):
@@ -33,5 +35,7 @@ class Stepped(SystemClock):
 if __name__ == "__main__":
     if "PLANTROOM_TEST_STEP" in os.environ:
         agent.SystemClock = Stepped  # type: ignore[misc] # what the agent takes for the machine's
+        # Nobody steers it, so that what the agent knows is what the cloud has told.
+        agent.EdgeClock = partial(EdgeClock, synced=lambda: False)  # type: ignore[misc,assignment] # the same
     with command_driver.registered():
         sys.exit(main())

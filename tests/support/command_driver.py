@@ -23,12 +23,15 @@ from plantroom_shared.model import Device, Point, Value
 
 class NotedBus(BusConfig):
     port: int
+    device: str = "device"
+    first: int = 0
+    """Register of the first point."""
     points: int = 10
     interval: float = 1.0
 
 
 class NotedDriver:
-    """Points ``noted:device:0`` ..., a register each."""
+    """Points ``noted:DEVICE:REGISTER``, a register each."""
 
     def __init__(self, config: NotedBus, clock: Clock) -> None:
         self._config, self._clock = config, clock
@@ -37,15 +40,17 @@ class NotedDriver:
         self._transaction = 0
 
     async def discover(self) -> Inventory:
-        device = Device(key="noted:device", name="device", protocol="modbus")
-        keys = tuple(f"noted:device:{number}" for number in range(self._config.points))
+        config = self._config
+        device = Device(key=f"noted:{config.device}", name=config.device, protocol="modbus")
+        numbers = range(config.first, config.first + config.points)
+        keys = tuple(f"{device.key}:{number}" for number in numbers)
         points = [Point(key=key, device=device.key, name=key, writable=True) for key in keys]
         group = PollGroup(device.key, self._config.interval, keys)
         return Inventory((device,), tuple(points), (group,))
 
     async def read(self, group: PollGroup) -> Poll:
         now, count = self._clock.now_us(), len(group.points)
-        reply = await self._ask(struct.pack(">BHH", 3, 0, count))
+        reply = await self._ask(struct.pack(">BHH", 3, self._config.first, count))
         if reply is None or reply[0] != 3:
             return Poll.dead(now, count, "timeout")
         return Poll(now, [float(word) for word in struct.unpack(f">{count}H", reply[2:])])
