@@ -34,8 +34,9 @@ class Stepped(SystemClock):
 
 if __name__ == "__main__":
     if "PLANTROOM_TEST_STEP" in os.environ:
-        agent.SystemClock = Stepped  # type: ignore[misc] # what the agent takes for the machine's
-        # Nobody steers it, so that what the agent knows is what the cloud has told.
-        agent.EdgeClock = partial(EdgeClock, synced=lambda: False)  # type: ignore[misc,assignment] # the same
+        # What the agent takes for the machine's clock, and nobody steers it: what it knows of the
+        # time is what the cloud has told.
+        vars(agent)["SystemClock"] = Stepped
+        vars(agent)["EdgeClock"] = partial(EdgeClock, synced=lambda: False)
     with command_driver.registered():
         sys.exit(main())

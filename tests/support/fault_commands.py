@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import aiomqtt
 import yaml
 
 from demo.processes import Child, free_port, python
-from plantroom_shared import topics
+from plantroom_shared import topics, wire
 from plantroom_shared.wire import Record
 from support import command_child, command_device
 from support.command_site import OTHER, body, public_pem, signed
@@ -160,13 +160,11 @@ class Site:
 
 
 def _altered(order: dict[str, Any]) -> bytes:
-    from plantroom_shared import wire
-
     command = wire.decode(wire.Command, signed(order))
-    return wire.encode(command.model_copy(update={"body": command.body.replace("k1", "k1") + " "}))
+    return wire.encode(command.model_copy(update={"body": f"{command.body} "}))
 
 
-HOW = {
+HOW: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "": signed,
     "forged": lambda order: signed(order, OTHER),
     "other key": lambda order: signed(order, OTHER, kid="k2"),
@@ -234,9 +232,8 @@ async def _settled(site: Site, model: ModelCloud) -> None:
     while quiet < 8:
         assert time.monotonic() < deadline, f"it does not come to rest: {site.agent.log_end()}"
         await asyncio.sleep(0.5)
-        now = (len(site.ledger.read_bytes()), len(model.rows))
-        samples = sum(key[1] == "tel" for key in model.rows)
-        now = (now[0], now[1] - samples)
+        told = sum(key[1] in {"cmd", "aud"} for key in model.rows)
+        now = (len(site.ledger.read_bytes()), told)
         quiet = quiet + 1 if now == before and site.holds() == 0 else 0
         before = now
 
