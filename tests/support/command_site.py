@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,21 @@ import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from plantroom_edge.clock import EdgeClock
 from plantroom_edge.commands.config import WritesConfig
 from plantroom_edge.commands.moments import Now
+from plantroom_edge.commands.service import Commands
 from plantroom_edge.drivers import Inventory, Poll, PollGroup, Written
 from plantroom_edge.reach import Reach
 from plantroom_edge.turns import Turn
 from plantroom_shared import wire
 from plantroom_shared.clock import SystemClock
+from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Point, Value
 
 GATEWAY = "gw-write-0001"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
-SPACE = "p"
 
 
 def public_pem(key: Ed25519PrivateKey = KEY) -> bytes:
@@ -87,6 +89,10 @@ class Bus:
     after_write: Callable[[], None] = lambda: None
     limits: tuple[float | None, float | None] = (None, None)
     turns: dict[str, Turn] = field(default_factory=dict)
+    now: Callable[[], float] = time.monotonic
+    on_held: Callable[[], None] = lambda: None
+    judge: Callable[[Value], None] = lambda _: None
+    """Is shown every value before it is written."""
     writable: bool | None = None
 
     async def discover(self) -> Inventory:
@@ -98,12 +104,16 @@ class Bus:
     async def close(self) -> None:
         return None
 
-    def write_limits(self, point: str) -> tuple[float | None, float | None]:
+    def unwritable(self, point: str, value: Value) -> str:
         del point
-        return self.limits
+        low, high = self.limits
+        number = value if isinstance(value, int | float) else 0
+        below = low is not None and number < low
+        return "beyond" if below or (high is not None and number > high) else ""
 
     async def held(self, point: str, priority: int | None) -> tuple[Value, str]:
         await asyncio.sleep(0)
+        self.on_held()
         if point in self.dead:
             return None, "timeout"
         return self.values.get((point, priority), 5.0 if priority is None else None), ""
@@ -114,8 +124,9 @@ class Bus:
             return Written(ok=False, reason="timeout", reached=False)
         if point in self.refuses:
             return Written(ok=False, reason="exception-3")
+        self.judge(value)
         self.before_write()
-        self.writes.append((time.monotonic(), point, value, priority))
+        self.writes.append((self.now(), point, value, priority))
         if point not in self.stuck:
             self.values[point, priority] = value
         self.after_write()
@@ -147,8 +158,6 @@ class Records:
         self.broken = False
 
     async def append_records(self, stream: str, records: list[wire.Record]) -> None:
-        from plantroom_shared.errors import Unavailable
-
         if self.broken:
             msg = "no room"
             raise Unavailable(msg)
@@ -190,4 +199,66 @@ class Time:
         self.mono_us += round(seconds * 1e6)
 
 
-numbers = itertools.count(1)
+@dataclass
+class Running:
+    """Commands at work: real tasks, a real journal, devices in memory."""
+
+    commands: Any
+    bus: Bus
+    records: Records
+    folder: Path
+
+    def send(self, **order: Any) -> str:
+        """Let an order come down, and return its id."""
+        given = body(**order)
+        self.commands.offer(signed(given))
+        return str(given["id"])
+
+    async def ended(self, ident: str, *kinds: str) -> list[str]:
+        """Return what was told of a command once the last of it is one of `kinds`."""
+        wanted = kinds or ("executed", "failed", "refused", "expired", "checked")
+        await until(lambda: self.records.of(ident)[-1:] and self.records.of(ident)[-1] in wanted)
+        return self.records.of(ident)
+
+    def reason(self, ident: str) -> str:
+        """Return the reason in the last record of a command."""
+        rows = [row for row in self.records.rows["cmd"] if row.doc.get("id") == ident]
+        return str(rows[-1].doc.get("reason", ""))
+
+
+async def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
+    """Return when `condition` holds; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def at_work(
+    folder: Path,
+    bus: Bus | None = None,
+    *,
+    clock: Any = None,
+    safe_mode: bool = False,
+    records: Records | None = None,
+    **more: Any,
+) -> AsyncIterator[Running]:
+    """Run commands on `bus` until the block ends, as if the process were killed then."""
+    bus, records = bus or Bus(), records or Records()
+    buffer: Any = records
+    commands = Commands(
+        GATEWAY,
+        config(folder, **more),
+        folder / "writes",
+        clock=clock or EdgeClock(SystemClock(), synced=lambda: True),
+        buffer=buffer,
+        find=bus.find,
+        safe_mode=safe_mode,
+    )
+    task = asyncio.create_task(commands.run())
+    try:
+        await until(lambda: commands._book is not None or task.done())
+        yield Running(commands, bus, records, folder)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

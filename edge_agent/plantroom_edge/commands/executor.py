@@ -13,7 +13,7 @@ from typing import Final
 
 from plantroom_edge.commands import bus
 from plantroom_edge.commands.book import Book, told
-from plantroom_edge.commands.config import WritesConfig
+from plantroom_edge.commands.config import WritesConfig, same
 from plantroom_edge.commands.entries import Heard, Hold
 from plantroom_edge.commands.moments import Lease, Now
 from plantroom_edge.commands.plan import SLOTTED, Find, Step, misfit, places, plan
@@ -147,6 +147,11 @@ class Executor:
         step.ok, step.reached, step.after = written.ok, written.reached, written.shows
         step.reason = "" if written.ok else written.reason or "failed"
         step.answered = written.ok or written.shows is not None
+        if written.ok:
+            step.traces = (written.shows,) if step.slot is None else ()
+        elif written.reached:
+            there, why = await bus.held(step.driver, step.write.point, step.slot)
+            step.traces = () if why or same(there, step.before) else (there,)
 
     async def _finish(self, heard: Heard, steps: Sequence[Step], holds: Sequence[Hold]) -> None:
         book, order, now = self.book, heard.order, self.book.now()
@@ -179,8 +184,8 @@ def _careful(step: Step, hold: Hold, now: Now) -> Hold:
 
 def _after(step: Step, hold: Hold, now: Now, *, done: bool) -> Hold | None:
     """Return the hold that a step leaves; None where it leaves none."""
-    if step.after is not None and not hold.ours(step.after):
-        hold = replace(hold, written=(*hold.written, step.after))
+    new = tuple(one for one in step.traces if one is not None and not hold.ours(one))
+    hold = replace(hold, written=(*new, *hold.written))
     if done:
         return replace(hold, previous="")
     if not step.reached:  # the device has seen nothing of it

@@ -22,11 +22,11 @@ Find = Callable[[str], Reach | None]
 
 
 @runtime_checkable
-class Limiting(Protocol):
-    """A driver that knows how far a point may be set, from its profile or from the device."""
+class Judging(Protocol):
+    """A driver that knows what a point takes, from its profile."""
 
-    def write_limits(self, point: str) -> tuple[float | None, float | None]:
-        """Return the lowest and the highest value that `point` takes; None where nobody says."""
+    def unwritable(self, point: str, value: Value) -> str:
+        """Return why `point` does not take `value`; empty if it does, or if nobody knows."""
         ...
 
 
@@ -48,6 +48,8 @@ class Step:
     answered: bool = True
     """False if the device may carry the write out later: nothing came back."""
     reason: str = ""
+    traces: tuple[Value, ...] = ()
+    """What else may be there of ours: the value as the device has rounded or clamped it."""
     old: Hold | None = None
     """A hold of ours that was there already."""
 
@@ -115,7 +117,7 @@ def _step(write: Write, lease_s: float | None, config: WritesConfig, find: Find)
     slot = _slot(write, grant, reach)
     why = (
         grant.unfit(write.value)
-        or _beyond(write, reach)
+        or _unwritable(reach, write.value)
         or (slot if isinstance(slot, str) else "")
         or ("lease-too-long" if lease > grant.max_lease else "")
     )
@@ -136,13 +138,9 @@ def _slot(write: Write, grant: Grant, reach: Reach) -> int | str | None:
     return slot if grant.priority_min <= slot <= grant.priority_max else "priority-not-allowed"
 
 
-def _beyond(write: Write, reach: Reach) -> str:
-    value = write.value
-    if not isinstance(reach.driver, Limiting) or isinstance(value, bool | str):
-        return ""
-    low, high = reach.driver.write_limits(write.point)
-    inside = (low is None or low <= value) and (high is None or value <= high)
-    return "" if inside else "beyond-device-limits"
+def _unwritable(reach: Reach, value: Value) -> str:
+    driver = reach.driver
+    return driver.unwritable(reach.point.key, value) if isinstance(driver, Judging) else ""
 
 
 def misfit(step: Step, present: Value) -> str:
@@ -150,8 +148,12 @@ def misfit(step: Step, present: Value) -> str:
     write, grant = step.write, step.grant
     if write.expect is not None and not same(write.expect.value, step.before):
         return "changed"
-    if step.before is None and step.slot is None and grant.safe_value is None:
-        return "nothing-to-restore"
+    if step.slot is None and grant.safe_value is None:
+        # What could not be put back must not be replaced.
+        if step.before is None:
+            return "nothing-to-restore"
+        if why := _unwritable(step.reach, step.before):
+            return f"cannot-be-restored {why}"
     if grant.max_change is None:
         return ""
     if isinstance(present, bool | str) or present is None or isinstance(write.value, bool | str):

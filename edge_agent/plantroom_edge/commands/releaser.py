@@ -152,8 +152,11 @@ class Releaser:
         elif not same(value, hold.restore):  # type: ignore[arg-type] # a Value
             written = await bus.write(driver, hold.point, hold.restore, hold.priority)
             if not written.ok:
-                self._tell(hold, written.reason or "failed")
-                return False
+                # Another slot may outrank ours: what counts is what stands in our place.
+                there, why = await bus.held(driver, *hold.place)
+                if why or not same(there, hold.restore):
+                    self._tell(hold, written.reason or "failed")
+                    return False
             after = written.shows if written.shows is not None else hold.restore
         if self.book.holds.get(hold.place) is not hold:
             return True  # changed while the device answered: it is looked at again
