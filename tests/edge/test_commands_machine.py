@@ -259,7 +259,9 @@ class Machine(RuleBasedStateMachine):
         assert self.process
         assert order["kind"] == "write"
         assert self.delivering == order["id"], "written without having come"
-        assert self.process[1].journal.seen(order["id"], "") == "again", "the bus before the journal"
+        assert self.process[1].journal.seen(order["id"], "") == "again", (
+            "the bus before the journal"
+        )
         assert self.time.state != "unset"
         assert self.time.wall_us < order["expires"]
         assert self.time.mono_us < self.until

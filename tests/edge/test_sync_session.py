@@ -11,6 +11,7 @@ from plantroom_edge.session_actions import (
     Confirm,
     HeardTime,
     Lane,
+    Ordered,
     Publish,
     Refused,
     Revive,

@@ -89,9 +89,9 @@ def _body(target: AnyRow, asked: CommandIn, actor: str, now: int) -> dict[str, A
         "nonce": secrets.token_hex(16),
         "actor": f"key:{actor}"[:200],
     }
-    if asked.kind == "release":
+    if asked.release is not None:
         body["release"] = asked.release
-    else:
+    if asked.kind != "release" or asked.value is not None:
         write: dict[str, Any] = {"point": target.key, "value": asked.value}
         if asked.priority is not None:
             write["priority"] = asked.priority
