@@ -285,7 +285,7 @@ def judge(setting: Setting, site: Site, model: ModelCloud) -> list[Figure]:
         "with two outcomes": sum(len(set(kinds)) > 1 for kinds in ends.values()),
         "told otherwise than it was": len(wrong),
         "values that still stand": standing,
-        "taken back later than lease + 10 s": sum(took > lease + AFTER for took, lease in released),
+        "taken back later than lease + 10 s": sum(late > AFTER for late in released),
     }
     told_only = {
         "kills of the agent": len(site.starts) - 1,

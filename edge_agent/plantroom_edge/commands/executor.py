@@ -33,6 +33,7 @@ class Executor:
         find: the way to a point.
         gate: says why nothing must be written now: the switch, the safe mode; empty if it may.
         rates: how often.
+        unsettled: says of a hold whether a crash has left its command open.
     """
 
     config: WritesConfig
@@ -40,6 +41,7 @@ class Executor:
     find: Find
     gate: Callable[[], str]
     rates: Rates
+    unsettled: Callable[[Hold], bool] = lambda _: False
 
     def refusal(self, heard: Heard) -> str:
         """Return why `heard` must not be carried out now; empty if it may."""
@@ -108,6 +110,8 @@ class Executor:
             if why:
                 return f"cannot-read {why}: {step.write.point}"
             step.old = self.book.holds.get(step.place)
+            if step.old is not None and self.unsettled(step.old):
+                return f"unsettled: {step.write.point}"
             present = step.before
             if step.grant.max_change is not None and step.reach.protocol in SLOTTED:
                 present = await bus.present(step.reach)

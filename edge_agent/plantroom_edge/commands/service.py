@@ -181,7 +181,9 @@ class Commands:
         rates = Rates(config.per_minute, round(config.device_interval * 1e6))
         for mono, places in await book.ask(lambda: journal.carried_out(now)):
             rates.note(places, set(places.values()), mono)
-        self._executor = Executor(config, book, self._find, self._gate, rates)
+        self._executor = Executor(
+            config, book, self._find, self._gate, rates, lambda hold: hold.command in releaser.open
+        )
         since = self._clock.monotonic()
         for ident, actor, source in await book.ask(journal.intents):
             releaser.open[ident] = Open(ident, actor, source, since)
