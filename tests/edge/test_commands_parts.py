@@ -94,7 +94,9 @@ def test_windows_and_leases() -> None:
     assert lease.left_us(replace(again, wall_us=0)) == 10_000_000
     assert lease.left_us(replace(again, clock="unset")) == 0
     assert lease.sooner(Lease.begin(1, NOW), NOW).length_us == 1_000_000
-    assert boot_id(Path("/nowhere")) == ""
+    anchored = lease.anchored(replace(again, wall_us=start + 4_000_000))
+    assert anchored.left_us(replace(again, mono_us=6_000_001, wall_us=0)) == 0
+    assert boot_id(Path("/nowhere")) != boot_id(Path("/nowhere"))
 
 
 @pytest.mark.parametrize(

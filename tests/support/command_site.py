@@ -226,7 +226,7 @@ class Running:
         return str(rows[-1].doc.get("reason", ""))
 
 
-async def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     """Return when `condition` holds; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():

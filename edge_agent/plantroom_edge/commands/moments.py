@@ -6,6 +6,7 @@ comes from elsewhere (when an order was issued and when it expires), and across 
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,11 +23,11 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id(file: Path = _BOOT_ID) -> str:
-    """Return what names this start of the machine; empty where nobody tells."""
+    """Return what names this start of the machine; where nobody tells, what names this process."""
     try:
         return file.read_text(encoding="ascii").strip()[:64]
     except (OSError, UnicodeDecodeError):
-        return ""
+        return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,15 @@ class Lease:
         if now.clock == "unset":
             return 0
         return min(self.wall_us - now.wall_us, self.length_us)
+
+    def anchored(self, now: Now) -> Lease:
+        """Return the same lease by the monotonic clock of this start of the machine.
+
+        To be called when a process takes a lease over: from then on the wall clock, which may be set
+        back by years at any time, has no say in it any more.
+        """
+        left = max(0, self.left_us(now))
+        return Lease(now.wall_us + left, now.mono_us + left, now.boot, self.length_us)
 
     def sooner(self, other: Lease, now: Now) -> Lease:
         """Return the one of the two that ends first."""

@@ -8,6 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -187,7 +188,12 @@ class Commands:
         since = self._clock.monotonic()
         for ident, actor, source in await book.ask(journal.intents):
             releaser.open[ident] = Open(ident, actor, source, since)
-        book.take(await book.ask(journal.holds))
+        holds = [
+            replace(hold, lease=hold.lease.anchored(now)) if hold.lease.boot != now.boot else hold
+            for hold in await book.ask(journal.holds)
+        ]
+        book.take(holds)
+        await book.surely(lambda: journal.update(holds))
         if journal.lost:
             event = Event("command.journal_lost", {}, now.wall_us)
             await book.write(lambda: journal.tell(event))
