@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from plantroom_cloud.battery.endpoints import router as battery
+from plantroom_cloud.commands.endpoints import router as commands
 from plantroom_cloud.findings.endpoints import router as findings
 from plantroom_cloud.gateways.endpoints import router as gateways
 from plantroom_cloud.identity.access import REQUIRED
@@ -30,6 +31,7 @@ ROUTERS: Final = (
     identity,
     quarantine,
     replay,
+    commands,
 )
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})

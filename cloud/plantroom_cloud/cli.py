@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.commands.cli import command_app
 from plantroom_cloud.config import CloudSettings, load_settings
 from plantroom_cloud.conformance.commands import conformance_app
 from plantroom_cloud.db import open_database
@@ -50,6 +51,7 @@ for name, group in (
     ("quarantine", quarantine_app),
     ("conformance", conformance_app),
     ("device", device_app),
+    ("command", command_app),
 ):
     app.add_typer(group, name=name)
 
@@ -176,11 +178,14 @@ def key_add(
     context: typer.Context,
     company: str,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "by hand",
+    *,
+    write: Annotated[bool, typer.Option("--write", help="It may give commands.")] = False,
 ) -> None:
     """Make an API key and print it, once."""
 
     async def add(session: AsyncSession) -> NewKey:
-        return await add_key(session, SystemClock(), await find_company(session, company), name)
+        scope = await find_company(session, company)
+        return await add_key(session, SystemClock(), scope, name, may_write=write)
 
     typer.echo(_in_database(settings_of(context), add).plain)
 

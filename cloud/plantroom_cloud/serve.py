@@ -20,6 +20,7 @@ import uvicorn
 
 from plantroom_cloud import ready, worker
 from plantroom_cloud.app import create_app
+from plantroom_cloud.commands.sender import Sender
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, open_database
 from plantroom_cloud.gateways.pki import Authority, cloud_files
@@ -119,7 +120,8 @@ async def _start_ingest(
     instance = settings.mqtt.instance
     authority.prepare((settings.mqtt.host,), instance)
     store = Store(database, clock, Trust(authority.ca_pem))
-    ingest = Ingest(store, settings.mqtt, authority.files(cloud_files(instance)))
+    sender = Sender(database, clock, settings.data)
+    ingest = Ingest(store, settings.mqtt, authority.files(cloud_files(instance)), sender=sender)
     task = asyncio.create_task(ingest.run(stop), name="ingest")
     events = [asyncio.create_task(event.wait()) for event in (ingest.ready, stop)]
     await asyncio.wait((task, *events), return_when=asyncio.FIRST_COMPLETED)

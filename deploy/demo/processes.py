@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_PATHS = os.pathsep.join(str(ROOT / one) for one in ("deploy", "shared", "edge_agent", "cloud"))
+"""What a child imports: this checkout, whatever is installed."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -72,8 +74,7 @@ class Child:
     ) -> None:
         self.name, self._command, self._ready = name, list(command), ready
         self._log = folder / f"{name}.log"
-        paths = [str(ROOT / "deploy"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(env or {})}
+        self._env = {**os.environ, "PYTHONPATH": _PATHS, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Child:

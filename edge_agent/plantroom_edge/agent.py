@@ -22,12 +22,14 @@ from typing import Final
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
+from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.control import Control
 from plantroom_edge.crew import Crew, Register, open_detectors
 from plantroom_edge.desk import Desk
 from plantroom_edge.detectors import Emit
 from plantroom_edge.drivers import Driver, drivers
+from plantroom_edge.reach import Reach
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sampling.engine import Sampling, wanted_by
 from plantroom_edge.sinks import Sink, sinks
@@ -45,6 +47,9 @@ log = logging.getLogger(__name__)
 
 DRAIN: Final = 3.0
 """Seconds that an orderly stop spends on sending what is still held."""
+
+TAKE_BACK: Final = 5.0
+"""Seconds before that in which values that were written must have been taken back."""
 
 _ENDING: Final = 5.0
 """Seconds after that in which the connection must have ended."""
@@ -102,6 +107,7 @@ async def _run(
             safe_mode=record.safe,
         )
         keeper = Timekeeper(clock, buffer)
+        vitals.commands = _open_commands(config, vitals, clock)
         vitals.sync = _open_sync(config, vitals, keeper)
         vitals.sampling = Sampling(
             config.sampling,
@@ -156,6 +162,8 @@ async def _run_parts(
         ]
         if vitals.sampling:
             others.append(tasks.create_task(keep("counters", vitals.sampling.run), name="counters"))
+        if vitals.commands:
+            others.append(tasks.create_task(keep("commands", vitals.commands.run)))
         orders = tasks.create_task(keep("control", control.run), name="control")
         outlets = [
             tasks.create_task(keep(f"sink {name}", sink.run), name=f"sink {name}")
@@ -169,6 +177,8 @@ async def _run_parts(
         _tell_stop(vitals, record, stop)
         leaving.cancel()
         await ended(orders, health)  # from here on nothing is changed any more
+        if vitals.commands:
+            await vitals.commands.stop(TAKE_BACK)
         await crew.stop()
         await vitals.buffer.flush()
         if sync and vitals.sync:
@@ -248,6 +258,26 @@ def _open_sinks(config: AgentConfig, clock: Clock) -> dict[str, Sink]:
     return {entry.name: sinks.get(entry.sink).open(entry, clock) for entry in config.sinks}
 
 
+def _open_commands(config: AgentConfig, vitals: Vitals, clock: EdgeClock) -> Commands | None:
+    """Return what carries out commands; it takes back old values though writes are off now."""
+    if not config.writes.enabled and not config.writes_folder.exists():
+        return None
+
+    def find(point: str) -> Reach | None:
+        ways = (sampler.reach(point) for sampler in vitals.samplers)
+        return next((way for way in ways if way is not None), None)
+
+    return Commands(
+        config.gateway,
+        config.writes,
+        config.writes_folder,
+        clock=clock,
+        buffer=vitals.buffer,
+        find=find,
+        safe_mode=vitals.safe_mode,
+    )
+
+
 def _open_sync(config: AgentConfig, vitals: Vitals, keeper: Timekeeper) -> Sync | None:
     if config.cloud is None:
         log.warning("no cloud is configured: the agent buffers and sends nothing")
@@ -258,6 +288,7 @@ def _open_sync(config: AgentConfig, vitals: Vitals, keeper: Timekeeper) -> Sync 
         vitals.buffer,
         keeper=keeper,
         figures=vitals.counters,
+        commands=vitals.commands,
     )
 
 

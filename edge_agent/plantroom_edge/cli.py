@@ -21,6 +21,7 @@ from plantroom_edge import (
     cli_profile,
     cli_scan,
     cli_show,
+    cli_writes,
     status,
 )
 from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json, safe
@@ -45,6 +46,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_buffer.app, name="buffer")
 app.add_typer(cli_profile.app, name="profile")
+app.add_typer(cli_writes.app, name="writes")
+app.command("write")(cli_writes.write)
 
 
 @app.command()

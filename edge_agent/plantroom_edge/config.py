@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
+from plantroom_edge.commands.config import WritesConfig
 from plantroom_edge.config_explain import complaint, explain, repeated
 from plantroom_edge.config_yaml import Document, Loc, read
 from plantroom_edge.detectors import DetectorConfig, detectors
@@ -93,6 +94,8 @@ class AgentConfig(_Strict):
     detectors: tuple[SerializeAsAny[DetectorConfig], ...] = ()
     sinks: tuple[SerializeAsAny[SinkConfig], ...] = ()
     """Who else is told what is accepted, beside the cloud."""
+    writes: WritesConfig = WritesConfig()
+    """Whether anything may be written to devices, what, and by whom; nothing unless it says so."""
 
     @field_validator("gateway")
     @classmethod
@@ -121,6 +124,11 @@ class AgentConfig(_Strict):
     def control_file(self) -> Path:
         """The socket on which the running agent takes orders."""
         return self.data / "control.sock"
+
+    @property
+    def writes_folder(self) -> Path:
+        """Where the journal of commands, the switch and the spool are."""
+        return self.data / "writes"
 
     @property
     def starts_file(self) -> Path:
@@ -243,6 +251,7 @@ def _same_names(document: Document, family: _Family, entries: list[Any]) -> list
 def _resolve(config: AgentConfig, folder: Path) -> AgentConfig:
     """Return `config` with its paths taken from the folder of its file."""
     changes: dict[str, Any] = {"data": folder / config.data}
+    changes["writes"] = config.writes.resolved(folder)
     if config.cloud:
         paths = {key: folder / getattr(config.cloud, key) for key in ("ca", "cert", "key")}
         changes["cloud"] = config.cloud.model_copy(update=paths)

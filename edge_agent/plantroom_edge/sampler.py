@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -17,6 +17,7 @@ from plantroom_edge.breaker import STEP, Change, Pacer
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Notifying, Poll, PollGroup
+from plantroom_edge.reach import Reach
 from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.device import DeviceState, Group
 from plantroom_edge.sampling.engine import Sampling
@@ -84,6 +85,11 @@ class Sampler:
         self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
+        self._reach: dict[str, Reach] = {}
+
+    def reach(self, point: str) -> Reach | None:
+        """Return the way to `point` for one who writes it; None while this bus does not have it."""
+        return self._reach.get(point)
 
     async def run(self) -> None:
         """Discover the bus and poll it for ever.
@@ -109,12 +115,14 @@ class Sampler:
                         waited = 0.0
                         await self._discover(driver, tasks)
         finally:
+            self._reach.clear()
             await driver.close()
 
     # ------------------------------------------------------------ discovery
 
     async def _discover(self, driver: Driver, tasks: asyncio.TaskGroup) -> None:
-        inventory = self.sampling.admit(await driver.discover())
+        found = await driver.discover()
+        inventory = self.sampling.admit(found)
         self._again = inventory.again
         if inventory.missing != self.missing:
             self._tell_missing(inventory.missing)
@@ -134,6 +142,21 @@ class Sampler:
             task = f"{self.name}/{group.device}"
             run = partial(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
+        self._note_reach(driver, found, {point.key: point.unit for point in inventory.points})
+
+    def _note_reach(self, driver: Driver, found: Inventory, units: Mapping[str, str]) -> None:
+        protocols = {device.key: device.protocol for device in found.devices}
+        groups = {key: group for group in found.groups for key in group.points}
+        for point in found.points:
+            turn = self.devices.setdefault(point.device, DeviceState()).lock
+            self._reach[point.key] = Reach(
+                point,
+                protocols.get(point.device, ""),
+                driver,
+                turn,
+                groups.get(point.key),
+                converted=units.get(point.key) != point.unit,
+            )
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
         """Return the groups to begin with: those none of whose points is polled already."""

@@ -23,6 +23,7 @@ from plantroom_edge.session_actions import (
     Confirm,
     Lane,
     Mark,
+    Ordered,
     Publish,
     Refused,
     SendDictionary,
@@ -146,6 +147,9 @@ class Session:
                     return self._resume(decode(Resume, payload), now)
                 case "ack":
                     return self._reply(decode_reply(payload), now)
+                case "cmd" if self.live:  # not before the resume has told the time
+                    self.counters["commands"] += 1
+                    return [Ordered(payload)]
                 case "flow":
                     self._window.told(decode(Flow, payload), now)
                     self.counters["flows"] += 1

@@ -78,7 +78,14 @@ class Refused:
     reason: str
 
 
-Action = Publish | SendDictionary | SendSnapshot | Confirm | Revive | HeardTime | Refused
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A command came: hand it to those who write."""
+
+    payload: bytes
+
+
+Action = Publish | SendDictionary | SendSnapshot | Confirm | Revive | HeardTime | Refused | Ordered
 
 
 @dataclass(frozen=True, slots=True)

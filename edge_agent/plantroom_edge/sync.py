@@ -17,6 +17,7 @@ import aiomqtt
 from aiomqtt import ProtocolVersion
 
 from plantroom_edge.buffer import Buffer
+from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import CloudConfig
 from plantroom_edge.gap_signer import GapSigner
 from plantroom_edge.session import Session
@@ -25,6 +26,7 @@ from plantroom_edge.session_actions import (
     Confirm,
     HeardTime,
     Mark,
+    Ordered,
     Publish,
     Refused,
     Revive,
@@ -72,6 +74,7 @@ class Sync:
         buffer: what to send.
         keeper: of the gateway's clock.
         figures: what else the state message shall tell.
+        commands: who writes to devices; None where nobody does.
     """
 
     def __init__(
@@ -82,9 +85,11 @@ class Sync:
         *,
         keeper: Timekeeper,
         figures: Callable[[], dict[str, float]] = dict,
+        commands: Commands | None = None,
     ) -> None:
         self._gateway, self._cloud, self._buffer = gateway, cloud, buffer
         self._keeper, self._clock, self._figures = keeper, keeper.clock, figures
+        self._commands = commands
         self._tls = tls_context(cloud, keeper.clock)
         self._signer = GapSigner(gateway, cloud)
         self._versions = Versions(cloud.mqtt)
@@ -274,6 +279,9 @@ class Sync:
                 await self._revive(session, action)
             case HeardTime(cloud_us, waited):
                 await self._hear(session, cloud_us, waited)
+            case Ordered(payload):
+                if self._commands:
+                    self._commands.offer(payload)
             case Refused(ep, stream, s0, reason):
                 self._tell_refused(ep, stream, s0, reason)
         return []
@@ -321,6 +329,7 @@ class Sync:
                 used_bytes=stats.used_bytes,
                 limit_bytes=stats.limit_bytes,
                 certificate=self._signer.certificate,
+                takes=self._commands.takes if self._commands else [],
             ),
         )
         return hello, mark

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_account import Stats
+from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
 from plantroom_edge.sampler import Sampler
@@ -70,6 +71,7 @@ class Vitals:
     sinks: Mapping[str, Sink] = field(default_factory=dict)
     sync: Sync | None = None
     sampling: Sampling | None = None
+    commands: Commands | None = None
     safe_mode: bool = False
     watching: list[Detector] = field(default_factory=list)
     """What every sampler shows its polls: one list for all, so that it can change as they run."""
@@ -133,6 +135,7 @@ class Vitals:
                 for name, task in self.supervisor.tasks.items()
                 if task.restarts
             },
+            "writes": self.commands.status() if self.commands else {"enabled": False},
             "counters": counters,
         }
 

@@ -31,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "Dictionary": shapes.DICTIONARY,
     "State": shapes.STATE,
     "Flow": shapes.FLOW,
+    "Command": shapes.COMMAND,
     "snapshot": shapes.snapshot_of,
     "rows": lambda document: shapes.rows_of(document)[1],
     "reply": lambda document: (shapes.NACK if "nack" in document else shapes.ACK)(document),

@@ -11,6 +11,7 @@ from plantroom_edge.session_actions import (
     Confirm,
     HeardTime,
     Lane,
+    Ordered,
     Publish,
     Refused,
     Revive,
@@ -292,7 +293,7 @@ def test_refused_messages_are_kept_and_not_repeated(reason: str) -> None:
         ("ack", b"x" * 200_000, "down_too_big"),
         ("ack", ack((9, 1)), "down_schema"),
         ("resume", ack((1, 2)), "down_schema"),
-        ("cmd", b"", "down_channel"),
+        ("desired", b"", "down_channel"),
     ],
 )
 def test_rubbish_from_above_is_counted(channel: str, payload: bytes, counter: str) -> None:
@@ -627,3 +628,12 @@ def test_a_snapshot_nobody_could_read_brings_the_dictionary() -> None:
     assert session.receive("ack", nack, 1.5) == []
     other = encode(Nack(ep=EP, st="tel", nack="need_dict", s0=77, have=2))
     assert session.receive("ack", other, 9.0) == []  # acked meanwhile
+
+
+def test_commands_come_through_once_the_time_is_told() -> None:
+    """A command is handed on while the session is live, and not before the resume."""
+    session = opened()
+    assert session.receive("cmd", b"early", 0.0) == []
+    assert session.counters["down_channel"] == 1
+    session = live()
+    assert session.receive("cmd", b"payload", 0.0) == [Ordered(b"payload")]

@@ -33,13 +33,15 @@ class Route(NamedTuple):
                 "equipment": "bess/1",
                 "row": tenant.quarantined[self.path.endswith("/discard")],
                 "consumer": f"reader-{tenant.company}",
+                "command": tenant.command,
             }
         )
 
     @property
     def body(self) -> Any:
         """A body that it takes; None where it needs none."""
-        return {"reason": "a test"} if self.path.endswith("/discard") else None
+        bodies = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}}
+        return bodies.get(self.path.rsplit("/", 1)[1]) if self.method == "POST" else None
 
 
 def all_routes(app: FastAPI) -> Iterator[Route]:

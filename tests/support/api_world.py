@@ -24,6 +24,8 @@ from plantroom_cloud.identity import keys
 from plantroom_cloud.store import due
 from plantroom_cloud.tables import (
     ApiKey,
+    CommandEvent,
+    CommandRow,
     Company,
     Counter,
     Device,
@@ -87,6 +89,11 @@ class Tenant:
     """Refused rows: a sample that can be stored by now, and a record that never can."""
 
     @property
+    def command(self) -> str:
+        """Id of a command that was carried out."""
+        return f"c-{self.company}"
+
+    @property
     def headers(self) -> dict[str, str]:
         """What its requests carry."""
         return {"Authorization": f"Bearer {self.key}"}
@@ -143,7 +150,13 @@ async def seed_company(db: Database, slug: str) -> Tenant:
         seeder = Seeder(session, tenant)
         tenant.company = await seeder.put(Company, slug=slug, name=slug.title(), created_us=NOW)
         tenant.key_id = await seeder.put(
-            ApiKey, name="first", prefix=new.prefix, digest=new.digest, created_us=NOW, **seeder.own
+            ApiKey,
+            name="first",
+            prefix=new.prefix,
+            digest=new.digest,
+            created_us=NOW,
+            may_write=True,
+            **seeder.own,
         )
     return tenant
 
@@ -157,12 +170,19 @@ async def seed(db: Database, slug: str) -> Tenant:
             Site, slug="tower", name=f"{slug} tower", created_us=NOW, **seeder.own
         )
         await seeder.put(
-            Gateway, id=tenant.gateway, name="Basement", created_us=NOW, seen_us=NOW, **seeder.here
+            Gateway,
+            id=tenant.gateway,
+            name="Basement",
+            created_us=NOW,
+            seen_us=NOW,
+            writes=True,
+            **seeder.here,
         )
         await _put_chiller(seeder)
         await _put_battery(seeder)
         await _put_account(seeder)
         await _put_replay(seeder)
+        await _put_command(seeder)
         await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
     return tenant
 
@@ -241,6 +261,17 @@ async def _put_replay(seeder: Seeder) -> None:
     await seeder.put(
         ReplayPosition, after=[NOW - MINUTE, 0, 1, 1], **consumer, **span, **seeder.here
     )
+
+
+async def _put_command(seeder: Seeder) -> None:
+    tenant = seeder.tenant
+    told = {"id": tenant.command, "kind": "write", "actor": "key:first", "body": "{}"}
+    times = {"created_us": NOW - HOUR, "expires_us": NOW - HOUR + MINUTE, "ended_us": NOW - HOUR}
+    wired = {"gateway_id": tenant.gateway, "point_id": tenant.points[0]} | seeder.own
+    await seeder.put(CommandRow, state="executed", reason="", **told, **times, **wired)
+    event = {"at_us": NOW - HOUR, "kind": "command.executed", "doc": {"id": tenant.command}}
+    source = {"command_id": tenant.command, "journal": EPOCH, "n": 1}
+    await seeder.put(CommandEvent, **source, **event, **seeder.own)
 
 
 async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:

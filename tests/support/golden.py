@@ -180,6 +180,7 @@ def _hello(epochs: int) -> bytes:
             used_bytes=123_456_789,
             limit_bytes=BIG,
             certificate=certificate(),
+            takes=["cmd"],
         )
     )
 
@@ -249,6 +250,27 @@ def _state() -> bytes:
     )
 
 
+def _command() -> bytes:
+    order = {
+        "v": 1,
+        "gateway": GATEWAY,
+        "id": "c-1",
+        "kind": "write",
+        "issued": T0,
+        "expires": T0 + 30_000_000,
+        "nonce": "00" * 16,
+        "actor": "key:ä",
+        "writes": [
+            {"point": "bacnet:1001:analog-value:3", "value": 21.5, "priority": 13},
+            {"point": "modbus:meter:p", "value": True, "expect": {"value": None}},
+        ],
+        "lease_s": 900,
+    }
+    body = json.dumps(order, ensure_ascii=False)
+    sig = base64.b64encode(KEY.sign(wire.signed_part(body))).decode()
+    return wire.encode(wire.Command(kid="k-1", sig=sig, body=body))
+
+
 CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "hello": ("Hello", lambda: _hello(1)),
     "hello-many-epochs": ("Hello", lambda: _hello(64)),
@@ -260,6 +282,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "state-will": ("State", lambda: wire.encode(wire.State(online=False))),
     "flow": ("Flow", lambda: wire.encode(wire.Flow(pause_ms=600_000, window=1))),
     "flow-bare": ("Flow", lambda: wire.encode(wire.Flow())),
+    "command": ("Command", _command),
     "ack": (
         "reply",
         lambda: wire.encode(wire.Ack(ep=EP, st="tel", ranges=[(1, 9000), (9002, BIG)])),
@@ -380,6 +403,7 @@ def _frozen(version: str) -> str:
         "wire/messages.py",
         "wire/columns.py",
         "wire/samples.py",
+        "wire/commands.py",
     )
     imports: set[str] = set()
     bodies = []

@@ -110,6 +110,7 @@ HELLO = Shape(
         "used_bytes": whole(),
         "limit_bytes": whole(),
         "certificate": text(8192),
+        "takes": many(text(16), 64),
     },
 )
 STATE = Shape(
@@ -239,6 +240,22 @@ NACK = Shape(
     {"s0": whole(), "have": whole()},
 )  # fmt: skip
 FLOW = Shape({"v": V}, {"pause_ms": whole(0, 600_000), "window": either(whole(1, 64), nothing)})
+SETTABLE = either(flag, number, text(512))
+NAME = text(64, least=1, pattern=r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+WRITE = Shape(
+    {"point": KEY, "value": SETTABLE},
+    {
+        "priority": either(whole(1, 16), nothing),
+        "expect": either(table(text(16), anything), nothing),
+    },
+)
+ORDER = Shape(
+    {"v": V, "gateway": text(40, least=1), "id": NAME, "kind": one_of("write", "dry_run", "release"),
+     "issued": whole(1), "expires": whole(1), "nonce": text(32, least=32, pattern="[0-9a-f]{32}"),
+     "actor": text(200, least=1)},
+    {"writes": many(WRITE, 64), "lease_s": either(number, nothing), "release": either(NAME, nothing)},
+)  # fmt: skip
+COMMAND = Shape({"v": V, "kid": text(64, least=1), "sig": text(128), "body": text(65_536)}, {})
 
 
 CHAPTERS: Final[dict[str, tuple[Shape, ...]]] = {
@@ -254,6 +271,7 @@ CHAPTERS: Final[dict[str, tuple[Shape, ...]]] = {
     "4.10": (ACK,),
     "4.11": (NACK,),
     "4.12": (FLOW,),
+    "4.13": (COMMAND, ORDER, WRITE),
 }
 """Which chapter of the specification describes which objects."""
 

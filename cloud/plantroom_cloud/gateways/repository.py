@@ -85,6 +85,7 @@ class GatewayRepository:
         version = hello.agent.replace("\x00", "")
         values: dict[str, Any] = {"online": True, "seen_us": now_us, "agent_version": version}
         values["clock_state"] = hello.clock
+        values["takes"] = " ".join(one for one in wire.DOWN if one in hello.takes)
         return await self._report(gateway, hello, values, now_us)
 
     async def note_state(self, gateway: str, state: wire.State, now_us: int) -> bool:

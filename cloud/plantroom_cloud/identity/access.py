@@ -8,7 +8,10 @@ from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from plantroom_cloud.db import Scope
+from plantroom_cloud.identity import keys
+from plantroom_cloud.identity.repository import IdentityRepository
 from plantroom_cloud.identity.service import KeyService
+from plantroom_cloud.kit.problems import Forbidden
 from plantroom_cloud.kit.session import Session
 
 _bearer = HTTPBearer(
@@ -39,3 +42,21 @@ CurrentScope = Annotated[Scope, Depends(_scope)]
 
 REQUIRED = Depends(_scope)
 """For a router: no route of it answers without a key."""
+
+
+async def _writer(
+    session: Session,
+    scope: CurrentScope,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    header: Annotated[str | None, Depends(_header)],
+) -> str:
+    plain = (bearer.credentials if bearer else header) or ""
+    name = await IdentityRepository(session, scope).writer(keys.digest(plain))
+    if name is None:
+        msg = "this key may not give commands; `plantroom-cloud key add --write` makes one that may"
+        raise Forbidden(msg)
+    return name
+
+
+Writer = Annotated[str, Depends(_writer)]
+"""Name of the request's key, which may give commands; a 403 where it may not."""

@@ -27,6 +27,12 @@ class IdentityRepository(Repository):
         statement = update(ApiKey).where(mine, ApiKey.id == key_id, stale)
         await self._session.execute(statement.values(last_used_us=now_us))
 
+    async def writer(self, digest: str) -> str | None:
+        """Return the name of the key with this SHA-256 if it may give commands; None if not."""
+        mine = (self._own(ApiKey), ApiKey.digest == digest, ApiKey.may_write.is_(True))
+        statement = select(ApiKey.name).where(*mine)
+        return (await self._session.execute(statement)).scalar_one_or_none()
+
     async def counters(self) -> Sequence[AnyRow]:
         """Return (name, value) of everything counted for the company."""
         statement = select(Counter.name, Counter.value).where(self._own(Counter))

@@ -58,7 +58,9 @@ async def find_company(session: AsyncSession, slug: str) -> Scope:
     return Scope(found)
 
 
-async def add_key(session: AsyncSession, clock: Clock, scope: Scope, name: str) -> NewKey:
+async def add_key(
+    session: AsyncSession, clock: Clock, scope: Scope, name: str, *, may_write: bool = False
+) -> NewKey:
     """Add an API key and return it; nothing can show it again."""
     key = new_key()
     session.add(
@@ -68,6 +70,7 @@ async def add_key(session: AsyncSession, clock: Clock, scope: Scope, name: str) 
             prefix=key.prefix,
             digest=key.digest,
             created_us=clock.now_us(),
+            may_write=may_write,
         )
     )
     await session.flush()

@@ -9,6 +9,7 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.commands.results import Results
 from plantroom_cloud.gateways.alarms import AlarmRepository
 from plantroom_cloud.gateways.repository import GatewayRepository, Owned
 from plantroom_cloud.gateways.signing import Trust, is_signed
@@ -68,6 +69,7 @@ class GatewayBatch:
         self._points = DictionaryRepository(session, gateway)
         self._samples = SampleRepository(session, gateway.scope, gateway.id)
         self._rows = StreamRepository(session, gateway.scope, gateway.id)
+        self._results = Results(session, gateway.scope, gateway.id)
         self._forks = Forks(session, self._rows, self._now_us)
         self._streams: dict[Key, Stream] = {}
         self._newest = Column()
@@ -264,6 +266,8 @@ class GatewayBatch:
             stored += await self._samples.add_findings(
                 self.gateway.id, self.gateway.site_id, stream.findings
             )
+            if stream.stream == "cmd":
+                await self._results.take(stream.records)
             await self._rows.close(stream, stored, self._now_us)
             everything.extend(samples)
             self._count_stream(stream, stored)

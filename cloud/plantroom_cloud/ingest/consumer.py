@@ -24,8 +24,10 @@ import aiomqtt
 from aiomqtt import ProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from sqlalchemy.exc import SQLAlchemyError
 
 from plantroom_cloud import streaming
+from plantroom_cloud.commands.sender import EVERY, Sender
 from plantroom_cloud.config import MqttSettings
 from plantroom_cloud.gateways.pki import CLOUDS, TlsFiles, client_context
 from plantroom_cloud.ingest.answers import Answers
@@ -51,6 +53,7 @@ SHARED = "$share/plantroom/"
 """Prefix of the subscription that several ingest processes share."""
 _REORDER_US = 2_000_000  # that long one of several may hold a message while others go on
 _TICK = 0.25
+_AGAIN = 2.0
 _UNREAD = 512  # beyond that a broker without flow control is not listened to
 _TIMEOUT = 5.0
 _DRAIN = 10.0
@@ -65,11 +68,19 @@ class Ingest:
         settings: where the broker is.
         tls: the cloud's own certificate.
         gather: seconds that acks wait for more of their kind, at most.
+        sender: finds commands to be sent; without it none are.
     """
 
     def __init__(
-        self, store: Store, settings: MqttSettings, tls: TlsFiles, *, gather: float = 0.3
+        self,
+        store: Store,
+        settings: MqttSettings,
+        tls: TlsFiles,
+        *,
+        gather: float = 0.3,
+        sender: Sender | None = None,
     ) -> None:
+        self._sender = sender
         self._store, self._settings, self._tls = store, settings, tls
         self._outbound, self._room = Outbound(gather), Room(DECODED)
         self.lanes = [
@@ -159,10 +170,11 @@ class Ingest:
         self.ready.set()
         reading = asyncio.create_task(self._read(client), name="ingest-read")
         sending = asyncio.create_task(self._send(client), name="ingest-send")
+        commanding = asyncio.create_task(self._command(client), name="ingest-commands")
         stopping = asyncio.create_task(stop.wait(), name="ingest-stop")
         try:
             done, _ = await asyncio.wait(
-                (reading, sending, stopping), return_when=asyncio.FIRST_COMPLETED
+                (reading, sending, commanding, stopping), return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 task.result()
@@ -174,7 +186,7 @@ class Ingest:
                     await self._publish(client, self._outbound.take())
         finally:
             self.ready.clear()
-            await ended(reading, sending, stopping)
+            await ended(reading, sending, commanding, stopping)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
@@ -201,6 +213,23 @@ class Ingest:
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:
             await self._publish(client, await self._outbound.next())
+
+    async def _command(self, client: aiomqtt.Client) -> None:
+        """Send commands as they are given; the broker forgets each when it is worth nothing."""
+        while self._sender is None:
+            await asyncio.Event().wait()
+        while True:
+            try:
+                async for due in self._sender.due():
+                    properties = None
+                    if self._version is ProtocolVersion.V5:
+                        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho
+                        properties.MessageExpiryInterval = due.expires_in
+                    await client.publish(due.topic, due.payload, qos=1, properties=properties)
+            except (SQLAlchemyError, OSError, ConfigError) as error:
+                log.warning("commands cannot be sent", extra={"error": str(error)})
+                await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(EVERY)
 
     async def _publish(self, client: aiomqtt.Client, outgoing: list[Outgoing]) -> None:
         # One at a time: who stops waits for what another has taken to be sent.

@@ -5,6 +5,7 @@
     ApiError                 status, code and title of its class; `detail` says what to do next
     ├── InvalidRequest       422: a parameter cannot be understood or asks for too much
     ├── Unauthorized         401: no key, an unknown key, a revoked key
+    ├── Forbidden            403: the key is not for this
     ├── NotFound             404: there is none, or it belongs to another company
     ├── TooLarge             413: the body is over the limit
     └── NotReady             503: the database does not answer; try again
@@ -88,6 +89,12 @@ class Unauthorized(ApiError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="plantroom"'})
+
+
+class Forbidden(ApiError):
+    """The key is known, and is not for this."""
+
+    status, code, title = 403, "forbidden", "Not allowed"
 
 
 class NotFound(ApiError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plantroom_cloud.tables.base import Base, Tenant
+from plantroom_cloud.tables.commands import CommandEvent, CommandRow
 from plantroom_cloud.tables.delivery import (
     Counter,
     DeliveryAlarm,
@@ -35,6 +36,8 @@ from plantroom_cloud.tables.streaming import SparkplugBirth, StreamingDevice
 __all__ = [
     "ApiKey",
     "Base",
+    "CommandEvent",
+    "CommandRow",
     "Company",
     "Counter",
     "DeliveryAlarm",

@@ -31,3 +31,5 @@ class ApiKey(Tenant, Base):
     created_us: Mapped[Micros]
     last_used_us: Mapped[Micros | None]
     revoked_us: Mapped[Micros | None]
+    may_write: Mapped[bool] = mapped_column(default=False)
+    """Whether whoever has it may give commands."""

@@ -56,6 +56,10 @@ class Gateway(Tenant, Base):
     """When that came, by our clock."""
     dictionary_stamp: Mapped[str] = mapped_column(String(16), default="")
     """Random, new with every change of a dictionary: what a process remembers is of this stamp."""
+    writes: Mapped[bool] = mapped_column(default=False)
+    """Whether commands may be given to it; what it heeds is for its own configuration."""
+    takes: Mapped[str] = mapped_column(String(200), default="")
+    """Down-channels beyond the usual ones that it said it heeds, with a blank between them."""
 
 
 class Device(Tenant, Base):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from plantroom_edge.breaker import Breaker
 from plantroom_edge.drivers import PollGroup
 from plantroom_edge.sampling.lane import Lane
+from plantroom_edge.turns import Turn
 
 BACKWARD: Final = 60_000_000
 """Microseconds by which the clock may step back and timestamps still only grow.
@@ -24,8 +24,8 @@ class DeviceState:
     """One device as the sampler sees it."""
 
     breaker: Breaker = field(default_factory=Breaker)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Never two polls of one device in flight."""
+    lock: Turn = field(default_factory=Turn)
+    """Never two polls of one device in flight; a write comes before those that wait."""
     groups: list[Group] = field(default_factory=list)
     last_ts: int = 0
     last_good_us: int = 0

@@ -14,8 +14,19 @@ decoders return checked objects or raise `Rejected`, and a bad row never costs i
 from __future__ import annotations
 
 from plantroom_shared.wire.columns import expand_points
+from plantroom_shared.wire.commands import (
+    MAX_BODY,
+    MAX_WRITES,
+    Command,
+    Expected,
+    Order,
+    Write,
+    read_order,
+    signed_part,
+)
 from plantroom_shared.wire.messages import (
     CHANNELS,
+    DOWN,
     MAX_CERTIFICATE,
     MAX_RANGES,
     MAX_ROWS,
@@ -63,11 +74,12 @@ from plantroom_shared.wire.samples import (
 )
 
 __all__ = [
-    "CHANNELS", "MAX_CERTIFICATE", "MAX_PLAIN", "MAX_RANGES", "MAX_ROWS", "MAX_TEXT", "MAX_WIRE", "STREAMS",
+    "CHANNELS", "DOWN", "MAX_BODY", "MAX_CERTIFICATE", "MAX_PLAIN", "MAX_RANGES", "MAX_ROWS", "MAX_TEXT", "MAX_WIRE",
+    "MAX_WRITES", "STREAMS",
     "VERSION",
-    "Ack", "ClockState", "Count", "Dictionary", "Envelope", "Epoch", "Findings", "Flow", "Gap",
-    "Hello", "Holding", "Known", "Message", "Nack", "Record", "Records", "Resume", "Samples", "Seq",
-    "Span", "State", "Stream",
+    "Ack", "ClockState", "Command", "Count", "Dictionary", "Envelope", "Epoch", "Expected", "Findings", "Flow", "Gap",
+    "Hello", "Holding", "Known", "Message", "Nack", "Order", "Record", "Records", "Resume", "Samples", "Seq",
+    "Span", "State", "Stream", "Write",
     "decode", "decode_reply", "decode_rows", "decode_snapshot", "encode", "encode_samples",
-    "encode_snapshot", "expand_points", "pack", "spans", "unpack",
+    "encode_snapshot", "expand_points", "pack", "read_order", "signed_part", "spans", "unpack",
 ]  # fmt: skip

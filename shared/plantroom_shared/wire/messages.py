@@ -26,6 +26,9 @@ STREAMS: tuple[Stream, ...] = ("cmd", "evt", "aud", "tel")
 CHANNELS = ("now", "cmd", "aud", "fill")
 """Up-channels that a cloud need not have: a gateway uses them only where `Resume.takes` names them."""
 
+DOWN = ("cmd",)
+"""Down-channels that a gateway need not have: the cloud uses them only where `Hello.takes` names them."""
+
 Stream = Literal["cmd", "evt", "aud", "tel"]
 Answered = Literal["cmd", "evt", "aud", "tel", "inv"]
 """What an ack or nack is about: a stream, or the dictionary."""
@@ -85,6 +88,10 @@ class Hello(Message):
     limit_bytes: Count = 0
     certificate: Annotated[str, StringConstraints(max_length=MAX_CERTIFICATE)] = ""
     """PEM of its certificate, by which the signatures of its gap records can be checked."""
+    takes: list[Annotated[str, StringConstraints(max_length=16)]] = Field(
+        default_factory=list, max_length=64
+    )
+    """Which of `DOWN`, and of what later versions add, the gateway heeds."""
 
 
 class Known(BaseModel):
