@@ -1,4 +1,4 @@
-"""Whose turn it is with a device or on a line: one at a time, who is in a hurry first."""
+"""Whose turn it is with a device: one at a time, who is in a hurry first."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.link import Link
 from plantroom_edge.drivers.modbus.patience import Patience
 from plantroom_edge.drivers.modbus.pdu import Ask, Fault
+from plantroom_edge.drivers.modbus.turns import Turns
 from plantroom_edge.drivers.modbus.wires import Wire
-from plantroom_edge.turns import Turn
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.registers import Space
 
@@ -58,7 +58,7 @@ class Connection:
         self._clock = clock or SystemClock()
         self._frames = wire.frames()
         self._link: Link | None = None
-        self._turn = Turn()
+        self._turns = Turns()
         self._refused_at = float("-inf")
         self._mute = 0
 
@@ -72,7 +72,7 @@ class Connection:
             count: how many of them; the caller compares the length of the data.
         """
         asked_at = asyncio.get_running_loop().time()
-        async with self._turn:
+        async with self._turns.turn():
             limit = self.patience.limit(unit, self._clock.monotonic())
             if limit is None:
                 return Fault(self.patience.record(unit).reason, sent=False)
@@ -88,7 +88,7 @@ class Connection:
             limit = self._timeout + self.patience.backlog(self._clock.monotonic())
             return await self._exchange(unit, request, limit, asked_at)
 
-        async with self._turn.urgently():
+        async with self._turns.turn(urgent=True):
             yield ask
 
     def close(self) -> None:
