@@ -69,8 +69,8 @@ def new(
         raise ConfigError(what, file=str(file), fix="choose another name, or use --force")
     rows = ""
     if from_csv is not None:
-        text = _bytes(from_csv).decode("utf-8", "replace")
-        rows = profile_new.rows_from_csv(text, str(from_csv), bacnet=bacnet, base=base)
+        listed = _bytes(from_csv)
+        rows = profile_new.rows_from_csv(listed, str(from_csv), bacnet=bacnet, base=base)
     text = profile_new.skeleton(str(file), vendor, model, bacnet, source, rows)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

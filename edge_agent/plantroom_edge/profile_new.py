@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from plantroom_edge.table import rows
 from plantroom_shared.errors import ConfigError
 
 _MOST_ROWS: Final = 4000
@@ -126,11 +125,11 @@ def skeleton(  # noqa: PLR0917 - a form with as many fields
     )
 
 
-def rows_from_csv(text: str, file: str, *, bacnet: bool = False, base: int = 0) -> str:
+def rows_from_csv(raw: bytes, file: str, *, bacnet: bool = False, base: int = 0) -> str:
     """Return a line for each row of a register list.
 
     Args:
-        text: comma, semicolon or tab separated, with a line of column names.
+        raw: comma, semicolon or tab separated, with a line of column names.
         file: its name, for messages.
         bacnet: whether it lists objects rather than registers.
         base: what the list calls the first register: 0, 1, 30001 or 40001.
@@ -138,39 +137,20 @@ def rows_from_csv(text: str, file: str, *, bacnet: bool = False, base: int = 0) 
     Raises:
         ConfigError: a column is missing, or a row cannot be read; names the line.
     """
-    table = csv.reader(io.StringIO(text.removeprefix("\ufeff")), _dialect(text))
-    places = _places(next(_rows(table, file), (1, []))[1], file, bacnet)
+    table = rows(raw, file, head=1)
+    head = next(table, None)
+    places = _places(head.cells if head else (), file, bacnet)
     lines: list[str] = []
     seen: set[str] = set()
-    for number, cells in _rows(table, file):
-        row = {key: cells[at].strip() for key, at in places.items() if at < len(cells)}
-        if not any(cells):
-            continue
+    for line in table:
+        row = {key: line[at] for key, at in places.items()}
         if len(lines) >= _MOST_ROWS:
             what = f"there are more than {_MOST_ROWS} rows"
             raise ConfigError(what, file=file, fix="split the list")
-        entry = _entry(row, f"{file}:{number}", bacnet, base)
+        entry = _entry(row, f"{file}:{line.line}", bacnet, base)
         entry = {"id": _unique(row.get("id") or entry["name"], seen), **entry}
         lines.append(f"  - {{{', '.join(f'{k}: {v}' for k, v in _flow(entry))}}}\n")
     return "".join(lines)
-
-
-def _rows(table: Iterable[list[str]], file: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row with its number, the names being the first."""
-    try:
-        yield from enumerate(table, start=2)
-    except csv.Error as error:
-        what = f"it is no table: {error}"
-        raise ConfigError(what, file=file, fix="export it as text again") from error
-
-
-def _dialect(text: str) -> type[csv.Dialect]:
-    head = text.split("\n", 1)[0]
-
-    class Found(csv.excel):
-        delimiter = max(",;\t", key=head.count)
-
-    return Found
 
 
 def _places(head: Iterable[str], file: str, bacnet: bool) -> dict[str, int]:

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from plantroom_edge.clock import EdgeClock
 from plantroom_edge.config import CloudConfig
-from plantroom_shared.errors import ConfigError
+from plantroom_edge.tls_files import identify, trust
 
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which `ssl` has no name."""
@@ -65,17 +65,9 @@ def tls_context(cloud: CloudConfig, clock: EdgeClock | None = None) -> CloudCont
     context.clock = clock
     context.sslsocket_class = _DatedSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(cafile=str(cloud.ca))
-    except (ssl.SSLError, OSError) as error:
-        what = f"{cloud.ca} holds no usable CA certificate: {error}"
-        raise ConfigError(what, key="cloud.ca", fix="give the PEM file of the authority") from error
-    try:
-        context.load_cert_chain(cloud.cert, cloud.key, password="")
-    except (ssl.SSLError, OSError) as error:
-        what = f"{cloud.cert} and {cloud.key} are no certificate and its key: {error}"
-        fix = "give the PEM files this gateway was issued, the key unencrypted"
-        raise ConfigError(what, key="cloud.cert", fix=fix) from error
+    trust(context, cloud.ca, at="cloud.ca", fix="give the PEM file of the authority")
+    fix = "give the PEM files this gateway was issued, the key unencrypted"
+    identify(context, cloud.cert, cloud.key, at="cloud.cert", fix=fix)
     return context
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from plantroom_edge.drivers.bacnet import BacnetConfig, ede, table
+from plantroom_edge import table
+from plantroom_edge.drivers.bacnet import BacnetConfig, ede
 from plantroom_edge.drivers.bacnet.ede import founds, import_ede
 from plantroom_edge.drivers.bacnet.facts import Hint
 from plantroom_shared.errors import ConfigError

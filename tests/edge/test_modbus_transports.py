@@ -340,7 +340,7 @@ class _Gate:
 
 
 async def test_a_gate_sees_raw_values_and_spares_the_rest(tmp_path: Path) -> None:
-    """Only what the gate wants is scaled; a value with a scale factor is shown to it as it is."""
+    """Only what the gate wants is scaled; where 0 of it is not 0 of the unit, it sees the value."""
     registers = [
         {"id": "a", "address": 0, "scale": 0.1},
         {"id": "b", "address": 1, "scale": 0.5, "offset": 3},
@@ -358,8 +358,8 @@ async def test_a_gate_sees_raw_values_and_spares_the_rest(tmp_path: Path) -> Non
         await driver.read(group)
         gate = _Gate(1, 2, 3, 4)
         poll = await driver.read(replace(group, gate=gate))
-    assert group.steps == (0.1, 0.5, 1.0, 1.0, 1.0)
-    assert gate.raws == [200, 9, 7.7, None, 5]
+    assert group.steps == (0.1, 1.0, 1.0, 1.0, 1.0)
+    assert gate.raws == [200, 7.5, 7.7, None, 5]
     assert gate.bad == {3: (2, "exception-2")}
     assert poll.rows == (1, 2, 3, 4)
     assert poll.values == [None, 7.5, 7.7, None, 5]

@@ -27,7 +27,7 @@ Register;Description;Data Type;Units;Factor;Offset;Min;Max;Function;Byte order;B
 
 
 def _registers(text: str, base: int = 40001) -> list[Register]:
-    rows = rows_from_csv(text, "list.csv", base=base)
+    rows = rows_from_csv(text.encode(), "list.csv", base=base)
     made = skeleton("x.yaml", "V", "M", bacnet=False, source="S", rows=rows)
     return list(parse_profile(made.encode(), "x.yaml").registers)
 
@@ -48,10 +48,11 @@ def test_a_register_list_becomes_registers() -> None:
     assert again.id == "voltage-l1-2"
 
 
-def test_a_list_of_objects_becomes_objects() -> None:
-    """BACnet lists have types and instances."""
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_list_of_objects_becomes_objects(encoding: str) -> None:
+    """BACnet lists have types and instances; a spreadsheet saves them in any of four encodings."""
     text = "Object Type,Instance,Object name,Units,Brick\nAI,3,Zone °T,degC,\nmsv,4.0,Mode,,\n"
-    rows = rows_from_csv(text, "list.csv", bacnet=True)
+    rows = rows_from_csv(text.encode(encoding), "list.csv", bacnet=True)
     made = skeleton("x.yaml", "V", "M", bacnet=True, rows=rows)
     one, two = parse_bacnet_profile(made.encode(), "x.yaml").objects
     assert (one.type, one.instance, one.name, one.unit) == ("analog-input", 3, "Zone °T", "degC")
@@ -67,13 +68,13 @@ def test_a_list_of_objects_becomes_objects() -> None:
         ("address,name\n5,A", "list.csv:2: address: 5 is not counted from 40001"),
         ("address,name,scale\n40001,A,x", "list.csv:2: scale: 'x' is no number"),
         ("address,name\n" + "40001,A\n" * 4001, "more than 4000 rows"),
-        ("address,name\n40001," + "A" * 200_000, "list.csv: it is no table"),
+        ("address,name\n40001," + "A" * 200_000, "list.csv:2: is no table"),
     ],
 )
 def test_a_list_that_cannot_be_read(text: str, what: str) -> None:
     """The error names the line of the list and what to do."""
     with pytest.raises(ConfigError) as caught:
-        rows_from_csv(text, "list.csv", base=40001)
+        rows_from_csv(text.encode(), "list.csv", base=40001)
     assert what in str(caught.value)
 
 
@@ -102,7 +103,7 @@ def test_any_list_is_read_or_refused(first: list[str], second: list[str]) -> Non
     table.writerow(["address", "name", "type", "unit", "scale", *first])
     table.writerow(["1", *second])
     try:
-        rows = rows_from_csv(out.getvalue(), "list.csv")
+        rows = rows_from_csv(out.getvalue().encode("utf-8", "replace"), "list.csv")
     except ConfigError as error:
         rows, told = "", str(error)
     assert rows.startswith("  - {id: ") or told.startswith("list.csv:")

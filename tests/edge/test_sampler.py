@@ -18,46 +18,11 @@ from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.supervise import Supervisor
 from plantroom_shared.cancelling import ended
-from plantroom_shared.errors import Unavailable
-from plantroom_shared.model import Batch, Value
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
+from support.edge_sampling import Shelf
 from support.edge_time import VirtualTime
 
 TIMED_OUT = "timeout"
-
-
-class Memory:
-    """Stands in for the buffer: keeps what it is offered, in the order of offering."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-        self.batches: list[Batch] = []
-        self.full = False
-
-    async def add_points(self, points: list[object], _devices: object) -> list[int]:
-        for point in points:
-            if point.key not in self.keys:  # type: ignore[attr-defined] # points
-                self.keys.append(point.key)  # type: ignore[attr-defined] # points
-        return [self.keys.index(point.key) for point in points]  # type: ignore[attr-defined] # points
-
-    def offer(self, batch: Batch) -> asyncio.Future[None]:
-        promise: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.full:
-            promise.set_exception(Unavailable("the disk is full"))
-        else:
-            self.batches.append(batch)
-            promise.set_result(None)
-        return promise
-
-    def rows(self, point: str) -> list[tuple[int, Value, str]]:
-        """Return the samples of a point: time, value, reason of bad quality."""
-        alias = self.keys.index(point)
-        return [
-            (batch.times[i], batch.values[i], batch.quality.get(i, (0, ""))[1])
-            for batch in self.batches
-            for i, a in enumerate(batch.points)
-            if a == alias
-        ]
 
 
 class Site:
@@ -66,7 +31,7 @@ class Site:
     def __init__(self, **bus: object) -> None:
         self.time = VirtualTime()
         self.script = Script()
-        self.memory = Memory()
+        self.memory = Shelf()
         self.config = ScriptedBus.model_validate(
             {"name": "bus", "driver": "scripted", "interval": 1.0} | bus
         )

@@ -9,25 +9,10 @@ from plantroom_edge.drivers import Poll, PollGroup
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.supervise import Supervisor
 from plantroom_shared.clock import Clock
-from plantroom_shared.model import Batch, Point, Quality
+from plantroom_shared.model import Quality
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
+from support.edge_sampling import Shelf
 from support.edge_time import VirtualTime
-
-
-class Memory:
-    """Takes what is offered."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-
-    async def add_points(self, points: tuple[Point, ...], _devices: object) -> list[int]:
-        return list(range(len(points)))
-
-    def offer(self, batch: Batch) -> asyncio.Future[None]:
-        self.batches.append(batch)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
 
 class TellingDriver(ScriptedDriver):
@@ -48,7 +33,7 @@ class TellingDriver(ScriptedDriver):
 
 async def test_news_become_rows_of_their_group() -> None:
     """Only the rows that were told, with growing times; news of unknown groups are dropped."""
-    time, memory = VirtualTime(), Memory()
+    time, memory = VirtualTime(), Shelf()
     config = ScriptedBus.model_validate({"name": "bus", "driver": "scripted", "interval": 60.0})
     driver = TellingDriver(config, time, Script())
     driver.sleep = time.sleep  # type: ignore[assignment] # virtual

@@ -60,7 +60,7 @@ def status_of(config: Path) -> dict[str, Any]:
 
 
 def wait_for_samples(
-    child: subprocess.Popen[bytes], config: Path, samples: int, within: float = 30.0
+    child: subprocess.Popen[bytes], config: Path, samples: int, within: float = 60.0
 ) -> None:
     """Return when `child` says in its status file that it has accepted so many samples."""
     deadline = time.monotonic() + within

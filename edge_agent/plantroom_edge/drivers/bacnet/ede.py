@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from plantroom_edge.drivers.bacnet.facts import MOST_STATES, Found, device_of, hint_of, point_of
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref
-from plantroom_edge.drivers.bacnet.table import MOST_OCTETS, Row, rows
 from plantroom_edge.drivers.bacnet.values import Failure
 from plantroom_edge.drivers.bacnet.vocabulary import (
     ACTIVE_TEXT,
@@ -40,6 +39,7 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     split,
     unit_name,
 )
+from plantroom_edge.table import MOST_OCTETS, Row, rows
 from plantroom_shared.errors import ConfigError
 
 Facts = dict[Ref, Any]

@@ -8,8 +8,8 @@ from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusTls
 from plantroom_edge.drivers.modbus.connection import Connection
 from plantroom_edge.drivers.modbus.serial_port import SerialSettings
 from plantroom_edge.drivers.modbus.wires import SerialWire, TcpWire, Wire
+from plantroom_edge.tls_files import identify, trust
 from plantroom_shared.clock import Clock
-from plantroom_shared.errors import ConfigError
 
 
 def open_connection(bus: ModbusBus, clock: Clock) -> Connection:
@@ -33,18 +33,9 @@ def _context(tls: ModbusTls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = tls.check_name
-    try:
-        context.load_verify_locations(cafile=str(tls.ca))
-    except (ssl.SSLError, OSError) as error:
-        what = f"{tls.ca} holds no usable CA certificate: {error}"
-        fix = "give the PEM file of the authority that signed the device's certificate"
-        raise ConfigError(what, key="tls.ca", fix=fix) from error
-    if tls.cert is None:
-        return context
-    try:
-        context.load_cert_chain(tls.cert, tls.key, password="")
-    except (ssl.SSLError, OSError) as error:
-        what = f"{tls.cert} and {tls.key or tls.cert} are no certificate and its key: {error}"
+    fix = "give the PEM file of the authority that signed the device's certificate"
+    trust(context, tls.ca, at="tls.ca", fix=fix)
+    if tls.cert is not None:
         fix = "give PEM files, the key unencrypted"
-        raise ConfigError(what, key="tls.cert", fix=fix) from error
+        identify(context, tls.cert, tls.key, at="tls.cert", fix=fix)
     return context

@@ -1,4 +1,4 @@
-"""CSV files as building automation tools write them → rows that know their line.
+"""CSV files as tools and spreadsheets write them → rows that know their line.
 
 Pure. Encodings and separators are guessed, as these files say neither; whatever comes is bounded.
 """
@@ -58,26 +58,31 @@ def decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def _separator(text: str) -> str:
+def _separator(text: str, lines: int) -> str:
     """Return what separates cells: what stands most often in one of the first lines."""
-    head = [line[:_LONGEST] for line in text[: 20 * _LONGEST].splitlines()[:20]]
+    head = [line[:_LONGEST] for line in text[: lines * _LONGEST].splitlines()[:lines]]
     if head and head[0].lower().startswith("sep=") and len(head[0]) > 4:
         return head[0][4]
     best = max((line.count(sign), -at) for at, sign in enumerate(";\t,") for line in head or [""])
     return ";\t,"[-best[1]]
 
 
-def rows(raw: bytes, file: str) -> Iterator[Row]:
+def rows(raw: bytes, file: str, *, head: int = 20) -> Iterator[Row]:
     """Yield the lines of `raw` that hold something, in order.
+
+    Args:
+        raw: the file's content.
+        file: its name, for messages.
+        head: lines that tell the separator; 1 where the first has the names of the columns.
 
     Raises:
         ConfigError: it is too large, or no table; names `file` and the line.
     """
     if len(raw) > MOST_OCTETS:
-        what = f"has {len(raw) // 2**20} MB, and no engineering data is larger than 32 MB"
+        what = f"has {len(raw) // 2**20} MB, and no such list is larger than 32 MB"
         raise ConfigError(what, file=file, fix="give the exported CSV file itself")
     text = decode(raw).replace("\0", "")
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=_separator(text))
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=_separator(text, head))
     try:
         for count, cells in enumerate(reader):
             if count >= MOST_ROWS:
