@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from plantroom_edge import agent, cli_buffer, cli_profile, cli_show, status
+from plantroom_edge import cli_buffer, cli_profile, cli_show, running, status
 from plantroom_edge.cli_starter import STARTER
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.drivers import BusConfig, Inventory, drivers
@@ -119,9 +119,7 @@ def run(config: Config, *, verbose: Verbose = False) -> None:
     Everything read is on the disk before it is sent, and stays there until the cloud has committed
     it. `plantroom-edge status CONFIG` shows how it is doing.
     """
-    log.configure(verbose=verbose)
-    settings = load(config)
-    asyncio.run(agent.run(settings))
+    running.run(config, verbose=verbose)
 
 
 @app.command("status")
@@ -148,16 +146,14 @@ def main() -> int:
         app()
     except SystemExit as end:  # how typer ends, also after a wrong option (2) or Ctrl-C (130)
         return end.code if isinstance(end.code, int) else 0
-    except ConfigError as error:
-        _complain(str(error))
-        return 2
     except PlantroomError as error:
-        _complain(str(error))
-        return 1
+        return complain(error)
     return 0
 
 
-def _complain(text: str) -> None:
+def complain(error: PlantroomError) -> int:
+    """Say what is wrong; return the exit code."""
     console = Console(stderr=True, highlight=False)
-    for line in text.splitlines():
+    for line in str(error).splitlines():
         console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+    return 2 if isinstance(error, ConfigError) else 1

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
+from plantroom_edge.drivers.modbus.group import GroupPlan, Layout, Sweep
 from plantroom_edge.drivers.modbus.learning import Lessons
 from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.engine import Sampling
@@ -41,7 +41,7 @@ def _plan() -> GroupPlan:
     profile = Profile.model_validate(
         {"profile": 1, "vendor": "v", "model": "m", "source": "s", "registers": registers}
     )
-    return GroupPlan(profile, profile.points, Lessons())
+    return GroupPlan(Layout(profile, profile.points), Lessons())
 
 
 _SHORT = st.integers(-32768, 32767) | st.sampled_from([-32768, 32767, 20, -80, 81, -79])
