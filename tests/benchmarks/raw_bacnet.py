@@ -103,6 +103,11 @@ class Device:
         return b"\x4e" + value + b"\x4f"
 
 
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
 def main(objects: int, ready: Path) -> None:
     """Serve until standard input closes."""
     device = Device(objects)
@@ -110,7 +115,7 @@ def main(objects: int, ready: Path) -> None:
         udp.bind(("127.0.0.1", 0))
         udp.settimeout(0.2)
         ended = threading.Event()
-        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
         ready.write_text(f"127.0.0.1:{udp.getsockname()[1]}")
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
         while not ended.is_set():

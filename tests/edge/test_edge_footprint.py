@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from plantroom_edge import agent, running, start
+from plantroom_edge.buffer_latest import Latest
 from plantroom_edge.buffer_points import Points, doc
 from plantroom_edge.drivers.modbus.config import ModbusBus
 from plantroom_edge.drivers.modbus.driver import ModbusDriver
 from plantroom_shared.clock import SystemClock
-from plantroom_shared.model import Point
+from plantroom_shared.model import Batch, Point
 from plantroom_shared.profile_yaml import read_yaml
 from plantroom_shared.registry import Registry
 
@@ -119,3 +120,18 @@ def test_lists_are_built_item_by_item_and_nothing_is_lost() -> None:
         "a": [1, [2, {"b": None, "c": ["x", {"d": 16}]}], 2.5],
         "e": [{"f": 1}, {"f": 1}],
     }
+
+
+def test_the_newest_row_of_a_point_stays_whatever_batch_it_came_in() -> None:
+    """Whole batches, repeated points, bad rows and partly newer batches fold to the last word."""
+    latest = Latest()
+    latest.note(1, Batch([1, 2, 3], [10, 10, 10], [1.0, 2.0, 3.0], {1: (2, "timeout")}))
+    latest.note(4, Batch([3, 3, 4], [11, 12, 12], [None, 5.0, 6.0], {0: (2, "x"), 2: (1, "y")}))
+    latest.note(7, Batch([5, 5], [13, 14], [7.0, None], {1: (2, "stale")}))
+    batch, order = latest.snapshot()
+    rows = zip(batch.points, batch.times, batch.values, order, strict=True)
+    assert sorted(rows) == [
+        (1, 10, 1.0, 1), (2, 10, 2.0, 2), (3, 12, 5.0, 5), (4, 12, 6.0, 6), (5, 14, None, 8),
+    ]  # fmt: skip
+    told = {batch.points[row]: flaw for row, flaw in batch.quality.items()}
+    assert told == {2: (2, "timeout"), 4: (1, "y"), 5: (2, "stale")}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from sys import float_info
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from plantroom_edge.drivers import Gate, Poll
@@ -60,8 +60,7 @@ class Sweep:
                     self.flaws[cell.slot] = self.silent
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(NamedTuple):
     """Which raw values of a row need a closer look: they may be none, or out of range."""
 
     row: int
@@ -102,6 +101,9 @@ class Layout:
         """What is scaled before a gate is asked."""
         self.late = {row: convert for row, convert in rows if row not in early}
         """What is scaled only where the gate lets it through."""
+        scalers = {row: scaling.scaler(points[row].scale, points[row].offset) for row in self.late}
+        self.quick = {row: scale or _same for row, scale in scalers.items()}
+        """The same without judging it."""
         self.steps = tuple(
             1.0 if row in early else abs(register.scale) for row, register in enumerate(points)
         )
@@ -201,20 +203,24 @@ class GroupPlan:
     def _gated(self, poll: Poll, gate: Gate) -> Poll:
         """Return a poll of which only what the gate lets through, or needs, is scaled."""
         raws, quality, late = poll.values, poll.quality, self.layout.late
-        for check in self.layout.checks:
-            raw = raws[check.row]
-            if check.row not in quality and (
-                not check.low <= raw <= check.high  # type: ignore[operator] # a number: `_comparable`
-                or raw in check.sentinels
-            ):
-                reason = check.convert(raw, None)[1]
+        raw: Any  # a number: `_comparable`
+        for row, low, high, sentinels, convert in self.layout.checks:
+            if quality and row in quality:
+                continue
+            raw = raws[row]
+            if not low <= raw <= high or raw in sentinels:
+                reason = convert(raw, None)[1]
                 if reason:
-                    quality[check.row] = (int(scaling.quality(reason)), reason)
+                    quality[row] = (int(scaling.quality(reason)), reason)
         rows = gate.changed(raws, quality)
         values: list[Value] = [None] * len(raws)
+        quick = self.layout.quick
         for row in {*rows, *gate.needed}:
-            convert, raw = late.get(row), raws[row]
-            values[row] = raw if convert is None or raw is None else convert(raw, None)[0]
+            raw = values[row] = raws[row]
+            if row in quick and raw is not None:
+                # Whatever is not plainly good is marked by now: the others are only scaled.
+                scale = quick[row]
+                values[row] = late[row](raw, None)[0] if row in quality else scale(raw)
         return Poll(poll.ts, values, quality, rows=rows)
 
 
@@ -242,6 +248,10 @@ def _scale(poll: Poll, row: int, convert: Convert, sweep: Sweep, factor: int) ->
         poll.quality[row] = (int(scaling.quality(reason)), reason)
 
 
+def _same(raw: float) -> float:
+    return raw
+
+
 def _comparable(register: Register) -> bool:
     """Say whether distances of raw values are distances of values, and 0 of one 0 of the other."""
     plain = register.type in _NUMBERS or (register.type == "bool" and register.convert is None)
@@ -258,7 +268,8 @@ def _check(row: int, register: Register, convert: Convert) -> _Check:
 def _limits(span: tuple[float, float] | None, scale: float) -> tuple[float, float]:
     """Return the raw values between which all is in range; many registers share them."""
     if span is None:
-        return -float_info.max, float_info.max
+        most = float_info.max / max(1.0, abs(scale)) * (1 - _NARROW)  # no more than can be scaled
+        return -most, most
     low, high = sorted(limit / scale for limit in span)
     return low + (high - low) * _NARROW, high - (high - low) * _NARROW
 
