@@ -2,6 +2,6 @@
 
 import sys
 
-from plantroom_edge.cli import main
+from plantroom_edge.start import main
 
 sys.exit(main())

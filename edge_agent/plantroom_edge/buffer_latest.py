@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Final
 
 from plantroom_edge.buffer_clock import put_right
@@ -57,10 +58,25 @@ class Latest:
     def _fold(self) -> None:
         seen: set[int] = set()
         for s0, batch in reversed(self._parts):
-            if new := set(batch.points) - seen:
+            there = set(batch.points)
+            if not (new := there - seen):
+                continue
+            seen |= new
+            if len(new) == len(there):
+                self._take(s0, batch)
+            else:
                 last = {alias: row for row, alias in enumerate(batch.points) if alias in new}
                 for alias, row in last.items():
                     quality = batch.quality.get(row)
                     self._rows[alias] = (s0 + row, batch.times[row], batch.values[row], quality)
-                seen |= new
         self._parts, self._waiting = [], 0
+
+    def _take(self, s0: int, batch: Batch) -> None:
+        """Fold in a whole batch; of rows of one point the last stays."""
+        order = range(s0, s0 + len(batch))
+        rows = zip(order, batch.times, batch.values, repeat(None), strict=False)
+        self._rows.update(zip(batch.points, rows, strict=True))
+        for row, quality in sorted(batch.quality.items()):
+            alias = batch.points[row]
+            if self._rows[alias][0] == s0 + row:
+                self._rows[alias] = (s0 + row, batch.times[row], batch.values[row], quality)

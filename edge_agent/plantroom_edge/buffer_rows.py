@@ -184,9 +184,9 @@ def encode_records(
 def encode_dictionary(
     ep: str, a0: int, points: Sequence[Point], devices: dict[str, Device]
 ) -> Iterator[bytes]:
-    """Yield aliases from `a0` on as dictionary messages that are each small enough."""
-    for start in range(0, len(points), MAX_ROWS):
-        yield from _encode_chunk(ep, a0 + start, points[start : start + MAX_ROWS], devices)
+    """Yield aliases from `a0` on, of all of `points`, as messages that are each small enough."""
+    for start in range(a0, len(points), MAX_ROWS):
+        yield from _encode_chunk(ep, start, points[start : start + MAX_ROWS], devices)
 
 
 def _encode_chunk(

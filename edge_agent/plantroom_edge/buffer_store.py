@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from plantroom_edge import buffer_account as account
-from plantroom_edge import buffer_clock, buffer_retain
+from plantroom_edge import buffer_clock, buffer_points, buffer_retain
 from plantroom_edge.buffer_db import LOG_LIMIT, PAGE, Frame, crc_of
 from plantroom_edge.buffer_file import BufferFile, DamagedError, DiskFullError
 from plantroom_edge.buffer_ledger import is_proven
+from plantroom_edge.buffer_points import Points
 from plantroom_edge.buffer_quota import SHARES, Quota
 from plantroom_edge.buffer_rows import (
     Message,
@@ -84,7 +85,7 @@ class Store(BufferFile):
         self._offset_us: int | None = None
         """What to add to times from before the clock was set, once that is known."""
         self._order = 0
-        self._points: list[Point] = []
+        self._points = Points()
         self._aliases: dict[str, int] = {}
         self._devices: dict[str, Device] = {}
         self._accepted: dict[Stream, int] = dict.fromkeys(STREAMS, 0)
@@ -110,7 +111,7 @@ class Store(BufferFile):
             self.db.execute("INSERT OR REPLACE INTO counter VALUES ('boot', ?)", (boot,))
             self.boot, row = boot, (order,)
         self._order = int(row[0])
-        self._write_dictionary(0, self._points, list(self._devices.values()))
+        buffer_points.write(self.db, self._order, 0, self._points.docs, self._devices.values())
         for stream, accepted in self._accepted.items():
             known, done = self.ledger.position(self._order, stream)
             self.ledger.put_position(self._order, stream, max(known, accepted), done)
@@ -134,29 +135,14 @@ class Store(BufferFile):
         for point in points:
             if point.key not in self._aliases:
                 new.setdefault(point.key, point)
-        added = list(new.values())
+        added = [buffer_points.doc(point) for point in new.values()]
         first = len(self._points)
         with self.transaction():
-            self._write_dictionary(first, added, devices)
-        self._points += added
-        self._aliases |= {point.key: first + i for i, point in enumerate(added)}
+            buffer_points.write(self.db, self._order, first, added, devices)
+        self._points.extend(added)
+        self._aliases |= {key: first + i for i, key in enumerate(new)}
         self._devices |= {device.key: device for device in devices}
         return [self._aliases[point.key] for point in points]
-
-    def _write_dictionary(
-        self, first: int, points: Sequence[Point], devices: Sequence[Device]
-    ) -> None:
-        epoch = self._order
-        docs = [(first + i, point.model_dump_json().encode()) for i, point in enumerate(points)]
-        self.db.executemany(
-            "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)",
-            [(epoch, alias, crc_of(epoch, alias, blob=doc), doc) for alias, doc in docs],
-        )
-        named = [(device.key, device.model_dump_json().encode()) for device in devices]
-        self.db.executemany(
-            "INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?)",
-            [(epoch, key, crc_of(epoch, key, blob=doc), doc) for key, doc in named],
-        )
 
     @property
     def dictionary_size(self) -> int:
@@ -389,11 +375,12 @@ class Store(BufferFile):
 
     def dictionary(self, ep: str, a0: int) -> tuple[list[bytes], int]:
         """Return the messages that bring `ep`'s dictionary from alias `a0` on, and its size."""
+        points: Sequence[Point]
         if ep == self.ep:
             points, devices = self._points, self._devices
         else:
             points, devices = account.dictionary(self.db, ep)
-        return list(encode_dictionary(ep, a0, points[a0:], devices)), len(points)
+        return list(encode_dictionary(ep, a0, points, devices)), len(points)
 
     def holdings(self) -> list[Holding]:
         """Return what each epoch accepted and still holds."""

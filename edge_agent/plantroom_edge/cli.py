@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from plantroom_edge import (
-    agent,
     cli_add,
     cli_apply,
     cli_buffer,
@@ -22,6 +21,7 @@ from plantroom_edge import (
     cli_scan,
     cli_show,
     cli_writes,
+    running,
     status,
 )
 from plantroom_edge.cli_common import AsJson, Config, Verbose, hint, print_json, safe
@@ -153,11 +153,7 @@ def run(config: Config, *, verbose: Verbose = False) -> None:
       plantroom-edge run edge.yaml
       plantroom-edge run edge.yaml -v              log every step
     """  # noqa: D301 -- typer reads \b
-    log.configure(verbose=verbose)
-    settings = load(config)
-    if not settings.buses:
-        hint(f"no bus is configured yet: plantroom-edge scan {config} --add, then apply {config}")
-    asyncio.run(agent.run(settings, file=config.absolute()))
+    running.run(config, verbose=verbose)
 
 
 @app.command("status")
@@ -192,16 +188,14 @@ def main() -> int:
         app()
     except SystemExit as end:  # how typer ends, also after a wrong option (2) or Ctrl-C (130)
         return end.code if isinstance(end.code, int) else 0
-    except ConfigError as error:
-        _complain(str(error))
-        return 2
     except PlantroomError as error:
-        _complain(str(error))
-        return 1
+        return complain(error)
     return 0
 
 
-def _complain(text: str) -> None:
+def complain(error: PlantroomError) -> int:
+    """Say what is wrong; return the exit code."""
     console = make_console(stderr=True)
-    for line in text.splitlines():
+    for line in str(error).splitlines():
         console.print(f"[bold red]error:[/] {safe(line)}", soft_wrap=True)
+    return 2 if isinstance(error, ConfigError) else 1

@@ -36,13 +36,32 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _Builder(_Loader):
+    """Makes each item of a list as soon as it is read, so that the nodes of one exist at a time.
+
+    The nodes of a thousand registers are twenty megabytes, which a gateway would never get back.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        node = super().compose_node(parent, index)
+        if not isinstance(parent, yaml.SequenceNode):
+            return node
+        made = self.construct_object(node, deep=True)
+        self.constructed_objects.clear()
+        return yaml.ScalarNode(_MADE, made)
+
+
+_MADE = "tag:plantroom,made"
+_Builder.add_constructor(_MADE, lambda _loader, node: node.value)
+
+
 def read_yaml(text: bytes, file: str) -> Any:
     """Return what is written in `text`; ConfigError names `file` and the place in it."""
     if len(text) > MAX_BYTES:
         what = f"is larger than {MAX_BYTES} bytes"
         raise ConfigError(what, file=file, fix="split the profile")
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+        return yaml.load(text, Loader=_Builder)  # noqa: S506 - _Builder is a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         what = f"is no valid YAML: {' '.join(str(error).split())[:300]}"
         raise ConfigError(what, file=file, fix="correct it there") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -42,9 +43,22 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self._package}.{module.name}")
 
+    def _import(self, name: str) -> bool:
+        """Import the module `name` of the package; return whether that registered `name`."""
+        importlib.import_module(self._package)
+        where = f"{self._package}.{name}"
+        if name.isidentifier() and importlib.util.find_spec(where) is not None:
+            importlib.import_module(where)
+        return name in self._items
+
     def get(self, name: str) -> T:
-        """Return the plug-in `name`; ConfigError names the ones there are."""
-        self.load()
+        """Return the plug-in `name`; ConfigError names the ones there are.
+
+        Only the module of that name is imported, if it is there: a gateway without BACnet need not
+        keep the megabytes of the BACnet driver.
+        """
+        if name not in self._items and not self._import(name):
+            self.load()
         try:
             return self._items[name]
         except KeyError:

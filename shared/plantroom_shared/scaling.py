@@ -55,7 +55,7 @@ def converter(
         return _convert_text
     if kind in BITFIELDS and texts:
         return _convert_bits(texts, sentinels)
-    scaled = _scaler(scale, offset)
+    scaled = scaler(scale, offset)
     if kind not in FLOATS and not has_exponent:
         plain = scaled is None and not sentinels and limits is None and kind not in BCD
         return None if plain or kind == "bool" else _convert_whole(scaled, sentinels, limits)
@@ -120,7 +120,8 @@ def _convert_bits(texts: Mapping[int, str], sentinels: frozenset[float | int]) -
     return convert
 
 
-def _scaler(scale: float, offset: float) -> Callable[[float], float] | None:
+def scaler(scale: float, offset: float) -> Callable[[float], float] | None:
+    """Return what scale and offset do to a raw value; None where that is nothing."""
     if scale == 1 and offset == 0:
         return None
     # 2301 x 0.1 is 230.10000000000002, 2301 / 10 is 230.1: divide where the divisor is whole.

@@ -26,12 +26,12 @@ class Figure:
 
 def table(figures: Mapping[str, Figure]) -> str:
     """Return the figures as text columns."""
-    lines = [f"{'figure':<44} {'value':>10} {'baseline':>10} {'ratio':>6}  unit"]
+    lines = [f"{'figure':<66} {'value':>10} {'baseline':>10} {'ratio':>6}  unit"]
     for name, figure in figures.items():
         row = figure.as_dict()
         baseline = "" if row["baseline"] is None else f"{row['baseline']:.4g}"
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        lines.append(f"{name:<44} {figure.value:>10.4g} {baseline:>10} {ratio:>6}  {figure.unit}")
+        lines.append(f"{name:<66} {figure.value:>10.4g} {baseline:>10} {ratio:>6}  {figure.unit}")
     return "\n".join(lines)
 
 

@@ -1,11 +1,13 @@
-"""A BACnet device that costs next to nothing: ``raw_bacnet.py OBJECTS READY_FILE``.
+"""A BACnet device that costs next to nothing: ``raw_bacnet.py OBJECTS NAME.ready``.
 
 Analog values, one in ten of which changes every second. Answers to a request that came before are
-put together from the one before; a stack of any kind would be the bottleneck of the measurement.
+put together from the one before; a stack of any kind would be the bottleneck of the measurement. Beside
+the ready file, in ``READY_FILE.served``, stands how many present values it has given away.
 """
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import sys
@@ -14,6 +16,8 @@ import time
 from pathlib import Path
 
 DEVICE, ANALOG = 7001, 2
+_PRESENT_VALUE = b"\x1e\x09\x55"
+"""Where a list of properties begins with it, as all that is read in a poll does."""
 
 
 def _object(instance: int) -> bytes:
@@ -30,6 +34,7 @@ class Device:
     def __init__(self, objects: int) -> None:
         self.objects = objects
         self.offset = 0.0
+        self.served = 0
         self._polls: dict[bytes, tuple[float, bytes]] = {}
 
     def value(self, instance: int) -> bytes:
@@ -48,6 +53,7 @@ class Device:
         known = self._polls.get(body)
         if known is None or known[0] != self.offset:
             known = self._polls[body] = self.offset, self.read(body)
+        self.served += body.count(_PRESENT_VALUE)
         return self.frame(b"\x30" + apdu[2:4] + known[1])
 
     @staticmethod
@@ -97,6 +103,11 @@ class Device:
         return b"\x4e" + value + b"\x4f"
 
 
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
 def main(objects: int, ready: Path) -> None:
     """Serve until standard input closes."""
     device = Device(objects)
@@ -104,13 +115,9 @@ def main(objects: int, ready: Path) -> None:
         udp.bind(("127.0.0.1", 0))
         udp.settimeout(0.2)
         ended = threading.Event()
-
-        def listen() -> None:
-            sys.stdin.read()
-            ended.set()
-
-        threading.Thread(target=listen, daemon=True).start()
+        threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
         ready.write_text(f"127.0.0.1:{udp.getsockname()[1]}")
+        signal.signal(signal.SIGTERM, lambda *_: ended.set())
         while not ended.is_set():
             device.offset = float(int(time.monotonic()))
             try:
@@ -120,6 +127,7 @@ def main(objects: int, ready: Path) -> None:
             answer = device.answer(datagram)
             if answer is not None:
                 udp.sendto(answer, peer)
+    ready.with_suffix(".served").write_text(str(device.served))
 
 
 if __name__ == "__main__":

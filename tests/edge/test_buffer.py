@@ -501,9 +501,9 @@ def test_long_dictionaries_are_cut_into_messages() -> None:
         name="m",
         states=tuple(str(zlib.crc32(b"%d" % i)) * 20 for i in range(60_000)),
     )
-    chunks = [
-        decode(Dictionary, blob) for blob in encode_dictionary("a" * 16, 5, [*many, monster], {})
-    ]
+    known = [Point(key=f"sent{i}", device="d", name="sent before") for i in range(5)]
+    everything = [*known, *many, monster]
+    chunks = [decode(Dictionary, blob) for blob in encode_dictionary("a" * 16, 5, everything, {})]
     at = 5
     for chunk in chunks:
         assert chunk.a0 == at

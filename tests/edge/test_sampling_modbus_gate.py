@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
+from plantroom_edge.drivers.modbus.group import GroupPlan, Layout, Sweep
 from plantroom_edge.drivers.modbus.learning import Lessons
 from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.engine import Sampling
@@ -41,7 +41,7 @@ def _plan() -> GroupPlan:
     profile = Profile.model_validate(
         {"profile": 1, "vendor": "v", "model": "m", "source": "s", "registers": registers}
     )
-    return GroupPlan(profile, profile.points, Lessons())
+    return GroupPlan(Layout(profile, profile.points), Lessons())
 
 
 _SHORT = st.integers(-32768, 32767) | st.sampled_from([-32768, 32767, 20, -80, 81, -79])
@@ -144,3 +144,17 @@ async def test_a_deadband_in_the_points_unit_over_a_socket(tmp_path: Path) -> No
         moved.append(len(lane.take(poll, 3, 0.0)))
     assert moved == [0, 1, 0, 0]
     assert lane.silent == 1
+
+
+def test_a_value_that_scaling_makes_endless_is_bad_behind_a_gate_too() -> None:
+    """A float64 near its end times ten is no number: it says so, with a gate as without."""
+    row = {"id": "wide", "name": "Wide", "address": 0, "type": "float64", "scale": 10}
+    profile = Profile.model_validate(
+        {"profile": 1, "vendor": "v", "model": "m", "source": "s", "registers": [row]}
+    )
+    plan = GroupPlan(Layout(profile, profile.points), Lessons())
+    gate = RowGate([Band(0.0)], lambda: 0.0)
+    for raw in (1.7e308, 1.79e307, -1.7e308, 3.5):
+        got = plan.poll(7, _sweep(plan, (raw,), {}), gate)
+        want = plan.poll(7, _sweep(plan, (raw,), {}))
+        assert (got.values, got.quality) == (want.values, want.quality)

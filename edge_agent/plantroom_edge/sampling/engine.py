@@ -139,7 +139,8 @@ class Sampling:
             band = self._bands.get(key)
             if band is not None and band.absolute and group.steps:
                 step = abs(group.steps[row]) * self._native_factor(key)
-                band = dataclasses.replace(band, absolute=band.absolute / step)
+                raw = dataclasses.replace(band, absolute=band.absolute / step)
+                band = self._same.setdefault(raw, raw)
             bands.append(band)
         if not any(bands):
             return None

@@ -11,6 +11,7 @@ import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from plantroom_shared.model import Quality, Value
@@ -57,10 +58,8 @@ class RowGate:
         self.suppressed = 0
         """Rows that were read and said nothing new."""
         self._clock = clock
-        self._widths = [
-            (-1.0, 0.0) if band is None else (band.absolute * _LAX, band.share * _LAX)
-            for band in bands
-        ]
+        width = lru_cache(_width)  # most rows have the same: one object for all
+        self._widths = [width(band) for band in bands]
         """Absolute width and part of the value; below 0: every poll is reported."""
         self._low: list[Any] = []
         self._high: list[Any] = []
@@ -181,6 +180,10 @@ class RowGate:
 
 _NAN: Final = math.nan
 """The lower end of the window of a value that is no number: nothing lies within."""
+
+
+def _width(band: Band | None) -> tuple[float, float]:
+    return (-1.0, 0.0) if band is None else (band.absolute * _LAX, band.share * _LAX)
 
 
 def _without(raws: Sequence[Value], bad: Mapping[int, tuple[int, str]]) -> list[Value]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from plantroom_shared.model import Device, Point
 from plantroom_shared.profiles import Profile, Register
 
@@ -22,7 +24,7 @@ def describe_device(key: str, name: str, address: str, profile: Profile) -> Devi
 def describe_point(device: str, profile: Profile, register: Register) -> Point:
     """Return the point of a register; `device` is the key of its device."""
     return Point(
-        key=f"{device}:{register.id}",
+        key=sys.intern(f"{device}:{register.id}"),
         device=device,
         name=register.name,
         description=register.description,

@@ -9,7 +9,7 @@ from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Wr
 from plantroom_edge.drivers.modbus import telling
 from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
 from plantroom_edge.drivers.modbus.described import describe_device, describe_point
-from plantroom_edge.drivers.modbus.group import GroupPlan, Sweep
+from plantroom_edge.drivers.modbus.group import GroupPlan, Layouts, Sweep
 from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
 from plantroom_edge.drivers.modbus.opening import open_connection
 from plantroom_edge.drivers.modbus.pdu import Fault
@@ -66,9 +66,10 @@ class ModbusDriver:
             else Unit(device, profiles[device.profile, device.profile_dir])
             for device in config.devices
         ]
+        self._layouts = Layouts()
         for unit in self._units:
-            unit.groups = _groups(unit)
-        self._registers = self._by_key()
+            unit.groups = self._groups(unit)
+        self._by_key = {unit.key: unit for unit in self._units}
 
     async def discover(self) -> Inventory:
         """Return what the profiles say; `missing` names the units that do not answer."""
@@ -77,7 +78,8 @@ class ModbusDriver:
             devices=tuple(self._device(unit) for unit in self._units),
             points=tuple(
                 describe_point(unit.key, unit.profile, register)
-                for unit, register in self._registers.values()
+                for unit in self._units
+                for register in unit.profile.points
             ),
             groups=tuple(group for unit in self._units for group in unit.groups),
             missing=tuple(missing),
@@ -109,18 +111,20 @@ class ModbusDriver:
 
     async def held(self, point: str, priority: int | None) -> tuple[Value, str]:  # noqa: ARG002 -- Modbus has none
         """Return the value of a point, which is what a release has to give back."""
-        return await self._writer.held(*self._registers[point])
+        return await self._writer.held(*self._find(point))
 
     async def write(self, point: str, value: Value, priority: int | None) -> Written:  # noqa: ARG002 -- Modbus has none
         """Write `value`, in the point's unit, and read it back."""
-        unit, register = self._registers[point]
+        unit, register = self._find(point)
         if unit.sunspec is not None:
             # Nothing is written where a register may be another one since an update.
             unit.sunspec.doubt()
             trouble = await self._look_again(unit)
-            if trouble or point not in self._registers:
-                return Written(ok=False, reason=trouble or "no-such-point", reached=False)
-            unit, register = self._registers[point]
+            if not trouble and register.id not in unit.profile.by_id:
+                trouble = "no-such-point"
+            if trouble:
+                return Written(ok=False, reason=trouble, reached=False)
+            unit, register = self._find(point)
         return await self._writer.write(unit, register, value)
 
     def figures(self) -> list[DeviceFigures]:
@@ -209,12 +213,11 @@ class ModbusDriver:
     async def _ask(self, unit: Unit, block: Block) -> bytes | Fault:
         return await self._connection.ask(unit.id, block.space, block.start, block.count)
 
-    def _by_key(self) -> dict[str, tuple[Unit, Register]]:
-        return {
-            unit.point(register): (unit, register)
-            for unit in self._units
-            for register in unit.profile.points
-        }
+    def _find(self, point: str) -> tuple[Unit, Register]:
+        """Return the register behind a point's key."""
+        device, _, register = point.rpartition(":")
+        unit = self._by_key[device]
+        return unit, unit.profile.by_id[register]
 
     async def _explore(self, unit: Unit, sunspec: SunSpecUnit) -> str:
         """Find out what a SunSpec device has; return what is wrong, or nothing."""
@@ -241,8 +244,35 @@ class ModbusDriver:
 
     async def _look(self, unit: Unit, sunspec: SunSpecUnit) -> None:
         if await sunspec.look(self._reader(unit), self._clock.monotonic()):
-            _replan(unit, sunspec.profile)
-            self._registers = self._by_key()
+            self._replan(unit, sunspec.profile)
+
+    def _replan(self, unit: Unit, profile: Profile) -> None:
+        """Read a device after another profile: what is polled stays, from where it is now."""
+        unit.profile, unit.lessons = profile, Lessons()
+        known: set[str] = set()
+        for group in unit.groups:
+            plan: _Plan = group.plan
+            known.update(point.id for point in plan.group.points)
+            wider, plan.gone = moved(plan.group.points, profile)
+            points = [wider.by_id[point.id] for point in plan.group.points]
+            plan.group = GroupPlan(self._layouts.of(wider, points), unit.lessons)
+        unit.groups += self._groups(unit, known)
+
+    def _groups(self, unit: Unit, known: Collection[str] = ()) -> list[PollGroup]:
+        """Return the points of a device by interval: the device's, or a longer one of their own."""
+        least = unit.config.interval or unit.profile.defaults.interval
+        rates: dict[float, list[Register]] = {}
+        for register in unit.profile.points:
+            if register.id in known:
+                continue
+            rates.setdefault(max(least, register.interval or 0), []).append(register)
+        groups = []
+        for interval, registers in sorted(rates.items()):
+            layout = self._layouts.of(unit.profile, registers)
+            plan = _Plan(unit, GroupPlan(layout, unit.lessons))
+            points = tuple(unit.point(register) for register in registers)
+            groups.append(PollGroup(unit.key, interval, points, plan, layout.steps))
+        return groups
 
     def _reader(self, unit: Unit) -> Read:
         async def read(start: int, count: int) -> bytes | Fault:
@@ -258,32 +288,3 @@ class ModbusDriver:
 def _sunspec_unit(device: ModbusDevice) -> Unit:
     sunspec = SunSpecUnit(device.name)
     return Unit(device, sunspec.profile, sunspec=sunspec)
-
-
-def _replan(unit: Unit, profile: Profile) -> None:
-    """Read a device after another profile: what is polled stays, from where it is now."""
-    unit.profile, unit.lessons = profile, Lessons()
-    known: set[str] = set()
-    for group in unit.groups:
-        plan: _Plan = group.plan
-        known.update(point.id for point in plan.group.points)
-        wider, plan.gone = moved(plan.group.points, profile)
-        points = [wider.by_id[point.id] for point in plan.group.points]
-        plan.group = GroupPlan(wider, points, unit.lessons)
-    unit.groups += _groups(unit, known)
-
-
-def _groups(unit: Unit, known: Collection[str] = ()) -> list[PollGroup]:
-    """Return the points of a device by interval: the device's, or a longer one of their own."""
-    least = unit.config.interval or unit.profile.defaults.interval
-    rates: dict[float, list[Register]] = {}
-    for register in unit.profile.points:
-        if register.id in known:
-            continue
-        rates.setdefault(max(least, register.interval or 0), []).append(register)
-    groups = []
-    for interval, registers in sorted(rates.items()):
-        plan = _Plan(unit, GroupPlan(unit.profile, registers, unit.lessons))
-        points = tuple(unit.point(register) for register in registers)
-        groups.append(PollGroup(unit.key, interval, points, plan, plan.group.steps))
-    return groups

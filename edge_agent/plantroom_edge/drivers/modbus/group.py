@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from sys import float_info
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from plantroom_edge.drivers import Gate, Poll
 from plantroom_edge.drivers.modbus.learning import Lessons
-from plantroom_edge.drivers.modbus.planner import Block, Cell, plan
+from plantroom_edge.drivers.modbus.planner import Block, Cell, Learned, plan
 from plantroom_shared import registers as codec
 from plantroom_shared import scaling
 from plantroom_shared.model import Quality, Value
@@ -59,8 +60,7 @@ class Sweep:
                     self.flaws[cell.slot] = self.silent
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(NamedTuple):
     """Which raw values of a row need a closer look: they may be none, or out of range."""
 
     row: int
@@ -70,42 +70,85 @@ class _Check:
     convert: Convert
 
 
-class GroupPlan:
-    """The compiled form of a poll group.
+class Layout:
+    """What follows from a profile alone: where raw values go, and what becomes of them.
 
-    A slot is a place in the list of raw values: the points come first, in the order of the group,
-    then the scale factors they need.
+    Devices of one model share it. A slot is a place in the list of raw values: the points come
+    first, in the order of the group, then the scale factors they need.
 
     Args:
         profile: of the device.
         points: the registers of the group.
-        lessons: of the device; the requests are compiled anew after they changed.
     """
 
-    def __init__(self, profile: Profile, points: Sequence[Register], lessons: Lessons) -> None:
+    def __init__(self, profile: Profile, points: Sequence[Register]) -> None:
         self.points = tuple(points)
-        self.turn = 0
-        """Which block comes first in the next pass."""
-        self._profile, self._lessons = profile, lessons
+        self.profile = profile
         slots = {register.id: slot for slot, register in enumerate(points)}
         for register in points:
             if register.sf is not None:
                 slots.setdefault(register.sf, len(slots))
-        self._cells = [Cell(profile.by_id[one], slot) for one, slot in slots.items()]
-        converts = [(row, one.convert, one.sf) for row, one in enumerate(points)]
-        self._rows = [(row, convert) for row, convert, sf in converts if convert and not sf]
-        self._factored = [
-            (row, convert, slots[sf]) for row, convert, sf in converts if convert and sf
+        self.cells = [Cell(profile.by_id[one], slot) for one, slot in slots.items()]
+        plain = [(row, one.convert) for row, one in enumerate(points) if not one.sf]
+        rows = [(row, convert) for row, convert in plain if convert]
+        self.factored = [
+            (row, one.convert, slots[one.sf])
+            for row, one in enumerate(points)
+            if one.convert and one.sf
         ]
         early = {row for row, register in enumerate(points) if not _comparable(register)}
-        self._early = [(row, convert) for row, convert in self._rows if row in early]
-        self._late = {row: convert for row, convert in self._rows if row not in early}
-        self._checks: list[_Check] | None = None
-        """Made when a gate is asked first: they are a few megabytes for ten thousand points."""
+        self.early = [(row, convert) for row, convert in rows if row in early]
+        """What is scaled before a gate is asked."""
+        self.late = {row: convert for row, convert in rows if row not in early}
+        """What is scaled only where the gate lets it through."""
+        scalers = {row: scaling.scaler(points[row].scale, points[row].offset) for row in self.late}
+        self.quick = {row: scale or _same for row, scale in scalers.items()}
+        """The same without judging it."""
         self.steps = tuple(
             1.0 if row in early else abs(register.scale) for row, register in enumerate(points)
         )
         """What one raw unit of each point is worth; 1 where the gate is shown the value itself."""
+
+    @cached_property
+    def checks(self) -> list[_Check]:
+        """What lets most raw values pass; made when a gate is asked first."""
+        return [_check(row, self.points[row], convert) for row, convert in self.late.items()]
+
+    @cached_property
+    def unlearned(self) -> list[Block]:
+        """The requests for a device that refuses nothing."""
+        return plan(self.cells, self.profile.limits)
+
+
+class Layouts:
+    """The layouts in use: one for all devices of a model that are read alike."""
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[tuple[object, ...], Layout] = WeakValueDictionary()
+
+    def of(self, profile: Profile, points: Sequence[Register]) -> Layout:
+        """Return the layout of some registers of a profile."""
+        # A layout keeps its profile, so nobody else has that id while it is known.
+        key = (id(profile), *(register.id for register in points))
+        layout = self._known.get(key)
+        if layout is None:
+            layout = self._known[key] = Layout(profile, points)
+        return layout
+
+
+class GroupPlan:
+    """Compiled points of one device that are read together.
+
+    Args:
+        layout: of the registers of the group.
+        lessons: of the device; the requests are compiled anew after they changed.
+    """
+
+    def __init__(self, layout: Layout, lessons: Lessons) -> None:
+        self.layout, self.points, self.steps = layout, layout.points, layout.steps
+        self.turn = 0
+        """Which block comes first in the next pass."""
+        self._lessons = lessons
         self._version = -1
         self._blocks: list[Block] = []
 
@@ -118,13 +161,18 @@ class GroupPlan:
         """Return the requests, first of all compiled anew if something was learned."""
         if self._version != self._lessons.version:
             self._version = self._lessons.version
-            self._blocks = plan(self._cells, self._profile.limits, self._lessons.known())
-            self.turn = 0
+            self._blocks, self.turn = self._compile(self._lessons.known()), 0
         return self._blocks
+
+    def _compile(self, learned: Learned) -> list[Block]:
+        layout = self.layout
+        if not learned.holes and not learned.cuts:
+            return layout.unlearned
+        return plan(layout.cells, layout.profile.limits, learned)
 
     def sweep(self) -> Sweep:
         """Return an empty pass."""
-        return Sweep(len(self._cells))
+        return Sweep(len(self.layout.cells))
 
     def skip_to_after(self, block: Block) -> None:
         """Begin the next pass behind `block`, so that what follows it gets its turn too."""
@@ -139,40 +187,40 @@ class GroupPlan:
             sweep: the pass over this group.
             gate: says which rows are worth a sample; the others are not scaled.
         """
-        rows = len(self.points)
+        rows, layout = len(self.points), self.layout
         if not sweep.answered:
             return Poll.dead(ts, rows, sweep.silent)
         quality = {slot: (_BAD, reason) for slot, reason in sweep.flaws.items() if slot < rows}
         poll = Poll(ts, sweep.raws[:rows], quality)
-        for row, convert, factor in self._factored:
+        for row, convert, factor in layout.factored:
             _scale(poll, row, convert, sweep, factor)
+        _scale_all(poll, layout.early, sweep.flaws)
         if gate is None:
-            _scale_all(poll, self._rows, sweep.flaws)
+            _scale_all(poll, layout.late.items(), sweep.flaws)
             return poll
-        _scale_all(poll, self._early, sweep.flaws)
         return self._gated(poll, gate)
 
     def _gated(self, poll: Poll, gate: Gate) -> Poll:
         """Return a poll of which only what the gate lets through, or needs, is scaled."""
-        raws, quality = poll.values, poll.quality
-        if self._checks is None:
-            self._checks = [
-                _check(row, self.points[row], convert) for row, convert in self._late.items()
-            ]
-        for check in self._checks:
-            raw = raws[check.row]
-            if check.row not in quality and (
-                not check.low <= raw <= check.high  # type: ignore[operator] # a number: `_comparable`
-                or raw in check.sentinels
-            ):
-                reason = check.convert(raw, None)[1]
+        raws, quality, late = poll.values, poll.quality, self.layout.late
+        raw: Any  # a number: `_comparable`
+        for row, low, high, sentinels, convert in self.layout.checks:
+            if quality and row in quality:
+                continue
+            raw = raws[row]
+            if not low <= raw <= high or raw in sentinels:
+                reason = convert(raw, None)[1]
                 if reason:
-                    quality[check.row] = (int(scaling.quality(reason)), reason)
+                    quality[row] = (int(scaling.quality(reason)), reason)
         rows = gate.changed(raws, quality)
         values: list[Value] = [None] * len(raws)
+        quick = self.layout.quick
         for row in {*rows, *gate.needed}:
-            convert, raw = self._late.get(row), raws[row]
-            values[row] = raw if convert is None or raw is None else convert(raw, None)[0]
+            raw = values[row] = raws[row]
+            if row in quick and raw is not None:
+                # Whatever is not plainly good is marked by now: the others are only scaled.
+                scale = quick[row]
+                values[row] = late[row](raw, None)[0] if row in quality else scale(raw)
         return Poll(poll.ts, values, quality, rows=rows)
 
 
@@ -200,6 +248,10 @@ def _scale(poll: Poll, row: int, convert: Convert, sweep: Sweep, factor: int) ->
         poll.quality[row] = (int(scaling.quality(reason)), reason)
 
 
+def _same(raw: float) -> float:
+    return raw
+
+
 def _comparable(register: Register) -> bool:
     """Say whether distances of raw values are distances of values, and 0 of one 0 of the other."""
     plain = register.type in _NUMBERS or (register.type == "bool" and register.convert is None)
@@ -216,7 +268,8 @@ def _check(row: int, register: Register, convert: Convert) -> _Check:
 def _limits(span: tuple[float, float] | None, scale: float) -> tuple[float, float]:
     """Return the raw values between which all is in range; many registers share them."""
     if span is None:
-        return -float_info.max, float_info.max
+        most = float_info.max / max(1.0, abs(scale)) * (1 - _NARROW)  # no more than can be scaled
+        return -most, most
     low, high = sorted(limit / scale for limit in span)
     return low + (high - low) * _NARROW, high - (high - low) * _NARROW
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 from plantroom_edge.drivers import PollGroup
@@ -41,5 +42,5 @@ class Unit:
         return self.config.unit
 
     def point(self, register: Register) -> str:
-        """Return the key of a register's point."""
-        return f"{self.key}:{register.id}"
+        """Return the key of a register's point: one object, wherever it is kept."""
+        return sys.intern(f"{self.key}:{register.id}")
