@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -35,11 +35,17 @@ DISCOVER_AGAIN: Final = 30.0
 POLL_LIMIT: Final = 60.0
 """Seconds after which a read that has not ended counts as unanswered."""
 
+CLOSE_LIMIT: Final = 5.0
+"""Seconds that a driver has to release what it holds; then the bus is opened anew without."""
+
 FIRST_WITHIN: Final = 2.0
 """Seconds after discovery within which every group is polled once, off its slots."""
 
 WATCH: Final = 1.0
 """Seconds between two looks at who has become stale."""
+
+DURATIONS: Final = 512
+"""Polls over which it is told how long they take."""
 
 DOWN: Final = (int(Quality.BAD), "device-down")
 """What is said of the other groups of a device that does not answer."""
@@ -84,6 +90,10 @@ class Sampler:
         self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
+        self.driver: Driver | None = None
+        """While the bus is open."""
+        self.durations: deque[float] = deque(maxlen=DURATIONS)
+        """Seconds that the last polls took."""
 
     async def run(self) -> None:
         """Discover the bus and poll it for ever.
@@ -91,7 +101,7 @@ class Sampler:
         Raises:
             Unavailable: the bus as a whole cannot be used now; run again.
         """
-        driver = self._open_driver()
+        driver = self.driver = self._open_driver()
         self._polled.clear()
         self._tell_stale()  # a bus that fails again and again gets no further
         try:
@@ -109,7 +119,9 @@ class Sampler:
                         waited = 0.0
                         await self._discover(driver, tasks)
         finally:
-            await driver.close()
+            self.driver = None
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await driver.close()
 
     # ------------------------------------------------------------ discovery
 
@@ -212,6 +224,7 @@ class Sampler:
         device.polls += 1
         self.counters["polls"] += 1
         now = self._clock.monotonic()
+        self.durations.append(now - began)
         change = device.breaker.note(alive=poll.alive, now=now, took=now - began)
         ts = device.stamp(poll.ts, self.counters)
         if poll.alive:

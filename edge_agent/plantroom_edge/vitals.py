@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,8 @@ from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_account import Stats
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
+from plantroom_edge.drivers import DeviceFigures, Telling
+from plantroom_edge.machine import Machine, written_bytes
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sampling.engine import Sampling
 from plantroom_edge.sinks import Sink
@@ -44,10 +46,8 @@ class Flash:
 
     def bytes_per_day(self, now: float) -> float | None:
         """Return the bytes that a day like the time since the first call writes; None if unknown."""
-        try:
-            text = self._source.read_text(encoding="ascii")
-            written = int(text.split("\nwrite_bytes:", 1)[1].split("\n", 1)[0])
-        except (OSError, ValueError, IndexError):
+        written = written_bytes(self._source)
+        if written is None:
             return None
         if self._first is None:
             self._first = (now, written)
@@ -71,6 +71,9 @@ class Vitals:
     sync: Sync | None = None
     sampling: Sampling | None = None
     safe_mode: bool = False
+    machine: Machine = field(default_factory=Machine)
+    latest: dict[str, Any] = field(default_factory=dict)
+    """The last document, for those who may not have one made: a web server's callers."""
     _rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     """(monotonic seconds, samples so far, bytes of messages written)."""
     _figures: dict[str, float] = field(default_factory=dict)
@@ -105,7 +108,7 @@ class Vitals:
         self._look(stats)
         counters = self.counters()
         sync = self.sync.status() if self.sync else {"connected": False}
-        return {
+        self.latest = {
             "pid": os.getpid(),
             "at_us": self.clock.now_us(),
             "stopped": stopped,
@@ -130,6 +133,16 @@ class Vitals:
                 if task.restarts
             },
             "counters": counters,
+            "machine": self.machine.look(self.clock.monotonic()),
+        }
+        return self.latest
+
+    def traffic(self) -> dict[str, Sequence[DeviceFigures]]:
+        """Return by bus what the traffic with its devices was like, where the driver tells."""
+        return {
+            sampler.name: driver.figures()
+            for sampler in self.samplers
+            if isinstance(driver := sampler.driver, Telling)
         }
 
     def _look(self, stats: Stats | None) -> None:
@@ -182,6 +195,7 @@ def _bus(sampler: Sampler) -> dict[str, Any]:
         "missing": list(sampler.missing),
         "counters": dict(sampler.counters),
         "suppressed_percent": round(100 * suppressed / seen, 1) if seen else 0.0,
+        "poll_ms": _percentiles(sampler.durations),
         "devices": {
             key: {
                 "alive": not device.breaker.is_open,
@@ -193,4 +207,14 @@ def _bus(sampler: Sampler) -> dict[str, Any]:
             }
             for key, device in sampler.devices.items()
         },
+    }
+
+
+def _percentiles(seconds: Iterable[float]) -> dict[str, float]:
+    """Return the median and the 95th percentile in milliseconds; nothing of nothing."""
+    ordered = sorted(seconds)
+    return {
+        name: round(1000 * ordered[int(share * (len(ordered) - 1))], 3)
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+        if ordered
     }
