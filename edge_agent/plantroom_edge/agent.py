@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -21,7 +21,7 @@ from typing import Final
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
-from plantroom_edge.config import AgentConfig
+from plantroom_edge.config import AgentConfig, MetricsConfig
 from plantroom_edge.detectors import Detector, Emit, detectors
 from plantroom_edge.drivers import BusConfig, Driver, drivers
 from plantroom_edge.sampler import Sampler
@@ -120,6 +120,8 @@ async def _run_parts(
     vitals: Vitals, keeper: Timekeeper, record: Starts, stop: asyncio.Event
 ) -> None:
     keep = vitals.supervisor.keep_running
+    with contextlib.suppress(OSError):  # the driver `agent` finds it when it looks first
+        status.write(vitals.config.status_file, await vitals.document())
     async with asyncio.TaskGroup() as tasks:
         pollers = [
             tasks.create_task(keep(f"bus {sampler.name}", sampler.run), name=sampler.name)
@@ -132,6 +134,9 @@ async def _run_parts(
         ]
         if vitals.sampling:
             others.append(tasks.create_task(keep("counters", vitals.sampling.run), name="counters"))
+        if vitals.config.metrics:
+            serve = _metrics_server(vitals, vitals.config.metrics)
+            others.append(tasks.create_task(keep("metrics", serve), name="metrics"))
         watchers = [
             tasks.create_task(keep(f"detector {name}", partial(detector.run, _emit(vitals.buffer))))
             for name, detector in vitals.detectors.items()
@@ -179,6 +184,15 @@ def _emit(buffer: Buffer) -> Emit:
         await buffer.append_findings([finding])
 
     return emit
+
+
+def _metrics_server(vitals: Vitals, config: MetricsConfig) -> Callable[[], Awaitable[None]]:
+    # Imported here: who is not asked for metrics needs no memory for their format.
+    from plantroom_edge.metrics import MetricsServer  # noqa: PLC0415
+
+    document = partial(getattr, vitals, "latest")
+    clock, traffic = vitals.clock, vitals.traffic
+    return MetricsServer(*config.address, document=document, traffic=traffic, clock=clock).run
 
 
 async def _report(vitals: Vitals) -> None:
