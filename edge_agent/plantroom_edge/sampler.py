@@ -21,6 +21,7 @@ from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.device import DeviceState, Group
 from plantroom_edge.sampling.engine import Sampling
 from plantroom_edge.sampling.slots import next_slot, phase
+from plantroom_edge.sampling.soundness import is_sound
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
 from plantroom_shared.cancelling import heed_cancellation
@@ -263,7 +264,7 @@ class Sampler:
         except TimeoutError:
             self.counters["reads_hung"] += 1
             return Poll.dead(self._clock.now_us(), rows, "timeout")
-        if len(poll.values) != rows:
+        if not is_sound(poll, rows):
             self.counters["reads_misshapen"] += 1
             return Poll.dead(self._clock.now_us(), rows, "short-reply")
         return poll
@@ -277,6 +278,9 @@ class Sampler:
             known = device.groups if device else []
             entry = next((it for it in known if it.group.plan is group.plan), None)
             if device is None or entry is None or not poll.rows:
+                continue
+            if not is_sound(poll, len(entry.aliases)):
+                self.counters["reads_misshapen"] += 1
                 continue
             self.counters["notices"] += len(poll.rows)
             self._store(entry, entry.lane.hear(poll, device.stamp(poll.ts, self.counters)))
