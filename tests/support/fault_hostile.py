@@ -184,7 +184,8 @@ async def _stations(dice: random.Random, sent: Counter[str]) -> AsyncIterator[li
             transport.close()
 
 
-def _profile(folder: Path) -> None:
+def write_profile(folder: Path) -> None:
+    """Write the profile `fault/registers`: `REGISTERS` holding registers from 0 on."""
     file = folder / "fault" / "registers.yaml"
     file.parent.mkdir()
     registers = [{"id": f"r{at}", "name": f"R {at}", "address": at} for at in range(REGISTERS)]
@@ -234,7 +235,7 @@ async def _hostile(setting: Setting) -> list[Figure]:
     sent: Counter[str] = Counter()
     spoiler = Modbus(setting.dice("modbus"), sent)
     folder = setting.folder
-    _profile(folder)
+    write_profile(folder)
     async with AsyncExitStack() as far_ends:
         stations = await far_ends.enter_async_context(_stations(setting.dice("bacnet"), sent))
         gateway = await far_ends.enter_async_context(scripted(spoiler.unit))
