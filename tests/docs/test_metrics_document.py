@@ -41,7 +41,8 @@ def test_every_point_is_in_the_table() -> None:
 def test_the_alerts_ask_for_metrics_that_exist() -> None:
     """The examples for Prometheus are YAML, and their expressions name series of ours alone."""
     blocks: list[dict[str, Any]] = [
-        yaml.safe_load(body) for body in re.findall(r"^```yml\n(.*?)^```", TEXT, re.M | re.S)
+        yaml.safe_load(body)
+        for body in re.findall(r"^```yml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     ]
     (rules,) = [group["rules"] for block in blocks for group in block.get("groups", ())]
     assert len(rules) == 3
