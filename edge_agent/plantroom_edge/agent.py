@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
 from plantroom_edge.commands.service import Commands
-from plantroom_edge.config import AgentConfig
+from plantroom_edge.config import AgentConfig, MetricsConfig
 from plantroom_edge.control import Control
 from plantroom_edge.crew import Crew, Register, open_detectors
 from plantroom_edge.desk import Desk
@@ -153,6 +153,8 @@ async def _run_parts(
 ) -> None:
     keep = vitals.supervisor.keep_running
     control = Control(vitals.config.control_file, desk.handlers())
+    with contextlib.suppress(OSError):  # the driver `agent` finds it when it looks first
+        status.write(vitals.config.status_file, await vitals.document())
     async with asyncio.TaskGroup() as tasks:
         crew.start(tasks)
         sync = tasks.create_task(keep("sync", vitals.sync.run)) if vitals.sync else None
@@ -164,6 +166,9 @@ async def _run_parts(
             others.append(tasks.create_task(keep("counters", vitals.sampling.run), name="counters"))
         if vitals.commands:
             others.append(tasks.create_task(keep("commands", vitals.commands.run)))
+        if vitals.config.metrics:
+            serve = _metrics_server(vitals, vitals.config.metrics)
+            others.append(tasks.create_task(keep("metrics", serve), name="metrics"))
         orders = tasks.create_task(keep("control", control.run), name="control")
         outlets = [
             tasks.create_task(keep(f"sink {name}", sink.run), name=f"sink {name}")
@@ -211,6 +216,15 @@ def _emit(buffer: Buffer) -> Emit:
         await buffer.append_findings([finding])
 
     return emit
+
+
+def _metrics_server(vitals: Vitals, config: MetricsConfig) -> Callable[[], Awaitable[None]]:
+    # Imported here: who is not asked for metrics needs no memory for their format.
+    from plantroom_edge.metrics import MetricsServer  # noqa: PLC0415
+
+    document = partial(getattr, vitals, "latest")
+    clock, traffic = vitals.clock, vitals.traffic
+    return MetricsServer(*config.address, document=document, traffic=traffic, clock=clock).run
 
 
 async def _report(vitals: Vitals) -> None:

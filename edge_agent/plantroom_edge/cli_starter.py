@@ -35,6 +35,12 @@ buses:
 #      - name: meter-1
 #        unit: 1
 #        profile: meter/schneider-pm5560   # a file of firmware_profiles/, without .yaml
+#  - name: self
+#    driver: agent             # how this gateway is, as points like any other
+
+# For Prometheus: GET /metrics and /health. No password: leave it on loopback.
+#metrics:
+#  listen: 127.0.0.1:9464
 
 # What watches the points, with or without a line to the cloud.
 detectors:

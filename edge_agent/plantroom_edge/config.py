@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,34 @@ class BufferConfig(_Strict):
         return {stream: share / 100 for stream, share in percent.items()}
 
 
+class MetricsConfig(_Strict):
+    """Where Prometheus may ask how the agent is; off without the section."""
+
+    listen: str = "127.0.0.1:9464"
+    """``address:port``, ``[::1]:port``. There is no password: leave it on loopback, or on a network
+    that only those reach who may know which devices there are."""
+
+    @field_validator("listen")
+    @classmethod
+    def _parses(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        try:
+            ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+            fits = port.isascii() and port.isdecimal() and int(port) <= 65_535
+        except ValueError:
+            fits = False
+        if not fits:
+            msg = f"{value!r} is no address with a port; write it like '127.0.0.1:9464'"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 class AgentConfig(_Strict):
     """Everything the agent is told."""
 
@@ -90,6 +119,8 @@ class AgentConfig(_Strict):
     """Absent: the agent reads and buffers, and sends nothing."""
     buffer: BufferConfig = BufferConfig()
     sampling: SamplingConfig = SamplingConfig()
+    metrics: MetricsConfig | None = None
+    """Absent: nothing listens."""
     buses: tuple[SerializeAsAny[BusConfig], ...] = ()
     detectors: tuple[SerializeAsAny[DetectorConfig], ...] = ()
     sinks: tuple[SerializeAsAny[SinkConfig], ...] = ()

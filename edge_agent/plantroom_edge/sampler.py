@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -22,6 +22,7 @@ from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.device import DeviceState, Group
 from plantroom_edge.sampling.engine import Sampling
 from plantroom_edge.sampling.slots import next_slot, phase
+from plantroom_edge.sampling.soundness import is_sound
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
 from plantroom_shared.cancelling import heed_cancellation
@@ -36,11 +37,17 @@ DISCOVER_AGAIN: Final = 30.0
 POLL_LIMIT: Final = 60.0
 """Seconds after which a read that has not ended counts as unanswered."""
 
+CLOSE_LIMIT: Final = 5.0
+"""Seconds that a driver has to release what it holds; then the bus is opened anew without."""
+
 FIRST_WITHIN: Final = 2.0
 """Seconds after discovery within which every group is polled once, off its slots."""
 
 WATCH: Final = 1.0
 """Seconds between two looks at who has become stale."""
+
+DURATIONS: Final = 512
+"""Polls over which it is told how long they take."""
 
 DOWN: Final = (int(Quality.BAD), "device-down")
 """What is said of the other groups of a device that does not answer."""
@@ -85,6 +92,10 @@ class Sampler:
         self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
+        self.driver: Driver | None = None
+        """While the bus is open."""
+        self.durations: deque[float] = deque(maxlen=DURATIONS)
+        """Seconds that the last polls took."""
         self._reach: dict[str, Reach] = {}
 
     def reach(self, point: str) -> Reach | None:
@@ -97,7 +108,7 @@ class Sampler:
         Raises:
             Unavailable: the bus as a whole cannot be used now; run again.
         """
-        driver = self._open_driver()
+        driver = self.driver = self._open_driver()
         self._polled.clear()
         self._tell_stale()  # a bus that fails again and again gets no further
         try:
@@ -115,8 +126,10 @@ class Sampler:
                         waited = 0.0
                         await self._discover(driver, tasks)
         finally:
+            self.driver = None
             self._reach.clear()
-            await driver.close()
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await driver.close()
 
     # ------------------------------------------------------------ discovery
 
@@ -235,6 +248,7 @@ class Sampler:
         device.polls += 1
         self.counters["polls"] += 1
         now = self._clock.monotonic()
+        self.durations.append(now - began)
         change = device.breaker.note(alive=poll.alive, now=now, took=now - began)
         ts = device.stamp(poll.ts, self.counters)
         if poll.alive:
@@ -273,7 +287,7 @@ class Sampler:
         except TimeoutError:
             self.counters["reads_hung"] += 1
             return Poll.dead(self._clock.now_us(), rows, "timeout")
-        if len(poll.values) != rows:
+        if not is_sound(poll, rows):
             self.counters["reads_misshapen"] += 1
             return Poll.dead(self._clock.now_us(), rows, "short-reply")
         return poll
@@ -287,6 +301,9 @@ class Sampler:
             known = device.groups if device else []
             entry = next((it for it in known if it.group.points == group.points), None)
             if device is None or entry is None or not poll.rows:
+                continue
+            if not is_sound(poll, len(entry.aliases)):
+                self.counters["reads_misshapen"] += 1
                 continue
             self.counters["notices"] += len(poll.rows)
             self._store(entry, entry.lane.hear(poll, device.stamp(poll.ts, self.counters)))

@@ -81,8 +81,8 @@ class Supervisor:
             try:
                 await run()
             # Whatever went wrong inside is that task's own trouble: it must neither end the
-            # process nor stay down.
-            except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 -- the one place that retries
+            # process (as a library that calls `sys.exit` would) nor stay down.
+            except (Exception, asyncio.CancelledError, SystemExit) as raised:  # noqa: BLE001 -- the one place that retries
                 heed_cancellation()
                 error = _single(raised)
                 tries = tries + 1 if report.failing else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,8 @@ from plantroom_edge.buffer_account import Stats
 from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
+from plantroom_edge.drivers import DeviceFigures, Telling
+from plantroom_edge.machine import Machine, written_bytes
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sampling.engine import Sampling
 from plantroom_edge.sinks import Sink
@@ -45,10 +47,8 @@ class Flash:
 
     def bytes_per_day(self, now: float) -> float | None:
         """Return the bytes that a day like the time since the first call writes; None if unknown."""
-        try:
-            text = self._source.read_text(encoding="ascii")
-            written = int(text.split("\nwrite_bytes:", 1)[1].split("\n", 1)[0])
-        except (OSError, ValueError, IndexError):
+        written = written_bytes(self._source)
+        if written is None:
             return None
         if self._first is None:
             self._first = (now, written)
@@ -77,6 +77,9 @@ class Vitals:
     """What every sampler shows its polls: one list for all, so that it can change as they run."""
     gone: Counter[str] = field(default_factory=Counter)
     """Figures of the buses that were removed since the start: sums must not fall."""
+    machine: Machine = field(default_factory=Machine)
+    latest: dict[str, Any] = field(default_factory=dict)
+    """The last document, for those who may not have one made: a web server's callers."""
     _rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     """(monotonic seconds, samples so far, bytes of messages written)."""
     _figures: dict[str, float] = field(default_factory=dict)
@@ -111,7 +114,7 @@ class Vitals:
         self._look(stats)
         counters = self.counters()
         sync = self.sync.status() if self.sync else {"connected": False}
-        return {
+        self.latest = {
             "pid": os.getpid(),
             "at_us": self.clock.now_us(),
             "stopped": stopped,
@@ -137,6 +140,15 @@ class Vitals:
             },
             "writes": self.commands.status() if self.commands else {"enabled": False},
             "counters": counters,
+            "machine": self.machine.look(self.clock.monotonic()),
+        }
+        return self.latest
+
+    def traffic(self) -> dict[str, Sequence[DeviceFigures]]:
+        """Return by bus what the traffic with its devices was like, where the driver tells."""
+        opened = {sampler.name: sampler.driver for sampler in self.samplers}
+        return {
+            name: driver.figures() for name, driver in opened.items() if isinstance(driver, Telling)
         }
 
     def _look(self, stats: Stats | None) -> None:
@@ -190,6 +202,7 @@ def _bus(sampler: Sampler) -> dict[str, Any]:
         "missing": list(sampler.missing),
         "counters": dict(sampler.counters),
         "suppressed_percent": round(100 * suppressed / seen, 1) if seen else 0.0,
+        "poll_ms": _percentiles(sampler.durations),
         "devices": {
             key: {
                 "alive": not device.breaker.is_open,
@@ -201,4 +214,14 @@ def _bus(sampler: Sampler) -> dict[str, Any]:
             }
             for key, device in sampler.devices.items()
         },
+    }
+
+
+def _percentiles(seconds: Iterable[float]) -> dict[str, float]:
+    """Return the median and the 95th percentile in milliseconds; nothing of nothing."""
+    ordered = sorted(seconds)
+    return {
+        name: round(1000 * ordered[int(share * (len(ordered) - 1))], 3)
+        for name, share in (("p50", 0.5), ("p95", 0.95))
+        if ordered
     }

@@ -256,6 +256,7 @@ class _Counting:
         self.counters: dict[str, int] = {"samples": 0}
         self.devices: dict[str, object] = {}
         self.missing: tuple[str, ...] = ()
+        self.durations = [0.3, 0.1, 0.2]
 
 
 async def test_vitals_speak_while_the_buffer_cannot(tmp_path: Path) -> None:

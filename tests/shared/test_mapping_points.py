@@ -307,3 +307,18 @@ def test_choices_fit_the_unit_and_are_few() -> None:
     assert all("Temperature" in name for name in offered)
     assert 30 < len(choices(item, "", 40)) <= 40
     assert len(choices(item, "", 5)) == 5
+
+
+def test_the_gateways_own_figures_are_no_building_points() -> None:
+    """Figures of the gateway get no class and no model, are no open question, and change nothing else."""
+    device = Device(key="agent:self", name="gw-1", protocol="agent")
+    plant = [make("AHU-1 Supply Air Temperature", unit="degC"), make("AHU-1 SF-S")]
+    own = [
+        make("Gateway: temperature", "agent:self", unit="°C"),
+        make("Agent: memory", "agent:self", unit="MB"),
+    ]
+    mixed = map_points([own[0], plant[0], own[1], plant[1]], [device])
+    assert [mixed[1], mixed[3]] == map_points(plant)
+    for item in (mixed[0], mixed[2]):
+        assert (item.point_class, item.equip_class, item.model_id) == ("", "", "")
+        assert (item.equipment, item.source, item.candidates) == ("agent:self", "profile", ())

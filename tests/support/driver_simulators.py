@@ -1,12 +1,16 @@
 """By driver, a far end to read: what to configure, and what each of its points shows.
 
-A driver without an entry fails the contract suite.
+A driver brings its far end in its own test file: `far_end` of ``tests/edge/test_driver_<name>.py``.
+Those of Modbus and BACnet stand here, as several files test these. A driver that has none fails the
+contract suite.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from plantroom_shared.model import Value
@@ -57,4 +61,13 @@ async def _bacnet() -> AsyncIterator[tuple[dict[str, Any], dict[str, Value]]]:
         )
 
 
-simulators: dict[str, Simulator] = {"bacnet": _bacnet, "modbus": _modbus}
+def _brought() -> dict[str, Simulator]:
+    """Return the far ends that drivers bring in their own test files."""
+    files = sorted((Path(__file__).parents[1] / "edge").glob("test_driver_*.py"))
+    return {
+        file.stem.removeprefix("test_driver_"): import_module(f"edge.{file.stem}").far_end
+        for file in files
+    }
+
+
+simulators: dict[str, Simulator] = {"bacnet": _bacnet, "modbus": _modbus, **_brought()}

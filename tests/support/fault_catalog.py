@@ -8,7 +8,7 @@ from support.fault_case import CASES, Case, Setting
 
 for _name in (
     "powercut", "disk", "space", "month", "store", "cloud", "network", "identity", "devices",
-    "fuzz", "fleet", "kills", "commands",
+    "fuzz", "fleet", "kills", "commands", "hostile", "dead_units",
 ):  # fmt: skip
     import_module(f"support.fault_{_name}")
 

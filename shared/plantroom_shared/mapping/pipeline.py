@@ -28,6 +28,8 @@ AIR_HANDLERS: Final = frozenset(
         "Dual_Duct_Air_Handling_Unit",
     }
 )
+GATEWAY: Final = "agent"
+"""The protocol of the gateway's own figures, with which the keys of its device and points begin."""
 _AHU_PARTS: Final = frozenset({"Supply_Fan", "Return_Fan"})
 _TERMINAL: Final = "Variable_Air_Volume_Box"
 
@@ -80,14 +82,31 @@ def map_points(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[
         devices: the devices that serve them; names without an equipment belong to their device.
     """
     known = {device.key: device for device in devices}
-    rows = _rows(points)
+    rows = _rows([point for point in points if not _is_gateway(point)])
     _equipment(rows, known)
     _one_spelling(rows)
     _fans_of_one_unit(rows)
     _classes_of_groups(rows)
     # A profile that names thing-model points names all of its device's.
     told = {row.point.device for row in rows if row.point.enos}
-    return _resolve([_mapped(row, told) for row in rows])
+    mapped = iter(_resolve([_mapped(row, told) for row in rows]))
+    return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
+
+
+def _is_gateway(point: Point) -> bool:
+    """Say whether a point tells of the gateway: that stands in the plant room and is none of it."""
+    return point.device.partition(":")[0] == GATEWAY
+
+
+def _unmapped(point: Point) -> MappedPoint:
+    """Return that a point means nothing in the building, and that nobody need be asked."""
+    return MappedPoint(
+        point.key,
+        fold(clean(point.name))[0],
+        equipment=point.device,
+        source="profile",
+        evidence=("it tells of the gateway, not of the plant",),
+    )
 
 
 def _rows(points: Sequence[Point]) -> list[_Row]:
