@@ -37,7 +37,7 @@ async def test_a_crash_between_intent_and_outcome(tmp_path: Path, shown: str) ->
     async with at_work(tmp_path, bus) as site:
         hanging = asyncio.Event()
 
-        async def write(point: str, value: Any, slot: int | None) -> Any:
+        async def write(point: str, value: Any, slot: int | None, *, back: bool) -> Any:
             if shown == "new":
                 bus.writes.append((0.0, point, value, slot))
                 bus.values[point, slot] = value
