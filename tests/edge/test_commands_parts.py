@@ -124,7 +124,8 @@ def test_the_journal_forgets_what_cannot_come_again(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "c.db", NOW)
     row = "INSERT INTO command VALUES (?,?,'write','cloud','a','{}',?,'executed','',?,0,'','{}')"
     rows = [(f"c{n}", f"n{n}", n, n) for n in range(KEPT + 50)]
-    journal._db.executemany(row, rows)
+    with journal._transaction() as db:
+        db.executemany(row, rows)
     assert journal.prune() == 0
     journal.set_note("floor_us", "30")
     assert journal.prune() == 0  # among the last ones it keeps all the same
