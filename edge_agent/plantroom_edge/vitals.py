@@ -146,10 +146,11 @@ class Vitals:
 
     def traffic(self) -> dict[str, Sequence[DeviceFigures]]:
         """Return by bus what the traffic with its devices was like, where the driver tells."""
-        opened = {sampler.name: sampler.driver for sampler in self.samplers}
-        return {
-            name: driver.figures() for name, driver in opened.items() if isinstance(driver, Telling)
-        }
+        told: dict[str, Sequence[DeviceFigures]] = {}
+        for sampler in self.samplers:
+            if isinstance(sampler.driver, Telling):
+                told[sampler.name] = sampler.driver.figures()
+        return told
 
     def _look(self, stats: Stats | None) -> None:
         """Take the figures of this moment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
@@ -17,6 +18,9 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Version = Annotated[str, Field(pattern=r"\d", max_length=64)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Percent = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,6})?%$")]
+
+_NEAR = 1e-9
+"""By how much of itself a number of steps may differ from a whole one."""
 
 
 def fits(pattern: str, text: str) -> bool:
@@ -38,6 +42,18 @@ class Write(Frozen):
     max: float | None = None
     step: float | None = Field(default=None, gt=0)
     """The device takes multiples of it, counted from `min`."""
+
+    def refusal(self, value: float) -> str:
+        """Return why `value` must not be written; empty if it may."""
+        if self.min is not None and value < self.min:
+            return "below-minimum"
+        if self.max is not None and value > self.max:
+            return "above-maximum"
+        if self.step is None:
+            return ""
+        steps = (value - (self.min or 0)) / self.step
+        on_step = math.isclose(steps, round(steps), rel_tol=_NEAR, abs_tol=_NEAR)
+        return "" if on_step else "off-step"
 
     def converted(self, source: Unit, target: Unit) -> Self:
         """Return the same limits in another unit of the same dimension."""

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from demo.processes import Child, free_port, python, wait_for
 from demo.stack import COMPANY, GATEWAY, Stack
 from plantroom_cloud.cli import app
-from support import command_child, command_device, command_driver
+from support import command_device
 
 pytestmark = pytest.mark.e2e
 
@@ -40,8 +40,7 @@ class Whole:
         """Run ``plantroom-edge writes`` on the gateway, as its owner would."""
         from plantroom_edge.cli import app as edge
 
-        with command_driver.registered():
-            done = CliRunner().invoke(edge, [*arguments], catch_exceptions=False)
+        done = CliRunner().invoke(edge, [*arguments], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.output
 
@@ -50,7 +49,9 @@ class Whole:
         found: list[Any] = []
 
         def known() -> bool:
-            found[:] = self.client.get("/v1/points", params={"q": "noted:device:0"}).json()["items"]
+            found[:] = self.client.get("/v1/points", params={"q": "modbus:device:r0"}).json()[
+                "items"
+            ]
             return bool(found)
 
         wait_for(known, what="the point being known")
@@ -95,18 +96,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         run(app, [*options, "command", "allow", GATEWAY, "--company", COMPANY])
         stack.start_broker()
         stack.child("serve", *stack.cloud("serve"))
-        device = python(command_device.__file__, str(port), str(ledger), "4")
+        device = python(command_device.__file__, str(port), str(ledger), "4", "1")
         ready = ledger.with_suffix(".ready")
         stack.children["device"] = Child("device", device, folder, ready=ready).start()
-        bus = {"name": "bus", "driver": "noted", "port": port, "points": 4, "interval": 0.5}
-        grant = {"point": "noted:device:*", "min": 0, "max": 3000, "min_interval": 0}
+        profiles = command_device.write_profile(folder / "profiles", 4)
+        bus = command_device.bus("bus", port, profiles, {"device": 1}, 0.5)
+        grant = {"point": "modbus:device:*", "min": 0, "max": 3000, "min_interval": 0}
         writes = {"enabled": True, "keys": {kid.split()[0]: str(folder / "k.pem")}}
         stack.write_agent_config(
             [bus], [], writes=writes | {"allow": [grant], "device_interval": 0}
         )
         agent = Child(
             "agent",
-            python(command_child.__file__, "run", str(stack.agent_config)),
+            python("-m", "plantroom_edge", "run", str(stack.agent_config)),
             folder,
             ready=folder / "agent" / "status.json",
         )
@@ -134,7 +136,7 @@ def test_a_command_reaches_the_device_and_its_result_the_api(whole: Whole) -> No
 def test_what_the_gateway_does_not_allow_is_refused_there(whole: Whole) -> None:
     """A value beyond the gateway's own limits ends as refused, and the device never sees it."""
     shown = whole.ended(whole.give(value=3001)["id"])
-    assert (shown["state"], shown["reason"]) == ("refused", "out-of-range: noted:device:0")
+    assert (shown["state"], shown["reason"]) == ("refused", "out-of-range: modbus:device:r0")
     assert 3001 not in whole.words()
 
 
@@ -166,11 +168,11 @@ def test_the_switch_on_site_wins(whole: Whole) -> None:
 def test_an_installer_writes_by_hand(whole: Whole) -> None:
     """`plantroom-edge write` goes the same way: limits, journal, lease and audit."""
     config = str(whole.stack.agent_config)
-    said = whole.writes("write", config, "noted:device:1", "1800", "--lease", "600")
+    said = whole.writes("write", config, "modbus:device:r1", "1800", "--lease", "600")
     assert "executed" in said
     assert whole.words()[-1] == 1800
     status = json.loads(whole.writes("writes", "status", config, "--json"))
-    (hold,) = [one for one in status["holds"] if one["point"] == "noted:device:1"]
+    (hold,) = [one for one in status["holds"] if one["point"] == "modbus:device:r1"]
     assert (hold["value"], hold["restore"]) == (1800, 1000)
     whole.writes("writes", "release-all", config)
     wait_for(lambda: whole.words()[-1] == 1000, what="the release of all")

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from plantroom_edge.drivers import Candidate, ScanRequest
+from plantroom_edge.drivers import Candidate, Judging, ScanRequest
 from plantroom_edge.drivers.bacnet import BacnetConfig
 from plantroom_edge.drivers.bacnet.facts import Hint
 from plantroom_edge.drivers.bacnet.profile import catalogue
 from plantroom_edge.drivers.bacnet.survey import look_around
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError
-from plantroom_shared.model import Quality
-from support.bacnet_device import Field, enumerated, real, serving, text, unsigned
+from plantroom_shared.model import Quality, Value
+from support.bacnet_device import Field, enumerated, oid, real, serving, text, unsigned
 from support.bacnet_peers import by_key, driver
 
 PROFILE = """\
@@ -149,3 +149,89 @@ def test_folders_are_beside_the_configuration(tmp_path: Path) -> None:
     assert config.profile_dir == tmp_path / "mine"
     with pytest.raises(ValidationError):
         BacnetConfig.model_validate({"name": "f", "devices": {7: {"profile": 3}}})
+
+
+SETPOINT, MODE = "bacnet:7:analog-value:9", "bacnet:7:multi-state-value:3"
+
+
+@pytest.mark.parametrize(
+    ("point", "value", "reason"),
+    [
+        (SETPOINT, 21, ""),
+        (SETPOINT, 14.5, "below-minimum"),  # the profile's
+        (SETPOINT, 25.5, "above-maximum"),  # the device's, which is lower
+        (SETPOINT, 21.3, "off-step"),
+        (SETPOINT, "warm", "not-a-number"),
+        (SETPOINT, None, ""),
+        (MODE, 3, ""),
+        (MODE, 2, "no-such-state"),
+        (MODE, 4, "no-such-state"),
+        (MODE, 1.5, "not-an-integer"),
+        ("bacnet:7:analog-input:1", 5, "write-access-denied"),
+        ("bacnet:7:analog-value:8", 5, "unknown-point"),
+        ("bacnet:9:analog-value:8", 5, "unknown-point"),
+    ],
+)
+async def test_a_profile_and_the_device_say_what_a_point_takes(
+    folder: Path, point: str, value: Value, reason: str
+) -> None:
+    """Both limits hold, states are those that have a name, and nothing refuses a release."""
+    await _judged(folder, PROFILE.replace("max: 28}", "max: 28, step: 0.5}"), point, value, reason)
+
+
+async def test_limits_of_a_profile_are_in_the_unit_of_the_device(folder: Path) -> None:
+    """A device that is set to Fahrenheit is judged by the same temperatures."""
+    for value, reason in ((59, ""), (58, "below-minimum"), (100, "above-maximum")):
+        fahrenheit = {"_117": enumerated(64), "_65": real(200)}
+        await _judged(folder, PROFILE, SETPOINT, value, reason, **fahrenheit)
+
+
+async def _judged(
+    folder: Path, profile: str, point: str, value: Value, reason: str, **more: bytes
+) -> None:
+    (folder / "ahu" / "acme-ahu-7.yaml").write_text(profile)
+    device = plant()
+    device.add(2, 9, real(21.0), "ZN1-SETPT", **({"_69": real(0), "_65": real(25)} | more))
+    device.objects[oid(2, 9)][87] = [b"\0"] * 16
+    async with serving(device) as targets, driver(*targets, profile_dir=folder) as bus:
+        assert isinstance(bus, Judging)
+        await bus.discover()
+        assert bus.unwritable(point, value) == reason
+        if reason:
+            written = await bus.write(point, value, 13)
+            assert (written.ok, written.reason, written.reached) == (False, reason, False)
+    assert not [request for request in device.requests if request.service == 15]
+
+
+async def test_what_an_object_takes_by_its_type() -> None:
+    """Without a profile its type and its own words are all there is to go by."""
+    device = Field(instance=7)
+    device.add(4, 1, enumerated(0), "Fan")
+    device.add(14, 2, unsigned(1), "Mode", _110=text("Off") + text("On"))
+    device.add(14, 3, unsigned(1), "Stage")
+    device.add(40, 4, text("all well"), "Message")
+    device.add(2, 5, real(1), "Setpoint", _69=real(0), _65=real(25))
+    cases: list[tuple[str, Value, str]] = [
+        ("binary-output:1", True, ""), ("binary-output:1", 2, "value-out-of-range"),
+        ("multi-state-output:2", 2, ""), ("multi-state-output:2", 3, "no-such-state"),
+        ("multi-state-output:2", 0, "no-such-state"), ("multi-state-output:3", 9, ""),
+        ("characterstring-value:4", "x", ""), ("characterstring-value:4", 1, "not-a-text"),
+        ("analog-value:5", -1, "below-minimum"), ("analog-value:5", 25, ""),
+    ]  # fmt: skip
+    async with serving(device) as targets, driver(*targets) as bus:
+        await bus.discover()
+        for point, value, reason in cases:
+            assert (point, bus.unwritable(f"bacnet:7:{point}", value)) == (point, reason)
+
+
+async def test_what_was_in_a_slot_comes_back_whatever_limits_say() -> None:
+    """A release writes what the device itself has had; only its type still counts."""
+    device = Field(instance=7)
+    device.add(2, 5, real(40), "Setpoint", _69=real(0), _65=real(25))
+    device.refuse = lambda request: b"\x20\x0f" if request.service == 15 else None
+    async with serving(device) as targets, driver(*targets) as bus:
+        await bus.discover()
+        point = "bacnet:7:analog-value:5"
+        assert (await bus.write(point, 40.0, None)).reason == "above-maximum"
+        assert (await bus.write(point, 40.0, None, back=True)).ok
+        assert (await bus.write(point, "warm", None, back=True)).reason == "not-a-number"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from plantroom_edge.commands.keys import Keyring
 from plantroom_edge.commands.moments import Lease, Now, boot_id, open_window
 from plantroom_edge.commands.switch import Position, Switch
 from plantroom_edge.config import load
-from plantroom_edge.turns import Turn
 from plantroom_shared.errors import ConfigError, Rejected, Unavailable
 from plantroom_shared.wire import read_order
 from support.command_site import body, public_pem
@@ -119,42 +117,6 @@ def test_orders_that_are_none(more: dict[str, Any]) -> None:
         read_order(orjson.dumps(body(**more)).decode())
     with pytest.raises(Rejected):
         read_order("{")
-
-
-async def test_who_is_in_a_hurry_comes_first() -> None:
-    """Turns are given in the order of arrival, urgent ones before; a cancelled one is passed on."""
-    turn, order = Turn(), list[str]()
-
-    async def wait(name: str, *, urgent: bool) -> None:
-        async with turn.urgently() if urgent else turn:
-            order.append(name)
-
-    async with asyncio.timeout(5):
-        async with turn:
-            assert turn.locked()
-            tasks = [
-                asyncio.create_task(wait(name, urgent=name.startswith("u")))
-                for name in ("a", "b", "u1", "u2", "gone")
-            ]
-            await asyncio.sleep(0)
-            tasks[-1].cancel()
-            tasks[0].cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    assert order == ["u1", "u2", "b"]
-    assert not turn.locked()
-
-
-async def test_a_turn_that_is_given_to_one_who_is_cancelled_goes_on() -> None:
-    """Nobody keeps a turn by being cancelled in the moment it is given."""
-    turn = Turn()
-    async with asyncio.timeout(5):
-        async with turn:
-            waiting = asyncio.create_task(turn.__aenter__())
-            await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        async with turn:
-            assert turn.locked()
 
 
 def test_the_journal_forgets_what_cannot_come_again(tmp_path: Path) -> None:

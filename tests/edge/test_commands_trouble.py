@@ -12,14 +12,17 @@ import pytest
 from plantroom_edge.commands import releaser as releasing
 from plantroom_edge.commands import service as serving
 from plantroom_edge.commands.journal import Journal
-from plantroom_edge.commands.moments import Now
+from plantroom_edge.commands.moments import AHEAD_US, LONGEST_US, Now
 from plantroom_edge.commands.spool import Spool
+from plantroom_shared.clock import SystemClock
 from support.command_site import (
     GATEWAY,
     Bus,
     Records,
+    Time,
     at_work,
     body,
+    signed,
     until,
 )
 
@@ -37,7 +40,7 @@ async def test_a_crash_between_intent_and_outcome(tmp_path: Path, shown: str) ->
     async with at_work(tmp_path, bus) as site:
         hanging = asyncio.Event()
 
-        async def write(point: str, value: Any, slot: int | None) -> Any:
+        async def write(point: str, value: Any, slot: int | None, *, back: bool) -> Any:
             if shown == "new":
                 bus.writes.append((0.0, point, value, slot))
                 bus.values[point, slot] = value
@@ -210,13 +213,22 @@ async def test_too_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_a_damaged_journal_begins_anew(tmp_path: Path) -> None:
-    """It is moved aside and told; what was issued before is not believed any more."""
-    (tmp_path / "writes").mkdir()
+    """It is moved aside and told; a copy of what it has forgotten is not carried out once more."""
+    clock = Time(wall_us=SystemClock().now_us())
+    order = body()
+    async with at_work(tmp_path, clock=clock) as site:
+        site.commands.offer(signed(order))
+        assert (await site.ended(order["id"]))[-1] == "executed"
+    for file in (tmp_path / "writes").glob("commands.db-*"):
+        file.unlink()
     (tmp_path / "writes" / "commands.db").write_bytes(b"rubbish" * 1000)
-    earlier = body()
-    earlier["expires"] = earlier["issued"] + 1
-    async with at_work(tmp_path) as site:
+    clock.go(2)
+    async with at_work(tmp_path, site.bus, clock=clock) as site:
         await until(lambda: any(r.kind == "command.journal_lost" for r in site.records.rows["cmd"]))
         assert (tmp_path / "writes" / "commands.db.bad").exists()
-        ident = site.send()
-        assert (await site.ended(ident))[-1] == "executed"
+        site.commands.offer(signed(order))
+        assert await site.ended(order["id"]) == ["expired"]
+        assert site.bus.written() == [21.0]
+        clock.go((LONGEST_US + AHEAD_US) / 1e6)
+        now = {"issued": clock.wall_us, "expires": clock.wall_us + 30_000_000}
+        assert (await site.ended(site.send(writes=writes(P1), **now)))[-1] == "executed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections import deque
 
@@ -15,7 +14,6 @@ from plantroom_edge.drivers.modbus.frames import TcpFrames, Unfit
 from plantroom_edge.drivers.modbus.link import Link
 from plantroom_edge.drivers.modbus.patience import DEBT, SHARE, Patience
 from plantroom_edge.drivers.modbus.rtu import FLOOD, REMEMBERED, RtuFrames, crc
-from plantroom_edge.drivers.modbus.turns import Turns
 from support.modbus_rtu import checksum
 
 _ASK = pdu.read("holding", 7, 5)
@@ -218,53 +216,6 @@ async def test_a_closed_link_sends_and_hears_nothing() -> None:
     fault = await link.round(1, _ASK, 20.0)
     assert fault == pdu.Fault("disconnected", sent=False)
     assert link.received == 0
-
-
-# ---------------------------------------------------------------- turns
-
-
-async def test_the_urgent_come_next() -> None:
-    """Who waits urgently has the line before all others that wait, and nobody has it twice."""
-    turns, order, holding, release = Turns(), [], 0, asyncio.Event()
-
-    async def want(name: str, *, urgent: bool = False) -> None:
-        nonlocal holding
-        async with turns.turn(urgent=urgent):
-            holding += 1
-            assert holding == 1
-            order.append(name)
-            await release.wait()
-            holding -= 1
-
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
-        for name in "abc":
-            tasks.create_task(want(name))
-        await asyncio.sleep(0)
-        tasks.create_task(want("now", urgent=True))
-        await asyncio.sleep(0)
-        release.set()
-    assert order == ["a", "now", "b", "c"]
-
-
-async def test_a_turn_that_nobody_wants_is_passed_on() -> None:
-    """Who is cancelled while waiting, or just as it is its turn, blocks nobody."""
-    turns, served = Turns(), []
-
-    async def want(name: str) -> None:
-        async with turns.turn():
-            served.append(name)
-
-    async with asyncio.timeout(20):
-        async with turns.turn():
-            tasks = [asyncio.create_task(want(name)) for name in "abcd"]
-            await asyncio.sleep(0)
-            tasks[0].cancel()
-            await asyncio.sleep(0)
-        tasks[1].cancel()  # the turn is its own already
-        await asyncio.gather(*tasks, return_exceptions=True)
-        async with turns.turn():
-            served.append("last")
-    assert served == ["c", "d", "last"]
 
 
 # ---------------------------------------------------------------- patience

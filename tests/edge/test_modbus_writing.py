@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from plantroom_edge.drivers import Writing
+from plantroom_edge.drivers import Judging, Writing
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Register, RegisterWrite
 from simulators.modbus_scripted import Request, scripted
@@ -308,3 +308,72 @@ def test_points_say_whether_they_can_be_written() -> None:
     ):
         with pytest.raises(ValidationError, match=what):
             Register.model_validate(good | wrong)
+
+
+# ---------------------------------------------------------------- what a point takes
+
+
+@pytest.mark.parametrize(
+    ("point", "value", "reason"),
+    [
+        ("setpoint", 21.5, ""),
+        ("setpoint", 60.5, "above-maximum"),
+        ("setpoint", 21.25, "off-step"),
+        ("setpoint", None, "wrong-type"),
+        ("power", 1.5, "not-representable"),
+        ("scaled", 1.255, ""),  # only the device knows its scale factor
+        ("mode", 5, ""),
+        ("mode", 6, "above-maximum"),
+        ("state", 3, ""),
+        ("state", 2, "no-such-state"),
+        ("label", "ABCDEFG", "not-representable"),
+        ("guarded", 1001, "not-representable"),
+        ("fixed", 1, "write-access-denied"),
+        ("nowhere", 1, "no-such-point"),
+    ],
+)
+async def test_what_a_point_takes_is_known_without_asking(
+    tmp_path: Path, point: str, value: Value, reason: str
+) -> None:
+    """Type, limits, step, states and exactness are judged from the profile alone."""
+    states = {"id": "state", "address": 18, "states": {1: "On", 3: "Auto"}, "write": {}}
+    async with bus(1, write_profile(tmp_path, [*REGISTERS, states])) as driver:
+        assert isinstance(driver, Judging)
+        assert driver.unwritable(f"modbus:bench:{point}", value) == reason
+
+
+async def test_nothing_is_taken_by_all_at_once(tmp_path: Path) -> None:
+    """Unit 0 is every device behind a gateway."""
+    async with bus(1, write_profile(tmp_path, REGISTERS) | {"unit": 0}) as driver:
+        assert driver.unwritable("modbus:bench:setpoint", 5) == "broadcast"
+
+
+@pytest.mark.parametrize(("point", "words"), [("setpoint", {0: 200}), ("guarded", {16: 2000})])
+async def test_what_was_there_comes_back_whatever_limits_say(
+    tmp_path: Path, point: str, words: dict[int, int]
+) -> None:
+    """A former value beyond limits or range is held, unwritable as a command, and given back all the same."""
+    image = _image()
+    image["holding"] |= words
+    device, key = Writable(image), f"modbus:bench:{point}"
+    async with (
+        scripted(device) as server,
+        bus(server.port, write_profile(tmp_path, REGISTERS)) as driver,
+    ):
+        former, why = await driver.held(key, None)
+        assert (why, driver.unwritable(key, former) != "") == ("", True)
+        assert (await driver.write(key, 5, None)).ok
+        assert not (await driver.write(key, former, None)).ok
+        assert (await driver.write(key, former, None, back=True)).ok
+        assert not (await driver.write(key, "warm", None, back=True)).ok
+    assert device.image["holding"] == image["holding"] | words
+
+
+async def test_a_closed_bus_is_not_opened_again(tmp_path: Path) -> None:
+    """Who still holds a driver whose bus was stopped reaches nobody with it."""
+    device = Writable(_image())
+    async with scripted(device) as server:
+        async with bus(server.port, write_profile(tmp_path, REGISTERS)) as driver:
+            assert (await driver.held("modbus:bench:setpoint", None)) == (-10, "")
+        written = await driver.write("modbus:bench:setpoint", 5, None)
+    assert (written.ok, written.reached) == (False, False)

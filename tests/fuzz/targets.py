@@ -6,6 +6,7 @@ is a finding.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import struct
 from collections.abc import Callable
@@ -13,9 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from plantroom_cloud.ingest.messages import read as read_up
 from plantroom_cloud.streaming import sparkplug as nodes
 from plantroom_cloud.streaming.route import read as read_streamed
+from plantroom_edge.commands.config import WritesConfig
+from plantroom_edge.commands.keys import Keyring
+from plantroom_edge.commands.moments import Now, open_window
+from plantroom_edge.commands.plan import plan
 from plantroom_edge.drivers.bacnet import bvlc, frames, notices, services
 from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.frames import Frames, TcpFrames, Unfit
@@ -101,6 +108,23 @@ RESUME: Final = wire.encode(
 FLOW: Final = wire.encode(wire.Flow(pause_ms=5, window=3))
 SNAPSHOT: Final = wire.encode_snapshot(EPOCH, _batch(), [1, 2, 3, 4, 5, 6])
 
+ORDER: Final = (
+    b'{"v":1,"gateway":"gw-north-0001","id":"c-1","kind":"write","issued":1767225600000000,'
+    b'"expires":1767225630000000,"nonce":"00000000000000000000000000000000","actor":"key:1",'
+    b'"writes":[{"point":"bacnet:1:ao:0","value":21.5,"priority":13,"expect":{"value":null}},'
+    b'{"point":"modbus:m:on","value":true}],"lease_s":60.5}'
+)
+RELEASE: Final = (
+    b'{"v":1,"gateway":"gw-north-0001","id":"c-2","kind":"release","issued":1767225600000000,'
+    b'"expires":1767225630000000,"nonce":"00000000000000000000000000000001","actor":"key:1",'
+    b'"release":"c-1"}'
+)
+KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(32))
+KEYRING: Final = Keyring("gw-north-0001", {})
+KEYRING._keys["k1"] = KEY.public_key()
+WRITES: Final = WritesConfig.model_validate({"allow": [{"point": "*", "min": 0, "max": 99}]})
+COMMAND: Final = wire.encode(wire.Command(kid="k1", sig="AAAA", body=ORDER.decode()))
+
 PROFILE: Final = b"""profile: 1
 vendor: Acme
 model: M1
@@ -182,6 +206,24 @@ def _registers(data: bytes) -> object:
     return None
 
 
+def _command(data: bytes) -> object:
+    """What comes down is signed by nobody we know, or else by the key and then read."""
+    command = wire.decode(wire.Command, data)
+    with suppress(Rejected):
+        KEYRING.open(command)
+    signature = base64.b64encode(KEY.sign(wire.signed_part(command.body))).decode()
+    return KEYRING.open(command.model_copy(update={"sig": signature}))
+
+
+def _order(data: bytes) -> object:
+    """Whoever holds a key, or the spool, may put anything into an order."""
+    with suppress(Rejected):
+        order = wire.read_order(data.decode("utf-8", "surrogateescape"))
+        open_window(order.issued, order.expires, Now(T0, 0), longest_us=10**8, floor_us=0)
+        return plan(order, WRITES, lambda _: None)
+    return None
+
+
 def _profile(data: bytes) -> object:
     with suppress(ConfigError):
         return parse_profile(data, "fuzz.yaml")
@@ -253,6 +295,8 @@ TARGETS: Final[dict[str, Target]] = {
         ),
     ),
     "profile": Target(_profile, (PROFILE,)),
+    "command": Target(_tolerant(_command), (*_plain(COMMAND), ORDER)),
+    "order": Target(_order, (ORDER, RELEASE, b"[1]", b"{}")),
     "sparkplug": Target(_sparkplug, (METRICS,)),
     "sparkplug-node": Target(_node, (METRICS,)),
     "device-json": Target(_streamed("dev1/gw-north-0001/up/data"), DEVICE_JSON),

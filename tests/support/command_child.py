@@ -1,4 +1,4 @@
-"""``plantroom-edge`` with the driver ``noted``, and a wall clock that a file can step.
+"""``plantroom-edge`` with a wall clock that a file can step.
 
 The file named by ``PLANTROOM_TEST_STEP`` holds the seconds by which the wall clock is off.
 """
@@ -12,13 +12,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from plantroom_edge import agent
 from plantroom_edge.cli import main
 from plantroom_edge.clock import EdgeClock
 from plantroom_shared.clock import SystemClock
-from support import command_driver
 
 
 class Stepped(SystemClock):
@@ -33,10 +30,8 @@ class Stepped(SystemClock):
 
 
 if __name__ == "__main__":
-    if "PLANTROOM_TEST_STEP" in os.environ:
-        # What the agent takes for the machine's clock, and nobody steers it: what it knows of the
-        # time is what the cloud has told.
-        vars(agent)["SystemClock"] = Stepped
-        vars(agent)["EdgeClock"] = partial(EdgeClock, synced=lambda: False)
-    with command_driver.registered():
-        sys.exit(main())
+    # What the agent takes for the machine's clock, and nobody steers it: what it knows of the time
+    # is what the cloud has told.
+    vars(agent)["SystemClock"] = Stepped
+    vars(agent)["EdgeClock"] = partial(EdgeClock, synced=lambda: False)
+    sys.exit(main())

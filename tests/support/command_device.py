@@ -1,7 +1,8 @@
 """A Modbus TCP device as a process of its own that notes every write it sees: the independent ledger.
 
-``python command_device.py PORT LEDGER REGISTERS``: holding registers from 0, all 1000 at first. The
-ledger has a line for each write: time (the machine's monotonic clock, microseconds), address, word.
+``python command_device.py PORT LEDGER REGISTERS UNITS``: so many holding registers from 0 in each of the
+units from 1, all 1000 at first. The ledger has a line for each register of a write: time (the machine's
+monotonic clock, microseconds), number, word; number is address + (unit - 1) * REGISTERS.
 """
 
 from __future__ import annotations
@@ -12,16 +13,57 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 FIRST = 1000
+PROFILE = "test/ledger"
+
+
+def write_profile(folder: Path, registers: int) -> Path:
+    """Write the profile of a unit into `folder` and return the folder; points are ``r0``, ``r1`` ..."""
+    file = folder / f"{PROFILE}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.safe_dump({
+        "profile": 1,
+        "vendor": "Test",
+        "model": "Ledger",
+        "source": "command_device.py",
+        "equip_class": "HVAC_Equipment",
+        "registers": [
+            {"id": f"r{at}", "name": f"R {at}", "address": at, "write": {"min": 0, "max": 65535}}
+            for at in range(registers)
+        ],
+    }))  # fmt: skip
+    return folder
+
+
+def bus(
+    name: str, port: int, profiles: Path, units: dict[str, int], interval: float
+) -> dict[str, Any]:
+    """Return the bus of the units of a device: name → unit id."""
+    return {
+        "name": name,
+        "driver": "modbus",
+        "host": "127.0.0.1",
+        "port": port,
+        "timeout": 5,
+        "devices": [
+            {"name": device, "unit": unit, "profile": PROFILE, "profile_dir": str(profiles),
+             "interval": interval}
+            for device, unit in units.items()
+        ],
+    }  # fmt: skip
 
 
 class Device:
     """The registers, and what was written to them."""
 
-    def __init__(self, ledger: Path, registers: int) -> None:
+    def __init__(self, ledger: Path, registers: int, units: int) -> None:
         self._ledger = ledger.open("a", buffering=1)
-        self.words = [FIRST] * registers
+        self.registers = registers
+        self.units = {unit: [FIRST] * registers for unit in range(1, units + 1)}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -29,40 +71,40 @@ class Device:
                 head = await reader.readexactly(7)
                 transaction, _, length, unit = struct.unpack(">HHHB", head)
                 pdu = await reader.readexactly(length - 1)
-                reply = self._answer(pdu)
+                reply = self._answer(unit, pdu)
                 writer.write(struct.pack(">HHHB", transaction, 0, len(reply) + 1, unit) + reply)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    def _answer(self, pdu: bytes) -> bytes:
+    def _answer(self, unit: int, pdu: bytes) -> bytes:
         code = pdu[0]
+        held = self.units.get(unit)
+        if held is None or code not in {3, 6, 16}:
+            return bytes([code | 0x80, 11 if held is None else 1])
+        first, count = struct.unpack(">HH", pdu[1:5])
         if code == 3:
-            first, count = struct.unpack(">HH", pdu[1:5])
-            words = self.words[first : first + count]
+            words = held[first : first + count]
             if len(words) != count:
                 return bytes([code | 0x80, 2])
             return struct.pack(f">BB{count}H", code, 2 * count, *words)
         if code == 6:
-            address, word = struct.unpack(">HH", pdu[1:5])
-            return self._write(address, [word]) or pdu
-        if code == 16:
-            address, count = struct.unpack(">HH", pdu[1:5])
-            words = list(struct.unpack(f">{count}H", pdu[6:]))
-            return self._write(address, words) or struct.pack(">BHH", code, address, count)
-        return bytes([code | 0x80, 1])
+            return pdu if self._write(unit, first, [count]) else bytes([code | 0x80, 2])
+        written = self._write(unit, first, list(struct.unpack(f">{count}H", pdu[6:])))
+        return pdu[:5] if written else bytes([code | 0x80, 2])
 
-    def _write(self, address: int, words: list[int]) -> bytes:
-        if address + len(words) > len(self.words):
-            return bytes([0x86, 2])
+    def _write(self, unit: int, address: int, words: list[int]) -> bool:
+        if address + len(words) > self.registers:
+            return False
         for at, word in enumerate(words, address):
-            self.words[at] = word
-            self._ledger.write(json.dumps([time.monotonic_ns() // 1000, at, word]) + "\n")
-        return b""
+            self.units[unit][at] = word
+            number = at + (unit - 1) * self.registers
+            self._ledger.write(json.dumps([time.monotonic_ns() // 1000, number, word]) + "\n")
+        return True
 
 
-async def main(port: int, ledger: Path, registers: int) -> None:
-    device = Device(ledger, registers)
+async def main(port: int, ledger: Path, registers: int, units: int) -> None:
+    device = Device(ledger, registers, units)
     server = await asyncio.start_server(device.serve, "127.0.0.1", port)
     ledger.with_suffix(".ready").write_text("ready")
     async with server:
@@ -70,4 +112,4 @@ async def main(port: int, ledger: Path, registers: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

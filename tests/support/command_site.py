@@ -118,8 +118,12 @@ class Bus:
             return None, "timeout"
         return self.values.get((point, priority), 5.0 if priority is None else None), ""
 
-    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+    async def write(
+        self, point: str, value: Value, priority: int | None, *, back: bool = False
+    ) -> Written:
         await asyncio.sleep(0)
+        if not back and (why := self.unwritable(point, value)):
+            return Written(ok=False, reason=why, reached=False)
         if point in self.dead:
             return Written(ok=False, reason="timeout", reached=False)
         if point in self.refuses:

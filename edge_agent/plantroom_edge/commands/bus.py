@@ -27,12 +27,18 @@ async def held(driver: Writing, point: str, slot: int | None) -> tuple[Value, st
 
 
 async def write(
-    driver: Writing, point: str, value: Value, slot: int | None, within: float = LIMIT
+    driver: Writing,
+    point: str,
+    value: Value,
+    slot: int | None,
+    *,
+    within: float = LIMIT,
+    back: bool = False,
 ) -> Written:
     """Write, and return what became of it; after `within` seconds nobody knows."""
     try:
         async with asyncio.timeout(min(within, LIMIT)):
-            written = await driver.write(point, value, slot)
+            written = await driver.write(point, value, slot, back=back)
     except TimeoutError:
         return Written(ok=False, reason="timeout")
     heed_cancellation()

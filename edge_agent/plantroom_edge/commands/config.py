@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from plantroom_edge.commands.moments import LONGEST_US
 from plantroom_shared.model import Value
 
 LIFE_SAFETY: Final = 2
@@ -98,7 +99,7 @@ class WritesConfig(_Strict):
     """Commands in a minute, over all points."""
     device_interval: float = Field(default=1, ge=0, le=3600)
     """Seconds between two commands for one device, at least."""
-    max_validity: float = Field(default=60, ge=5, le=300)
+    max_validity: float = Field(default=60, ge=5, le=LONGEST_US / 1e6)
     """Seconds from issue to expiry, at most."""
 
     def grant(self, point: str) -> Grant | None:

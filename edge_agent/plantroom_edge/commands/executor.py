@@ -146,7 +146,7 @@ class Executor:
     async def _put(self, heard: Heard, step: Step) -> None:
         within = heard.window.left_us(self.book.now()) / 1e6
         written = await bus.write(
-            step.driver, step.write.point, step.write.value, step.slot, within
+            step.driver, step.write.point, step.write.value, step.slot, within=within
         )
         step.ok, step.reached, step.after = written.ok, written.reached, written.shows
         step.reason = "" if written.ok else written.reason or "failed"

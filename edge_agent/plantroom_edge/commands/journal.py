@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from plantroom_edge.commands.entries import Event, Heard, Hold, State
-from plantroom_edge.commands.moments import Lease, Now
+from plantroom_edge.commands.moments import AHEAD_US, LONGEST_US, Lease, Now
 from plantroom_shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ class Journal:
 
     Args:
         file: its folder must exist.
-        now: a journal that is lost forgets what it has seen; nothing issued before this is believed.
+        now: a journal that is lost forgets what it has seen, so no order is taken that could have
+            been issued before.
     """
 
     def __init__(self, file: Path, now: Now) -> None:
@@ -64,7 +65,7 @@ class Journal:
                         file.with_name(file.name + ending + ".bad")
                     )
             self._db = self._open()
-            self._set("floor_us", str(now.wall_us))
+            self._set("floor_us", str(now.wall_us + LONGEST_US + AHEAD_US))
         self.name = self._meta("name")
         """Random: events of two journals are told apart by it."""
 

@@ -16,6 +16,9 @@ from plantroom_shared.wire import ClockState
 AHEAD_US: Final = 5_000_000
 """Microseconds by which an order may seem to come from the future."""
 
+LONGEST_US: Final = 300_000_000
+"""Microseconds that no order is valid for any longer."""
+
 HOLDOVER_US: Final = 5_000_000
 """Microseconds by which a clock that runs free is taken to be wrong, to the worse."""
 

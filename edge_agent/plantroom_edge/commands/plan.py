@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 from plantroom_edge.commands.config import LIFE_SAFETY, Grant, WritesConfig, same
 from plantroom_edge.commands.entries import MAX_WRITTEN, Hold
 from plantroom_edge.commands.moments import Lease, Now
-from plantroom_edge.drivers import Writing
+from plantroom_edge.drivers import Judging, Writing
 from plantroom_edge.reach import Reach
 from plantroom_shared.model import Value
 from plantroom_shared.wire import Order, Write
@@ -19,15 +19,6 @@ SLOTTED: Final = frozenset({"bacnet"})
 
 Find = Callable[[str], Reach | None]
 """Point key → the way to it; None where no bus has it."""
-
-
-@runtime_checkable
-class Judging(Protocol):
-    """A driver that knows what a point takes, from its profile."""
-
-    def unwritable(self, point: str, value: Value) -> str:
-        """Return why `point` does not take `value`; empty if it does, or if nobody knows."""
-        ...
 
 
 @dataclass(slots=True)
@@ -148,17 +139,25 @@ def misfit(step: Step, present: Value) -> str:
     write, grant = step.write, step.grant
     if write.expect is not None and not same(write.expect.value, step.before):
         return "changed"
-    if step.slot is None and grant.safe_value is None:
-        # What could not be put back must not be replaced.
-        if step.before is None:
-            return "nothing-to-restore"
-        if why := _unwritable(step.reach, step.before):
-            return f"cannot-be-restored {why}"
+    if why := _irrevocable(step):
+        return why
     if grant.max_change is None:
         return ""
     if isinstance(present, bool | str) or present is None or isinstance(write.value, bool | str):
         return "present-value-unknown"
     return "change-too-big" if abs(write.value - present) > grant.max_change else ""
+
+
+def _irrevocable(step: Step) -> str:
+    """Return why what is there could not be put back, so that it must not be replaced."""
+    safe = step.grant.safe_value
+    if safe is None and step.slot is not None:
+        return ""  # a slot is freed, or gets back what the device itself has had in it
+    restore = step.before if safe is None else safe
+    if restore is None:
+        return "nothing-to-restore"
+    why = _unwritable(step.reach, restore)
+    return f"cannot-be-restored {why}" if why else ""
 
 
 def places(steps: Sequence[Step]) -> dict[str, str]:

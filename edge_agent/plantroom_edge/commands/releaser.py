@@ -150,7 +150,7 @@ class Releaser:
             # Somebody has set it since: that is theirs, and ours is not in force any more.
             outcome, after = "not-ours", value  # type: ignore[assignment] # a Value
         elif not same(value, hold.restore):  # type: ignore[arg-type] # a Value
-            written = await bus.write(driver, hold.point, hold.restore, hold.priority)
+            written = await bus.write(driver, hold.point, hold.restore, hold.priority, back=True)
             if not written.ok:
                 # Another slot may outrank ours: what counts is what stands in our place.
                 there, why = await bus.held(driver, *hold.place)

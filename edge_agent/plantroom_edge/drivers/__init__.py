@@ -4,8 +4,8 @@ A driver is one module or package in this folder that registers a `DriverSpec` u
 stands behind ``driver:`` in the configuration. It reads; the sampler schedules, counts failures
 and backs off; a driver never loops on retries, never sleeps and never logs a failed read.
 
-What not every bus can do is a protocol of its own: `Writing`, `Telling`, `Notifying`; a driver that
-has the methods has the capability.
+What not every bus can do is a protocol of its own: `Writing`, `Judging`, `Telling`, `Notifying`; a
+driver that has the methods has the capability.
 """
 
 from __future__ import annotations
@@ -157,13 +157,32 @@ class Writing(Protocol):
         """
         ...
 
-    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+    async def write(
+        self, point: str, value: Value, priority: int | None, *, back: bool = False
+    ) -> Written:
         """Write `value`, in the point's unit, and read it back; never raises for the device.
 
         Args:
             point: key of a writable point that `discover` has returned.
             value: None relinquishes the slot `priority`, where the bus has that.
             priority: slot of the priority array, 1 to 16; None where the bus has none.
+            back: it gives back what was there before: no limit counts then, whatever has changed
+                since, only what the type can hold.
+        """
+        ...
+
+
+@runtime_checkable
+class Judging(Protocol):
+    """A driver that knows what a point takes, without asking the device."""
+
+    def unwritable(self, point: str, value: Value) -> str:
+        """Return why `point` does not take `value`, in its unit; empty if it does, or nobody knows.
+
+        By type, limits, step and states of the profile, and by what the device has said of itself.
+        A driver that judges writes nothing that it calls unwritable, but what it gives back. What
+        is there now is judged too, before another value replaces it: a value that could not be
+        written anew must not be replaced. To relinquish a slot (None) is never refused.
         """
         ...
 

@@ -13,6 +13,7 @@ from plantroom_edge.drivers.bacnet.discovery import Discovery
 from plantroom_edge.drivers.bacnet.facts import Found, Hint, without
 from plantroom_edge.drivers.bacnet.figures import figures_of
 from plantroom_edge.drivers.bacnet.grouping import Readout, new_groups
+from plantroom_edge.drivers.bacnet.judging import unwritable
 from plantroom_edge.drivers.bacnet.listening import Listening
 from plantroom_edge.drivers.bacnet.profile import NO_PROFILE, Catalogue, apply, catalogue, choose
 from plantroom_edge.drivers.bacnet.rows import rows_of
@@ -153,24 +154,42 @@ class BacnetDriver:
 
     # ------------------------------------------------------------ writing and telling
 
+    def _place(self, point: str) -> tuple[int, int] | None:
+        """Return the instance of the device of a point, and its row there."""
+        for instance, (_, found) in self._meanings.items():
+            if point.startswith(f"{found.device.key}:"):
+                keys = (known.key for known in found.points)
+                row = next((row for row, key in enumerate(keys) if key == point), None)
+                return None if row is None else (instance, row)
+        return None
+
     def _object(self, point: str) -> tuple[Writer, int] | None:
         """Return who writes the object of a point, and the object."""
-        for instance, (_, found) in self._meanings.items():
-            for known, oid in zip(found.points, found.objects, strict=True):
-                if known.key == point:
-                    return Writer(self._discovery.scans[instance].session), oid
-        return None
+        if (place := self._place(point)) is None:
+            return None
+        instance, row = place
+        oid = self._meanings[instance][1].objects[row]
+        return Writer(self._discovery.scans[instance].session), oid
+
+    def unwritable(self, point: str, value: Value) -> str:
+        """Return why `point` does not take `value`: by its type, the profile and the device."""
+        if (place := self._place(point)) is None:
+            return "unknown-point"
+        instance, row = place
+        return unwritable(*self._meanings[instance], row, value)
 
     async def held(self, point: str, priority: int | None) -> tuple[Value, str]:
         """Return the slot `priority` of the priority array; the present-value if that is None."""
         known = self._object(point)
         return await known[0].held(known[1], priority) if known else (None, "unknown-point")
 
-    async def write(self, point: str, value: Value, priority: int | None) -> Written:
+    async def write(
+        self, point: str, value: Value, priority: int | None, *, back: bool = False
+    ) -> Written:
         """Write the present-value at `priority` and read it back; None relinquishes the slot."""
-        known = self._object(point)
-        if known is None:
-            return Written(ok=False, reason="unknown-point", reached=False)
+        known, why = self._object(point), "" if back else self.unwritable(point, value)
+        if known is None or why:
+            return Written(ok=False, reason=why or "unknown-point", reached=False)
         return await known[0].write(known[1], value, priority)
 
     def figures(self) -> list[DeviceFigures]:

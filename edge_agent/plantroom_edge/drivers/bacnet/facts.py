@@ -51,6 +51,7 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     unit_name,
 )
 from plantroom_shared.model import Device, Point
+from plantroom_shared.profiles import BacnetObject
 
 Facts = Mapping[Ref, Any]
 """What is known: a value, or the `Failure` that stands for it."""
@@ -104,6 +105,8 @@ class Found:
     """By point key, the seconds between two reads at the least."""
     scales: Mapping[str, float] = field(default_factory=dict)
     """By point key, what the present-value is to be multiplied with; only where that is not 1."""
+    meanings: Mapping[str, BacnetObject] = field(default_factory=dict)
+    """By point key, what a profile says of it, in the device's unit."""
     interval: float | None = None
     """Seconds between two reads, where the configuration names none."""
     left_out: tuple[str, ...] = ()

@@ -68,11 +68,13 @@ def apply(profile: BacnetProfile, found: Found) -> Found:
     """Return `found` with the meaning that `profile` gives to its points."""
     points: list[Point] = []
     hints, ranges, intervals = dict(found.hints), dict(found.ranges), dict(found.intervals)
+    meanings: dict[str, BacnetObject] = {}
     for point, oid in zip(found.points, found.objects, strict=True):
         meaning = profile.find(point.object_type, split(oid)[1], point.name, point.unit)
         points.append(_point(point, meaning, profile.equip_class))
         if meaning is None:
             continue
+        meanings[point.key] = meaning
         if meaning.range is not None:
             ranges[point.key] = meaning.range
         if meaning.interval is not None:
@@ -85,6 +87,7 @@ def apply(profile: BacnetProfile, found: Found) -> Found:
         hints=hints,
         ranges=ranges,
         intervals=intervals,
+        meanings=meanings,
         interval=profile.defaults.interval,
     )
 

@@ -12,8 +12,8 @@ from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.link import Link
 from plantroom_edge.drivers.modbus.patience import Patience
 from plantroom_edge.drivers.modbus.pdu import Ask, Fault
-from plantroom_edge.drivers.modbus.turns import Turns
 from plantroom_edge.drivers.modbus.wires import Wire
+from plantroom_edge.turns import Turn
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.registers import Space
 
@@ -58,9 +58,10 @@ class Connection:
         self._clock = clock or SystemClock()
         self._frames = wire.frames()
         self._link: Link | None = None
-        self._turns = Turns()
+        self._turn = Turn()
         self._refused_at = float("-inf")
         self._mute = 0
+        self._closed = False
 
     async def ask(self, unit: int, space: Space, start: int, count: int) -> bytes | Fault:
         """Return the data of one read, without its byte count; never raises for the far end.
@@ -72,7 +73,7 @@ class Connection:
             count: how many of them; the caller compares the length of the data.
         """
         asked_at = asyncio.get_running_loop().time()
-        async with self._turns.turn():
+        async with self._turn:
             limit = self.patience.limit(unit, self._clock.monotonic())
             if limit is None:
                 return Fault(self.patience.record(unit).reason, sent=False)
@@ -88,11 +89,12 @@ class Connection:
             limit = self._timeout + self.patience.backlog(self._clock.monotonic())
             return await self._exchange(unit, request, limit, asked_at)
 
-        async with self._turns.turn(urgent=True):
+        async with self._turn.urgently():
             yield ask
 
     def close(self) -> None:
-        """Close the socket or the port."""
+        """Close the socket or the port for good."""
+        self._closed = True
         if self._link is not None:
             self._link.close()
 
@@ -149,7 +151,7 @@ class Connection:
         if self._link is not None and self._link.open:
             return self._link
         # Who waited while a connect failed shares its outcome instead of waiting once more.
-        if self._refused_at >= asked_at:
+        if self._closed or self._refused_at >= asked_at:
             return None
         self._frames.restart()
         link = Link(self._frames)

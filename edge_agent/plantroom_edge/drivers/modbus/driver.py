@@ -19,7 +19,7 @@ from plantroom_edge.drivers.modbus.sunspec import Read, Trouble
 from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
 from plantroom_edge.drivers.modbus.sunspec_unit import SunSpecUnit, moved
 from plantroom_edge.drivers.modbus.unit import Unit
-from plantroom_edge.drivers.modbus.writing import Writer
+from plantroom_edge.drivers.modbus.writing import Writer, unwritable
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Value
 from plantroom_shared.profiles import Profile, Register, load_profile
@@ -113,7 +113,22 @@ class ModbusDriver:
         """Return the value of a point, which is what a release has to give back."""
         return await self._writer.held(*self._find(point))
 
-    async def write(self, point: str, value: Value, priority: int | None) -> Written:  # noqa: ARG002 -- Modbus has none
+    def unwritable(self, point: str, value: Value) -> str:
+        """Return why `point` does not take `value`, as far as the profile says."""
+        try:
+            known = self._find(point)
+        except KeyError:
+            return "no-such-point"
+        return unwritable(*known, value)
+
+    async def write(
+        self,
+        point: str,
+        value: Value,
+        priority: int | None,  # noqa: ARG002 -- Modbus has none
+        *,
+        back: bool = False,
+    ) -> Written:
         """Write `value`, in the point's unit, and read it back."""
         unit, register = self._find(point)
         if unit.sunspec is not None:
@@ -125,7 +140,7 @@ class ModbusDriver:
             if trouble:
                 return Written(ok=False, reason=trouble, reached=False)
             unit, register = self._find(point)
-        return await self._writer.write(unit, register, value)
+        return await self._writer.write(unit, register, value, back=back)
 
     def figures(self) -> list[DeviceFigures]:
         """Return the figures of every device."""

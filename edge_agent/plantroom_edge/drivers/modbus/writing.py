@@ -12,10 +12,11 @@ from plantroom_edge.drivers.modbus.connection import Asking, Connection
 from plantroom_edge.drivers.modbus.pdu import Ask, Fault
 from plantroom_edge.drivers.modbus.unit import Unit
 from plantroom_shared.model import Value
-from plantroom_shared.profiles import Register, RegisterWrite
+from plantroom_shared.profiles import Register
 from plantroom_shared.registers import BIT_SPACES
 
 _UNKNOWN_FUNCTION = 1
+_TO_ALL = "broadcast"
 _NEAR = 1e-9
 _NEAR_SINGLE = 1e-6
 """By how much, relative to itself, a value may differ from what a register can say."""
@@ -37,23 +38,27 @@ class Writer:
         self._connection = connection
 
     async def held(self, unit: Unit, register: Register) -> tuple[Value, str]:
-        """Return the value of a register and, if it is not good, why."""
+        """Return the value of a register, plausible or not, and why there is none."""
         async with self._connection.urgent() as ask:
             shown = await _show(ask, unit, register)
-        return (None, shown.reason) if isinstance(shown, Fault) else shown
+        if isinstance(shown, Fault):
+            return None, shown.reason
+        value, reason = shown
+        return (None, reason) if value is None else (value, "")
 
-    async def write(self, unit: Unit, register: Register, value: Value) -> Written:
-        """Write a value, in the unit of the point, and read it back."""
-        if unit.id == 0:
-            return Written(ok=False, reason="broadcast", reached=False)
-        if reason := refused(register, value):
-            return Written(ok=False, reason=reason, reached=False)
+    async def write(
+        self, unit: Unit, register: Register, value: Value, *, back: bool = False
+    ) -> Written:
+        """Write a value, in the unit of the point, and read it back; `back`: it was there before."""
+        reason = mistyped(register, value) if back else refused(register, value)
+        if unit.id == 0 or reason:
+            return Written(ok=False, reason=reason or _TO_ALL, reached=False)
         async with self._connection.urgent() as ask:
             exponent = await _exponent(ask, unit, register)
             if isinstance(exponent, Fault):
                 return Written(ok=False, reason=exponent.reason, reached=False)
             try:
-                image = _image(register, value, exponent)
+                image = _image(register, value, exponent, plausible=not back)
             except ValueError:
                 return Written(ok=False, reason="not-representable", reached=False)
             fault = await _put(ask, unit, register, image)
@@ -62,46 +67,59 @@ class Writer:
             return await _compared(ask, unit, register, image, fault)
 
 
+def unwritable(unit: Unit, register: Register, value: Value) -> str:
+    """Return why a value may not or cannot be written, as far as nobody needs to be asked."""
+    if unit.id == 0:
+        return _TO_ALL
+    if reason := refused(register, value):
+        return reason
+    if register.sf is not None:  # only the device knows its scale factor
+        return ""
+    try:
+        _image(register, value, None)
+    except ValueError:
+        return "not-representable"
+    return ""
+
+
 def refused(register: Register, value: Value) -> str:
     """Return why a value may not be written, or nothing."""
+    if reason := mistyped(register, value):
+        return reason
     limits = register.write
-    if limits is None:
+    if limits is None or value is None or isinstance(value, str):
+        return ""
+    if register.states and limits.min is None and limits.max is None:
+        return "" if value in register.states else "no-such-state"
+    return limits.refusal(value)
+
+
+def mistyped(register: Register, value: Value) -> str:
+    """Return why a value can never be that of a register, or nothing."""
+    if register.write is None:
         return "write-access-denied"
     if value is None or isinstance(value, str) != (register.type == "string"):
         return "wrong-type"
     if isinstance(value, str):
         return ""
-    if not math.isfinite(value) or (register.type == "bool" and value not in {0, 1}):
-        return "wrong-type"
-    if register.states and limits.min is None and limits.max is None:
-        return "" if value in register.states else "no-such-state"
-    return _beyond(limits, value)
+    bad = not math.isfinite(value) or (register.type == "bool" and value not in {0, 1})
+    return "wrong-type" if bad else ""
 
 
-def _beyond(limits: RegisterWrite, value: float) -> str:
-    if limits.min is not None and value < limits.min:
-        return "below-minimum"
-    if limits.max is not None and value > limits.max:
-        return "above-maximum"
-    return "" if _on_step(limits, value) else "off-step"
+def _image(
+    register: Register, value: Value, exponent: int | None, *, plausible: bool = True
+) -> _Image:
+    """Return what to write; ValueError if the register cannot say exactly this value.
 
-
-def _on_step(limits: RegisterWrite, value: float) -> bool:
-    if limits.step is None:
-        return True
-    steps = (value - (limits.min or 0)) / limits.step
-    return math.isclose(steps, round(steps), rel_tol=_NEAR, abs_tol=_NEAR)
-
-
-def _image(register: Register, value: Value, exponent: int | None) -> _Image:
-    """Return what to write; ValueError if the register cannot say exactly this value."""
+    It must lie in the register's range, too, if it is to be `plausible`.
+    """
     if register.space in BIT_SPACES:
         return _Image([int(bool(value))], mask=1)
     if register.type == "bool":
         value = bool(value)
     words = register.encode(value, exponent or 0)
     back, reason = register.decode(words, exponent)
-    if reason or not _same(back, value, register):
+    if (reason and plausible) or not _same(back, value, register):
         msg = f"{register.id} would show {back!r} for {value!r}"
         raise ValueError(msg)
     return _Image(words, _mask(register))
