@@ -21,7 +21,7 @@ from plantroom_shared.registry import Registry
 CHILD = """
 import sys
 from plantroom_edge import agent, start
-async def ends(_):
+async def ends(_, **__):
     print(*sorted(name for name in ("typer", "rich.console", BACNET) if name in sys.modules))
 agent.run = ends
 sys.exit(start.main())
