@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,29 @@ async def test_after_the_first_failure_no_other_point_is_written(tmp_path: Path)
         ident = site.send(writes=order)
         await until(lambda: "failed" in site.records.of(ident))
         assert site.bus.writes == []
+
+
+async def test_a_place_that_cannot_be_read_is_not_written(tmp_path: Path) -> None:
+    """A slot of which nothing is known is not taken for a free one."""
+    bus = Bus(protocol="bacnet", dead={P0})
+    async with at_work(tmp_path, bus) as site:
+        ident = site.send()
+        assert await site.ended(ident) == ["refused"]
+        assert site.reason(ident) == f"cannot-read timeout: {P0}"
+
+
+async def test_what_a_crash_has_left_open_is_not_written_over(tmp_path: Path) -> None:
+    """While one point of a command was not looked at again, none of its points takes another value."""
+    bus = Bus()
+    async with at_work(tmp_path, bus) as site:
+        await site.ended(site.send(writes=[*writes(P0, 20), *writes(P2, 21)]))
+    with contextlib.closing(sqlite3.connect(tmp_path / "writes" / "commands.db")) as db, db:
+        db.execute("UPDATE command SET state='intent'")
+    bus.dead.add(P2)
+    async with at_work(tmp_path, bus) as site:
+        ident = site.send(writes=writes(P0, 30))
+        await site.ended(ident)
+        assert (site.reason(ident), bus.written(P0)) == (f"unsettled: {P0}", [20])
 
 
 # ---------------------------------------------------------------- at the device
