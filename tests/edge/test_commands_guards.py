@@ -221,6 +221,27 @@ async def test_what_a_device_has_rounded_is_known_as_ours(tmp_path: Path) -> Non
             assert bus.values[P0, None] == 5.0
 
 
+async def test_an_outcome_that_cannot_be_entered_is_entered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has happened, so it is told; until then nothing new is written."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError
+
+    async with at_work(tmp_path) as site:
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "finish", broken)
+            ident = site.send()
+            await until(lambda: site.commands.status()["journal_failing"])
+            refused = site.send(writes=writes(P1, 20))
+            await until(lambda: site.commands.status()["counters"].get("refused"))
+        assert (await site.ended(refused))[-1] == "refused"
+        assert site.reason(refused) == "journal-failing"
+        assert (await site.ended(ident))[-1] == "executed"
+        assert site.bus.written() == [21.0]
+
+
 async def test_ended_by_hand_while_it_is_written(tmp_path: Path) -> None:
     """A `release-all` that comes between intent and outcome counts: the value does not stay."""
     async with at_work(tmp_path) as site:
