@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,6 +116,60 @@ async def test_after_the_first_failure_no_other_point_is_written(tmp_path: Path)
         assert site.bus.writes == []
 
 
+async def test_one_slot_is_not_written_twice_by_one_order(tmp_path: Path) -> None:
+    """A priority that is named and one that is left to the gateway may be the same."""
+    async with at_work(tmp_path, Bus(protocol="bacnet")) as site:
+        named = {"point": P0, "value": 22, "priority": 13}
+        ident = site.send(writes=[*writes(P0, 21), named])
+        assert await site.ended(ident) == ["refused"]
+        assert site.reason(ident) == "written-twice"
+
+
+async def test_what_nobody_has_allowed_or_the_bus_cannot(tmp_path: Path) -> None:
+    """Points that no entry names, that are not writable, or whose driver cannot write: by name."""
+    grant = {"point": P0, "min": 0, "max": 100, "min_interval": 0}
+    bus = Bus()
+    async with at_work(tmp_path, bus, allow=[grant]) as site:
+
+        async def reason(point: str) -> str:
+            ident = site.send(writes=writes(point, 20))
+            assert await site.ended(ident) == ["refused"]
+            return site.reason(ident)
+
+        assert await reason(P1) == f"not-allowed: {P1}"
+        bus.writable = False
+        assert await reason(P0) == f"not-writable: {P0}"
+        reach = bus.find(P0)
+        assert reach is not None
+        reads_only: Any = object()
+        site.commands._executor.find = lambda _: dataclasses.replace(reach, driver=reads_only)
+        assert await reason(P0) == f"bus-cannot-write: {P0}"
+    assert bus.writes == []
+
+
+async def test_a_place_that_cannot_be_read_is_not_written(tmp_path: Path) -> None:
+    """A slot of which nothing is known is not taken for a free one."""
+    bus = Bus(protocol="bacnet", dead={P0})
+    async with at_work(tmp_path, bus) as site:
+        ident = site.send()
+        assert await site.ended(ident) == ["refused"]
+        assert site.reason(ident) == f"cannot-read timeout: {P0}"
+
+
+async def test_what_a_crash_has_left_open_is_not_written_over(tmp_path: Path) -> None:
+    """While one point of a command was not looked at again, none of its points takes another value."""
+    bus = Bus()
+    async with at_work(tmp_path, bus) as site:
+        await site.ended(site.send(writes=[*writes(P0, 20), *writes(P2, 21)]))
+    with contextlib.closing(sqlite3.connect(tmp_path / "writes" / "commands.db")) as db, db:
+        db.execute("UPDATE command SET state='intent'")
+    bus.dead.add(P2)
+    async with at_work(tmp_path, bus) as site:
+        ident = site.send(writes=writes(P0, 30))
+        await site.ended(ident)
+        assert (site.reason(ident), bus.written(P0)) == (f"unsettled: {P0}", [20])
+
+
 # ---------------------------------------------------------------- at the device
 
 
@@ -194,6 +251,27 @@ async def test_what_a_device_has_rounded_is_known_as_ours(tmp_path: Path) -> Non
             ident = site.send(lease_s=1, writes=writes(P0, 21.3))
             await site.ended(ident, "released")
             assert bus.values[P0, None] == 5.0
+
+
+async def test_an_outcome_that_cannot_be_entered_is_entered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has happened, so it is told; until then nothing new is written."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError
+
+    async with at_work(tmp_path) as site:
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "finish", broken)
+            ident = site.send()
+            await until(lambda: site.commands.status()["journal_failing"])
+            refused = site.send(writes=writes(P1, 20))
+            await until(lambda: site.commands.status()["counters"].get("refused"))
+        assert (await site.ended(refused))[-1] == "refused"
+        assert site.reason(refused) == "journal-failing"
+        assert (await site.ended(ident))[-1] == "executed"
+        assert site.bus.written() == [21.0]
 
 
 async def test_ended_by_hand_while_it_is_written(tmp_path: Path) -> None:
@@ -325,6 +403,23 @@ def test_intent_and_hold_are_one_transaction(journal: Journal) -> None:
     assert len(journal.events(10)) == 1
     journal.finish(one.order.id, "failed", "", event, gone=[hold(P0, one.order.id)])
     assert (journal.holds(), journal.intents()) == ([], [])
+
+
+def test_a_journal_that_is_damaged_inside_is_found_out(tmp_path: Path) -> None:
+    """It opens like a good one; what it holds is not believed."""
+    file = tmp_path / "c.db"
+    journal = Journal(file, NOW)
+    for number in range(200):
+        journal.tell(Event("command.refused", {"number": number, "text": "x" * 100}))
+    journal.close()
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = b"\xff" * 4096
+    file.write_bytes(content)
+    again = Journal(file, NOW)
+    assert again.lost
+    assert again.floor_us > NOW.wall_us
+    assert file.with_name("c.db.bad").exists()
+    again.close()
 
 
 def test_rates_are_of_this_start_of_the_machine(journal: Journal) -> None:

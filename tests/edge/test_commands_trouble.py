@@ -194,8 +194,8 @@ async def test_a_journal_that_cannot_be_written(
             await until(
                 lambda: site.commands.status()["counters"].get("journal_unavailable", 0) > 1
             )
+            await until(lambda: site.commands.status()["journal_failing"])
             assert site.bus.written(P1) == []
-            assert site.commands.status()["journal_failing"]
         await site.ended(standing, "released")
         await until(lambda: not site.commands.status()["journal_failing"])
 
