@@ -8,6 +8,7 @@ import struct
 
 from plantroom_shared.model import Value
 from plantroom_shared.profiles import Profile, Register
+from plantroom_shared.registers import UNSIGNED
 from support.modbus_image import Image, write
 
 _PHASES = re.compile(r"(^|[-_.])(l|phase-?)?[123abc]([-_.]|$)")
@@ -62,4 +63,6 @@ def _raw(register: Register, value: float) -> Value:
     if register.type == "float32":
         (raw,) = struct.unpack("<f", struct.pack("<f", raw))
         return float(raw)
-    return raw if register.type == "float64" else round(raw)
+    if register.type == "float64":
+        return raw
+    return max(round(raw), 0) if register.type in UNSIGNED else round(raw)

@@ -38,10 +38,14 @@ class Tells:
     """Registers by which the profile itself says that its devices are recognised."""
 
     @property
+    def named(self) -> tuple[Register, ...]:
+        """What devices of the model say of themselves."""
+        return tuple(register for _, register in self.marked) + self.expected + self.texts
+
+    @property
     def first(self) -> tuple[Register, ...]:
         """What to read first: it says most."""
-        marked = tuple(register for _, register in self.marked)
-        return marked + self.expected + self.texts or self.frequency + self.voltages or self.ranged
+        return self.named or self.frequency + self.voltages or self.ranged
 
     @property
     def rest(self) -> tuple[Register, ...]:

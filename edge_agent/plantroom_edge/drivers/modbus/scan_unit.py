@@ -22,7 +22,7 @@ from plantroom_edge.drivers.modbus.sunspec_unit import NAME as SUNSPEC
 from plantroom_shared.model import Device
 from plantroom_shared.profiles import Profile, Register
 
-MAX_READS: Final = 80
+MAX_READS: Final = 160
 """Requests to one unit at most, to find its profile."""
 RULED_OUT: Final = 0.25
 """A profile against which so much speaks is not looked at further."""
@@ -121,9 +121,15 @@ class Examination:
         return self._known(tells.name, tells.profile, best.confidence, (*said, *evidence))
 
     def _order(self) -> list[Tells]:
-        """Return the profiles, the likeliest first: what the unit calls itself decides."""
-        order = [(-judge(tells, self._seen).confidence, tells.name, tells) for tells in self._tells]
-        return [tells for _, _, tells in sorted(order, key=lambda one: one[:2])]
+        """Return the profiles, the likeliest first: what the unit calls itself decides.
+
+        Then those that one read settles, as their devices carry a nameplate or a mark.
+        """
+        order = [
+            (-judge(tells, self._seen).confidence, not tells.named, tells.name, tells)
+            for tells in self._tells
+        ]
+        return [tells for *_, tells in sorted(order, key=lambda one: one[:3])]
 
     async def _try(self, tells: Tells) -> Verdict:
         refused = await self._fetch(tells, tells.first, thorough=False)
