@@ -107,7 +107,7 @@ detectors: none
     expected = [
         ("edge.yaml:8: buses[0].pionts: is no known key", "did you mean `points`?"),
         ("edge.yaml:11: buses[1].devices: input should be greater than or equal to 1, not 0", ""),
-        ("edge.yaml:13: buses[2].driver: there is no driver 'bacnett'", "choose one of: bacnet"),
+        ("edge.yaml:13: buses[2].driver: there is no driver 'bacnett'", "choose one of: agent, bacnet"),
         ("edge.yaml:14: buses[3]: names no driver", "add `driver:`, one of:"),
         ("edge.yaml:15: buses[4]: must be a mapping", "`name:`"),
         ("edge.yaml:9: buses[1].name: another entry of buses is called 'one'", "rename one"),
@@ -208,7 +208,7 @@ def test_the_starter_file_is_valid(tmp_path: Path) -> None:
     used = re.sub(r"^#(?! \S)", "", text, flags=re.MULTILINE)
     config = load(write(tmp_path, used))
     assert config.cloud is not None
-    assert [bus.driver for bus in config.buses] == ["bacnet", "modbus"]
+    assert [bus.driver for bus in config.buses] == ["bacnet", "modbus", "agent"]
     assert isinstance(config.buses[1], ModbusBus)
     assert load_profile(config.buses[1].devices[0].profile).points
     assert [entry.detector for entry in config.detectors] == ["pca"]

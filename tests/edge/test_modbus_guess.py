@@ -202,7 +202,7 @@ def test_a_text_names_a_vendor() -> None:
 @given(st.lists(st.integers(0, 65535), min_size=200, max_size=200), st.sampled_from(KNOWN))
 def test_any_words_are_judged(words: list[int], one: Tells) -> None:
     """Whatever a device shows, the confidence is between 0 and 1."""
-    lowest = min(register.address for register in one.first)
+    lowest = min((register.address for register in one.first), default=0)
     image = {space: dict(enumerate(words, lowest)) for space in ("holding", "input")}
     assert 0 <= judge(one, seen(image)).confidence <= 1
 
