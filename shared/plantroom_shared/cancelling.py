@@ -23,15 +23,11 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-async def ended(*tasks: asyncio.Task[Any], again: float | None = None) -> list[Any]:
-    """Cancel `tasks` until they have ended, and return their results or exceptions.
+async def ended(*tasks: asyncio.Task[Any]) -> list[Any]:
+    """Cancel `tasks` every `AGAIN` seconds until they have ended; return results or exceptions.
 
     Once is not enough where a library swallows it. Who is cancelled while waiting here cancels
     `tasks` again at once, and is itself cancelled when they have ended: nothing is left behind.
-
-    Args:
-        tasks: to end.
-        again: seconds until those that are left are cancelled again; `AGAIN` if not given.
     """
     left = {task for task in tasks if not task.done()}
     hurried: asyncio.CancelledError | None = None
@@ -39,7 +35,7 @@ async def ended(*tasks: asyncio.Task[Any], again: float | None = None) -> list[A
         for task in left:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=AGAIN if again is None else again)
+            await asyncio.wait(left, timeout=AGAIN)
         except asyncio.CancelledError as error:
             hurried = error
         left = {task for task in left if not task.done()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from plantroom_shared import cancelling
 from plantroom_shared.cancelling import ended, heed_cancellation
 
 
@@ -27,11 +28,14 @@ async def _begun(*coroutines: Coroutine[Any, Any, None]) -> list[asyncio.Task[No
     return tasks
 
 
-async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
+async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An orderly stop does not hang on a library that swallows one."""
+    monkeypatch.setattr(cancelling, "AGAIN", 0.01)
     (task,) = await _begun(_deaf(2))
     async with asyncio.timeout(60):
-        (outcome,) = await ended(task, again=0.01)
+        (outcome,) = await ended(task)
     assert task.cancelled()
     assert isinstance(outcome, asyncio.CancelledError)
 
@@ -56,10 +60,11 @@ async def test_outcomes_come_in_order() -> None:
     assert [type(one) for one in outcomes[1:]] == [ZeroDivisionError, asyncio.CancelledError]
 
 
-async def test_who_is_hurried_leaves_nothing_behind() -> None:
+async def test_who_is_hurried_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second cancellation from outside goes on to the tasks; it comes through when they ended."""
+    monkeypatch.setattr(cancelling, "AGAIN", 3600)
     (task,) = await _begun(_deaf(1))
-    waiting = asyncio.create_task(ended(task, again=3600))
+    waiting = asyncio.create_task(ended(task))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()
@@ -69,8 +74,11 @@ async def test_who_is_hurried_leaves_nothing_behind() -> None:
     assert task.cancelled()
 
 
-async def test_a_loop_that_heeds_ends_after_a_lost_cancellation() -> None:
+async def test_a_loop_that_heeds_ends_after_a_lost_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The next turn of a loop notices what the library has kept to itself."""
+    monkeypatch.setattr(cancelling, "AGAIN", 3600)
     turns = 0
 
     async def loop() -> None:
@@ -84,5 +92,5 @@ async def test_a_loop_that_heeds_ends_after_a_lost_cancellation() -> None:
 
     (task,) = await _begun(loop())
     async with asyncio.timeout(60):
-        await ended(task, again=3600)
+        await ended(task)
     assert turns == 1

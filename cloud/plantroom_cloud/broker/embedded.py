@@ -184,7 +184,8 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         await handler.stop()
         if (ended := session.attributes.get(_ENDED)) is not None:
             with contextlib.suppress(TimeoutError):  # its will comes before the new one's hello
-                await asyncio.wait_for(ended.wait(), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    await ended.wait()
 
     def _drop(self, handler: BrokerProtocolHandler) -> None:
         """End a connection that has been silent for longer than its keep-alive."""

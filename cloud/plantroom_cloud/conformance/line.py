@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from plantroom_cloud.broker.run import choose, listens
 from plantroom_cloud.gateways.pki import CLOUD, Authority, TlsFiles, client_context, write_private
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -209,9 +210,7 @@ class MqttLine:
                 raise Unavailable(msg)
             yield
         finally:
-            up.cancel()
-            task.cancel()
-            await asyncio.gather(task, up, return_exceptions=True)
+            await ended(task, up)
 
     async def _stay(self, receive: Receive) -> None:
         while True:
