@@ -44,6 +44,7 @@ _BUS: Final = {
     "refused": ("refused_samples", "Samples that the buffer did not take."),
     "skipped_dead": ("skipped_polls", "Polls left out since the device does not answer."),
     "reads_hung": ("hung_reads", "Reads that the driver did not end in time."),
+    "reads_failed": ("failed_reads", "Reads that ended in a defect of the driver."),
     "reads_misshapen": (
         "misshapen_reads",
         "Reads in which the driver returned too little or much.",

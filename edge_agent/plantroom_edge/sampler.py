@@ -27,6 +27,7 @@ from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
 from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.clock import Clock
+from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Quality
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ DISCOVER_AGAIN: Final = 30.0
 
 POLL_LIMIT: Final = 60.0
 """Seconds after which a read that has not ended counts as unanswered."""
+
+DISCOVER_LIMIT: Final = 900.0
+"""Seconds after which a search that has not ended has failed; a slow bus of hundreds of units needs minutes."""
 
 CLOSE_LIMIT: Final = 5.0
 """Seconds that a driver has to release what it holds; then the bus is opened anew without."""
@@ -92,6 +96,8 @@ class Sampler:
         self._again = 0.0
         self.counters: Counter[str] = Counter()
         self._polled: set[str] = set()
+        self._defects: set[tuple[str, type[BaseException]]] = set()
+        """Device and kind of what reads have raised: each is told once."""
         self.driver: Driver | None = None
         """While the bus is open."""
         self.durations: deque[float] = deque(maxlen=DURATIONS)
@@ -134,7 +140,7 @@ class Sampler:
     # ------------------------------------------------------------ discovery
 
     async def _discover(self, driver: Driver, tasks: asyncio.TaskGroup) -> None:
-        found = await driver.discover()
+        found = await self._search(driver)
         inventory = self.sampling.admit(found)
         self._again = inventory.again
         if inventory.missing != self.missing:
@@ -156,6 +162,14 @@ class Sampler:
             run = partial(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
         self._note_reach(driver, found, {point.key: point.unit for point in inventory.points})
+
+    async def _search(self, driver: Driver) -> Inventory:
+        try:
+            async with asyncio.timeout(DISCOVER_LIMIT):
+                return await driver.discover()
+        except TimeoutError as error:
+            msg = f"bus {self.name}: the search for devices has not ended within {DISCOVER_LIMIT:.0f} s"
+            raise Unavailable(msg) from error
 
     def _note_reach(self, driver: Driver, found: Inventory, units: Mapping[str, str]) -> None:
         protocols = {device.key: device.protocol for device in found.devices}
@@ -287,6 +301,10 @@ class Sampler:
         except TimeoutError:
             self.counters["reads_hung"] += 1
             return Poll.dead(self._clock.now_us(), rows, "timeout")
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- a defect costs this poll only
+            heed_cancellation()
+            self._tell_defect(group.device, error)
+            return Poll.dead(self._clock.now_us(), rows, "driver-error")
         if not is_sound(poll, rows):
             self.counters["reads_misshapen"] += 1
             return Poll.dead(self._clock.now_us(), rows, "short-reply")
@@ -345,6 +363,18 @@ class Sampler:
             log.warning(what, extra={**extra, "reason": reason})
         elif change is Change.RECOVERED:
             log.info("device answers again", extra=extra)
+
+    def _tell_defect(self, device: str, error: BaseException) -> None:
+        self.counters["reads_failed"] += 1
+        if (device, type(error)) not in self._defects:
+            self._defects.add((device, type(error)))
+            what = "a read ended in a defect of the driver; it costs this poll, and is told once"
+            extra = {
+                "bus": self.name,
+                "device": device,
+                "error": f"{type(error).__name__}: {error}",
+            }
+            log.error(what, extra=extra, exc_info=error)
 
     def _show(self, group: PollGroup, poll: Poll) -> None:
         for detector in self._detectors:

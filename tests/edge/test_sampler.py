@@ -20,7 +20,7 @@ from plantroom_edge.supervise import Supervisor
 from plantroom_shared.cancelling import ended
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
 from support.edge_sampling import Shelf
-from support.edge_time import VirtualTime
+from support.edge_time import VirtualTime, eventually
 
 TIMED_OUT = "timeout"
 
@@ -225,19 +225,52 @@ async def test_a_reply_of_the_wrong_length_shifts_nothing() -> None:
         assert rows == [(None, "short-reply")] * 3
 
 
-async def test_a_defect_of_a_driver_costs_its_group_only() -> None:
-    """An exception out of a read restarts that one group; the others do not notice."""
+@pytest.mark.parametrize("defect", [KeyError("defect"), asyncio.CancelledError()], ids=repr)
+async def test_a_defect_of_a_driver_costs_one_poll(
+    defect: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A read that raises is a poll whose rows are bad; the next comes on its slot, the others do not notice."""
     site = Site(devices=3)
-    site.script.broken.add("scripted:1")
     async with polling(site):
-        await site.time.advance(10.0)
-        assert site.script.reads["scripted:0"] == site.script.reads["scripted:2"] == 10
-        report = site.supervisor.tasks["bus/scripted:1"]
-        assert report.failing
-        assert report.restarts >= 2
+        for _ in range(5):
+            await site.time.advance(1.0)
+            site.script.broken["scripted:1"] = defect
+            await site.time.advance(1.0)
+            site.script.broken.clear()
+        assert set(site.script.reads.values()) == {10}
+        rows = [(value, why) for _, value, why in site.memory.rows("scripted:1:p0")]
+        assert rows[1::2] == [(None, "driver-error")] * 5
+        assert all(why == "" for _, why in rows[::2])
+        assert site.sampler.counters["reads_failed"] == 5
+        assert not site.supervisor.tasks["bus/scripted:1"].failing
+    told = [record for record in caplog.records if "defect of the driver" in record.getMessage()]
+    assert len(told) == 1
+
+
+async def test_a_driver_that_only_raises_is_asked_with_growing_pauses() -> None:
+    """Defects in a row open the breaker as silence does, and the device comes back by itself."""
+    site = Site(devices=3)
+    site.script.broken["scripted:1"] = KeyError("defect")
+    async with polling(site):
+        await site.time.advance(30.0)
+        assert site.script.reads["scripted:1"] < 12
+        assert site.script.reads["scripted:0"] == site.script.reads["scripted:2"] == 30
+        assert site.sampler.devices["scripted:1"].breaker.is_open
         site.script.broken.clear()
         await site.time.advance(60.0)
-        assert site.memory.rows("scripted:1:p0")
+        assert site.memory.rows("scripted:1:p0")[-1][2] == ""
+
+
+async def test_a_search_that_never_ends_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that hangs in its search for devices is closed and opened again."""
+    monkeypatch.setattr(sampler_module, "DISCOVER_LIMIT", 0.01)
+    site = Site(devices=1)
+    site.script.endless_discovery = 1
+    async with polling(site):
+        await eventually(lambda: site.script.closed)
+        await site.time.advance(10.0)
+        assert site.script.reads["scripted:0"]
+        assert "search" in site.supervisor.tasks["bus"].error
 
 
 async def test_missing_devices_join_later(caplog: pytest.LogCaptureFixture) -> None:

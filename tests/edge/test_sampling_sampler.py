@@ -323,7 +323,9 @@ async def test_the_points_of_a_bus_that_cannot_be_opened_any_more_are_stale() ->
         await plant.time.advance(3.0)
         plant.table.broken = True
         await plant.time.advance(300.0)
-        assert [reason for *_, reason in plant.shelf.rows("d:t")] == ["", "", "", "stale"]
+        *before, last = [reason for *_, reason in plant.shelf.rows("d:t")]
+        assert last == "stale"
+        assert set(before) == {""}
         assert plant.supervisor.tasks["bus"].restarts > 3
         plant.table.broken = False
         await plant.time.advance(60.0)

@@ -38,7 +38,8 @@ class Script:
 
     dead: set[str] = field(default_factory=set)
     hung: set[str] = field(default_factory=set)
-    broken: set[str] = field(default_factory=set)
+    broken: dict[str, BaseException] = field(default_factory=dict)
+    """What reads of a device raise."""
     deaf: set[str] = field(default_factory=set)
     """Reads go on when they are cancelled, as in a library that swallows it."""
     missing: set[str] = field(default_factory=set)
@@ -51,6 +52,7 @@ class Script:
     discoveries: int = 0
     closed: int = 0
     fail_discovery: int = 0
+    endless_discovery: int = 0
     values: dict[str, list[object]] = field(default_factory=dict)
     take: float = 0.0
 
@@ -70,6 +72,9 @@ class ScriptedDriver:
             script.fail_discovery -= 1
             msg = "the bus is not there"
             raise OSError(msg)
+        if script.endless_discovery:
+            script.endless_discovery -= 1
+            await asyncio.Event().wait()
         names = [f"scripted:{i}" for i in range(self.config.devices)]
         here = [name for name in names if name not in script.missing]
         points = [
@@ -108,8 +113,7 @@ class ScriptedDriver:
             if script.take:
                 await self.sleep(script.take)
             if name in script.broken:
-                msg = "a defect of the driver"
-                raise KeyError(msg)
+                raise script.broken[name]
         finally:
             script.flying[name] -= 1
         now = self.clock.now_us()

@@ -30,7 +30,7 @@ class Table:
         self.dead: set[str] = set()
         self.hung: set[str] = set()
         self.broken = False
-        """Neither a read nor a discovery works: the bus as a whole is gone."""
+        """No discovery works: the bus as a whole is gone, as soon as it is opened anew."""
         self.take = 0.0
         """Seconds that a time-out takes."""
         self.line = asyncio.Lock()
@@ -52,8 +52,6 @@ class Table:
     async def read(self, group: PollGroup) -> Poll:
         async with self.line:
             self.reads.append((self.time.monotonic(), group.device))
-            if self.broken:
-                raise Unavailable(GONE)
             if group.device in self.hung:
                 await asyncio.Event().wait()
             if group.device in self.dead:
