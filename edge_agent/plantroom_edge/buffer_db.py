@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 import zlib
@@ -13,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from plantroom_edge.files import fsync_folder
 from plantroom_shared.wire import Stream
 
 PAGE: Final = 4096
@@ -134,15 +134,6 @@ def has_our_schema(db: sqlite3.Connection) -> bool:
 
 def _schema(db: sqlite3.Connection) -> set[tuple[Any, ...]]:
     return set(db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema"))
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make the names of new files in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def why_untrusted(path: Path, *, budget: float = CHECK_BUDGET) -> str:

@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from plantroom_edge.buffer_db import fsync_folder
+from plantroom_edge.files import fsync_folder
 
 LEAST: Final = 64 * 1024
 """Bytes below which a reserve is of no use."""

@@ -21,11 +21,11 @@ from plantroom_edge.buffer_db import (
     connect,
     crc_of,
     frame_crc,
-    fsync_folder,
     has_our_schema,
     lenient,
 )
 from plantroom_edge.buffer_leaves import Row, rows_on_leaves
+from plantroom_edge.files import fsync_folder
 from plantroom_shared import ranges
 from plantroom_shared.errors import Rejected
 from plantroom_shared.ranges import Range

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,15 +55,6 @@ class Register:
         return {"connected": True, "points": len(self.points)}
 
 
-@dataclass(slots=True)
-class Opened:
-    """A bus's driver, as it is now."""
-
-    driver: Driver
-    since: float
-    """By the monotonic clock."""
-
-
 class Crew:
     """Runs a sampler for each bus and a task for each detector.
 
@@ -88,8 +78,6 @@ class Crew:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changing = asyncio.Lock()
-        self.opened: dict[str, Opened] = {}
-        """By bus; what is here may have been closed meanwhile, and is soon opened again."""
 
     @property
     def config(self) -> AgentConfig:
@@ -197,7 +185,6 @@ class Crew:
         for sampler in vitals.samplers:
             if sampler.name in plan.stop:
                 vitals.gone.update(sampler.counters)
-                self.opened.pop(sampler.name, None)
                 names += [f"{sampler.name}/{device}" for device in sampler.devices]
         vitals.samplers = [one for one in vitals.samplers if one.name not in plan.stop]
         for name in names:
@@ -219,7 +206,8 @@ class Crew:
     # ------------------------------------------------------------ starting
 
     def _start_bus(self, group: asyncio.TaskGroup, bus: BusConfig) -> None:
-        sampler = self._make(bus.name, partial(self._open, bus))
+        opener = partial(drivers.get(bus.driver).open, bus, self._vitals.clock)
+        sampler = self._make(bus.name, opener)
         self._vitals.samplers = [*self._vitals.samplers, sampler]
         self._keep(group, f"bus {bus.name}", sampler.run)
 
@@ -228,11 +216,6 @@ class Crew:
     ) -> None:
         keep = self._vitals.supervisor.keep_running(name, run)
         self._tasks[name] = group.create_task(keep, name=name)
-
-    def _open(self, bus: BusConfig) -> Driver:
-        driver = drivers.get(bus.driver).open(bus, self._vitals.clock)
-        self.opened[bus.name] = Opened(driver, self._vitals.clock.monotonic())
-        return driver
 
 
 def _refuse(plan: Plan, dropped: int, of: int, *, force: bool) -> None:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.control import Handler
 from plantroom_edge.crew import Crew, Register
-from plantroom_edge.drivers import Telling
 from plantroom_edge.reconfigure import Plan
 from plantroom_edge.starts import config_hash
 from plantroom_edge.values import rows
@@ -73,10 +72,10 @@ class Desk:
 
     def _traffic(self) -> dict[str, Any]:
         now = self._vitals.clock.monotonic()
+        since = {one.name: round(now - one.opened, 1) for one in self._vitals.samplers}
         return {
-            bus: {"since_s": round(now - opened.since, 1), "devices": opened.driver.figures()}
-            for bus, opened in self._crew.opened.items()
-            if isinstance(opened.driver, Telling)
+            bus: {"since_s": since[bus], "devices": figures}
+            for bus, figures in self._vitals.traffic().items()
         }
 
     async def _values(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Replacing a file that a person cares about: whole or not at all, and the old one is kept."""
+"""Files that survive a power cut: replaced whole or not at all, and found under their names."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def replace(file: Path, text: str) -> Path:
         fix = f"run this as a user who may write to {target.parent}"
         raise ConfigError(what, file=str(file), fix=fix) from error
     return backup
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names of new files in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write(file: Path, content: bytes, like: os.stat_result) -> None:

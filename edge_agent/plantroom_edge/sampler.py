@@ -100,6 +100,8 @@ class Sampler:
         """Device and kind of what reads have raised: each is told once."""
         self.driver: Driver | None = None
         """While the bus is open."""
+        self.opened = 0.0
+        """When it was opened, monotonic seconds."""
         self.durations: deque[float] = deque(maxlen=DURATIONS)
         """Seconds that the last polls took."""
         self._reach: dict[str, Reach] = {}
@@ -115,6 +117,7 @@ class Sampler:
             Unavailable: the bus as a whole cannot be used now; run again.
         """
         driver = self.driver = self._open_driver()
+        self.opened = self._clock.monotonic()
         self._polled.clear()
         self._tell_stale()  # a bus that fails again and again gets no further
         try:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plantroom_edge.commands.entries import Heard
 from plantroom_edge.commands.moments import LocalWindow, Now
-from plantroom_edge.commands.switch import sync_folder
+from plantroom_edge.files import fsync_folder
 from plantroom_shared.errors import Rejected, Unavailable
 from plantroom_shared.wire import MAX_BODY, read_order
 
@@ -60,7 +60,7 @@ class Spool:
             draft = self.folder / f"{ident}.new"
             draft.write_text(slip.model_dump_json())
             draft.replace(draft.with_suffix(".json"))
-            sync_folder(self.folder)
+            fsync_folder(self.folder)
         except OSError as error:
             msg = f"the order cannot be handed in at {self.folder}: {error.strerror or error}"
             raise Unavailable(msg) from error

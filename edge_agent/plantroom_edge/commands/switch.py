@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plantroom_edge.files import fsync_folder
 from plantroom_shared.errors import Unavailable
 
 
@@ -55,16 +56,7 @@ class Switch:
                 out.flush()
                 os.fsync(out.fileno())
             draft.replace(self.file)
-            sync_folder(self.file.parent)
+            fsync_folder(self.file.parent)
         except OSError as error:
             msg = f"the switch {self.file} cannot be set: {error.strerror or error}"
             raise Unavailable(msg) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` on the disk for good."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
