@@ -18,7 +18,7 @@ from typing import Any
 import aiomqtt
 import yaml
 
-from demo.processes import free_port
+from demo.processes import dying_with_parent, free_port
 from plantroom_cloud.gateways.pki import Authority, TlsFiles, client_context, write_private
 from plantroom_shared import topics, wire
 from plantroom_shared.cancelling import ended
@@ -83,6 +83,7 @@ class BrokerProcess:
             self.write_config()
         self.process = subprocess.Popen(
             self.command("broker", "--engine", self.engine, "--ready-file", str(ready)),
+            preexec_fn=dying_with_parent(),  # noqa: PLW1509 -- it only asks the kernel
         )
         wait_until(lambda: ready.exists() or self._ended(), "the broker's start")
         assert ready.exists(), "the broker ended"

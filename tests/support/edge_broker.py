@@ -17,7 +17,7 @@ from pathlib import Path
 import aiomqtt
 import trustme
 
-from demo.processes import free_port
+from demo.processes import dying_with_parent, free_port
 from plantroom_edge.config import CloudConfig
 from plantroom_shared import topics
 from plantroom_shared.cancelling import ended
@@ -65,7 +65,10 @@ class BrokerProcess:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._command(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=dying_with_parent(),  # noqa: PLW1509 -- it only asks the kernel
         )
         deadline = time.monotonic() + 20
         while True:
