@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plantroom_edge.drivers.modbus import scanning
-from plantroom_edge.drivers.modbus.guess import Seen, choose, judge, names_model, names_vendor
+from plantroom_edge.drivers.modbus.guess import Seen, judge, names_model, names_vendor
+from plantroom_edge.drivers.modbus.guess_choice import choose
 from plantroom_edge.drivers.modbus.guess_tells import Tells, tells
 from plantroom_shared.profiles import Profile, load_profile
 from support.modbus_image import Image, write
@@ -93,7 +94,7 @@ def test_what_makes_no_sense_speaks_against(fault: dict[str, float], line: str) 
 def test_a_device_of_zeros_is_nothing() -> None:
     """A device that answers 0 everywhere fits no profile enough."""
     zeros = {space: dict.fromkeys(range(41000), 0) for space in ("holding", "input")}
-    best, evidence = choose([judge(one, seen(zeros)) for one in KNOWN])
+    best, evidence = choose([judge(one, seen(zeros)) for one in KNOWN], seen(zeros))
     assert best is None
     assert "too little speaks for any profile" in evidence[0]
 
@@ -157,19 +158,9 @@ def test_a_float_that_is_none_speaks_against() -> None:
     assert "but input 0 is no number" in verdict.evidence
 
 
-def test_two_profiles_of_one_map_are_not_told_apart() -> None:
-    """Where two fit as well as each other nothing is proposed, and both are named."""
-    one, other = known(EM24), tells("meter/a-twin", load_profile(EM24))
-    device = seen(plausible(load_profile(EM24)))
-    best, evidence = choose([judge(one, device), judge(other, device)])
-    assert best is None
-    assert "fit as well as each other: meter/a-twin (0." in evidence[0]
-    assert EM24 in evidence[0]
-
-
 def test_nothing_known_is_nothing_proposed() -> None:
     """Without a profile, or without one that is possible, there is nothing to say."""
-    assert choose([]) == (None, ("no known profile fits",))
+    assert choose([], Seen()) == (None, ("no known profile fits",))
 
 
 @pytest.mark.parametrize(

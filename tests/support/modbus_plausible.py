@@ -18,9 +18,12 @@ def plausible(profile: Profile, seed: int = 1) -> Image:
     """Return a device of this model on a 230 V, 50 Hz network, with its nameplate."""
     rng = random.Random(seed)
     image: Image = {}
+    marks = {mark.id: mark.values[0] for mark in profile.identify.registers if mark.values}
     for register in profile.registers:
         if register.expect is not None:
             write(image, register, register.expect)
+        elif register.id in marks:
+            write(image, register, marks[register.id])
         elif register.type == "string":
             write(image, register, _text(profile, register))
         elif any(one.sf == register.id for one in profile.registers):

@@ -1,8 +1,7 @@
 """Which profile a device is of, as far as a few of its registers tell; pure.
 
 Every piece of evidence has a weight between 0 and 1, the probability that it decides alone; what
-speaks against a profile divides. Nothing is proposed below `ENOUGH`, nor where two profiles are as
-good as each other.
+speaks against a profile divides. Which profile is proposed then is `guess_choice`'s business.
 """
 
 from __future__ import annotations
@@ -62,15 +61,15 @@ class Seen:
             bit=register.bit or 0, bits=register.bits, encoding=register.encoding,
         )  # fmt: skip
 
-    def value(self, register: Register, tells: Tells) -> Value:
-        """Return the value of a register in its unit; None where there is none."""
+    def reading(self, register: Register, tells: Tells) -> tuple[Value, str]:
+        """Return the value of a register in its unit, None where there is none, and what is wrong."""
         raw, exponent = self.raw(register), None
         if raw is None or register.convert is None:
-            return raw
+            return raw, ""
         if register.sf is not None:
             given = self.raw(tells.profile.by_id[register.sf])
             exponent = given if isinstance(given, int) else None
-        return register.convert(raw, exponent)[0]
+        return register.convert(raw, exponent)
 
 
 @dataclass(slots=True)
@@ -249,7 +248,7 @@ def _numbers(
     """Return the values that are numbers; a float that is none speaks against the profile."""
     found: list[tuple[Register, float]] = []
     for register in registers:
-        value = seen.value(register, verdict.tells)
+        value = seen.reading(register, verdict.tells)[0]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if math.isfinite(value) and (
                 abs(value) > 1e-30 or not value or register.type not in FLOATS
@@ -288,18 +287,3 @@ def names_vendor(text: str, vendor: str) -> bool:
     """Return whether a text names a vendor: its first word is enough."""
     first = _plain(vendor.strip().partition(" ")[0])
     return len(first) >= 3 and first in _plain(text)
-
-
-def choose(verdicts: Sequence[Verdict]) -> tuple[Verdict | None, tuple[str, ...]]:
-    """Return the profile to propose, or None, and what there is to say about it."""
-    ranked = sorted(verdicts, key=lambda one: (-one.confidence, one.tells.name))
-    if not ranked or ranked[0].confidence == 0:
-        return None, ("no known profile fits",)
-    best = ranked[0]
-    rivals = [one for one in ranked[1:] if one.confidence > best.confidence - CLOSE]
-    shown = ", ".join(f"{one.tells.name} ({one.confidence:.2f})" for one in (best, *rivals)[:4])
-    if best.confidence < ENOUGH:
-        return None, (f"too little speaks for any profile; the likeliest: {shown}", *best.evidence)
-    if rivals:
-        return None, (f"these profiles fit as well as each other: {shown}", *best.evidence)
-    return best, tuple(best.evidence)

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from plantroom_edge.drivers import Candidate
 from plantroom_edge.drivers.modbus.described import describe_device, describe_point
-from plantroom_edge.drivers.modbus.guess import ENOUGH, SURE, Seen, Verdict, choose, judge
+from plantroom_edge.drivers.modbus.guess import ENOUGH, SURE, Seen, Verdict, judge
+from plantroom_edge.drivers.modbus.guess_choice import choose, leading, worth_a_look
 from plantroom_edge.drivers.modbus.guess_tells import Tells
 from plantroom_edge.drivers.modbus.pdu import Fault
 from plantroom_edge.drivers.modbus.planner import Block, Cell, plan
@@ -24,6 +25,8 @@ from plantroom_shared.profiles import Profile, Register
 
 MAX_READS: Final = 160
 """Requests to one unit at most, to find its profile."""
+MORE_READS: Final = 80
+"""Requests to one unit beyond those, where a family of profiles is left."""
 RULED_OUT: Final = 0.25
 """A profile against which so much speaks is not looked at further."""
 _MARK: Final = MARKER.to_bytes(4, "big")
@@ -51,7 +54,7 @@ class Examination:
     def __init__(self, line: Asker, place: Place, tells: Sequence[Tells]) -> None:
         self._line, self._place, self._tells = line, place, tells
         self._seen = Seen()
-        self._reads = 0
+        self._reads, self._most = 0, MAX_READS
         self._silent = False
 
     async def alive(self, *, patient: bool) -> bytes | Fault | None:
@@ -106,19 +109,28 @@ class Examination:
         self._seen.identity = await self._line.identify(self._place.unit)
         verdicts: list[Verdict] = []
         for tells in self._order():
-            if self._silent or self._reads >= MAX_READS:
+            if self._silent or self._reads >= self._most:
                 break
             verdicts.append(await self._try(tells))
             if verdicts[-1].confidence >= SURE:
                 break
-        best, evidence = choose(verdicts)
+        leaders = leading(verdicts)
+        if worth_a_look(leaders):
+            await self._look_closer([one.tells for one in leaders])
+        best, evidence = choose(verdicts, self._seen)
         said = tuple(f"{key} is {text!r}" for key, text in self._seen.identity.items())
         if self._silent:
             evidence = (*evidence, "it stopped answering while it was asked")
         if best is None:
             return self._unknown((*said, *evidence))
         tells = best.tells
-        return self._known(tells.name, tells.profile, best.confidence, (*said, *evidence))
+        return self._known(tells.name, tells.profile, best.confidence, (*evidence, *said))
+
+    async def _look_closer(self, family: Sequence[Tells]) -> None:
+        """Read every point of profiles that the tells do not tell apart."""
+        self._most = self._reads + MORE_READS
+        for tells in family:
+            await self._fetch(tells, tells.profile.points, thorough=True)
 
     def _order(self) -> list[Tells]:
         """Return the profiles, the likeliest first: what the unit calls itself decides.
@@ -157,7 +169,7 @@ class Examination:
         wanted = [*registers, *tells.factors(registers)]
         unknown = [one for one in wanted if not self._settled(one)]
         blocks = deque(plan([Cell(one, 0) for one in unknown], tells.profile.limits))
-        while blocks and not self._silent and self._reads < MAX_READS:
+        while blocks and not self._silent and self._reads < self._most:
             block = blocks.popleft()
             reply = await self._read(block.space, block.start, block.count)
             if isinstance(reply, Fault) and not reply.silent:
