@@ -29,6 +29,7 @@ from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.cli_starter import CLOUD, STARTER, cloud_section
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.drivers import BusConfig, Inventory, drivers
+from plantroom_edge.sampling.engine import Sampling
 from plantroom_shared import log
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, PlantroomError
@@ -96,6 +97,9 @@ def discover(
     with_map: Annotated[
         bool, typer.Option("--map", help="Also say what equipment and class each point is.")
     ] = False,
+    with_sampling: Annotated[
+        bool, typer.Option("--sampling", help="Also say what of each point is stored, and why.")
+    ] = False,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -108,10 +112,14 @@ def discover(
     Examples:
       plantroom-edge discover edge.yaml
       plantroom-edge discover edge.yaml --map      with equipment and class of each point
+      plantroom-edge discover edge.yaml --sampling    as stored: units, deadbands, counters
     """  # noqa: D301 -- typer reads \b
     log.configure(verbose=verbose)
     settings = load(config)
     found = asyncio.run(_discover(settings))
+    sampled: dict[str, Any] = {}
+    if with_sampling:
+        found, sampled = _stored(settings, found)
     points = [point for inventory in found.values() for point in inventory.points]
     devices = [device for inventory in found.values() for device in inventory.devices]
     mapped: dict[str, Any] = {}
@@ -121,9 +129,19 @@ def discover(
 
         mapped = {entry.point: entry for entry in map_points(points, devices)}
     if as_json:
-        print_json(cli_show.discovery_document(found, mapped))
+        print_json(cli_show.discovery_document(found, mapped, sampled))
     else:
-        cli_show.print_discovery(make_console(), found, mapped)
+        cli_show.print_discovery(make_console(), found, mapped, sampled)
+
+
+def _stored(
+    config: AgentConfig, found: dict[str, Inventory]
+) -> tuple[dict[str, Inventory], dict[str, Any]]:
+    """Return what the buses have as it is stored, and how each point of a device is sampled."""
+    sampling = Sampling(config.sampling, SystemClock())
+    stored = {name: sampling.admit(inventory) for name, inventory in found.items()}
+    keys = [point.key for inventory in found.values() for point in inventory.points]
+    return stored, {key: sampling.explain(key) for key in keys}
 
 
 async def _discover(config: AgentConfig) -> dict[str, Inventory]:

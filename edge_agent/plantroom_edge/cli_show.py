@@ -10,16 +10,21 @@ from rich.table import Table
 
 from plantroom_edge.cli_common import safe
 from plantroom_edge.drivers import Inventory
+from plantroom_edge.sampling.explaining import words
 
 
-def discovery_document(found: Mapping[str, Inventory], mapped: Mapping[str, Any]) -> dict[str, Any]:
+def discovery_document(
+    found: Mapping[str, Inventory], mapped: Mapping[str, Any], sampled: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what was found on the buses as plain values."""
     return {
         "buses": {
             name: {
                 "devices": [device.model_dump() for device in inventory.devices],
                 "points": [
-                    point.model_dump() | _mapping(mapped.get(point.key))
+                    point.model_dump()
+                    | _mapping(mapped.get(point.key))
+                    | ({"sampling": sampled[point.key]} if point.key in sampled else {})
                     for point in inventory.points
                 ],
                 "missing": list(inventory.missing),
@@ -39,7 +44,10 @@ def _mapping(entry: Any) -> dict[str, Any]:
 
 
 def print_discovery(
-    console: Console, found: Mapping[str, Inventory], mapped: Mapping[str, Any]
+    console: Console,
+    found: Mapping[str, Inventory],
+    mapped: Mapping[str, Any],
+    sampled: Mapping[str, Any],
 ) -> None:
     """Print a table of devices and one of points for each bus."""
     for name, inventory in found.items():
@@ -51,18 +59,25 @@ def print_discovery(
             row = (device.key, device.name, device.vendor, device.model, device.address, str(count))
             devices.add_row(*map(safe, row))
         console.print(devices)
-        _print_points(console, inventory, mapped)
+        _print_points(console, inventory, mapped, sampled)
         for target in inventory.missing:
             console.print(f"[yellow]no answer:[/] {safe(target)}")
     if not found:
         console.print("no buses are configured: add one under `buses:`")
 
 
-def _print_points(console: Console, inventory: Inventory, mapped: Mapping[str, Any]) -> None:
+def _print_points(
+    console: Console,
+    inventory: Inventory,
+    mapped: Mapping[str, Any],
+    sampled: Mapping[str, Any],
+) -> None:
     points = Table(title=f"{len(inventory.points)} points", title_justify="left")
     headings = ["point", "name", "unit", "type"]
     if mapped:
         headings += ["equipment", "class", "point class", "EnOS point", "confidence"]
+    if sampled:
+        headings += ["deadband", "counter"]
     for heading in headings:
         points.add_column(heading, overflow="fold")
     for point in inventory.points:
@@ -72,6 +87,9 @@ def _print_points(console: Console, inventory: Inventory, mapped: Mapping[str, A
             enos = f"{entry.model_id}/{entry.model_point}" if entry.model_point else ""
             row += [str(entry.equipment or ""), str(entry.equip_class or "")]
             row += [str(entry.point_class or ""), enos, f"{entry.confidence or 0:.2f}"]
+        if point.key in sampled:
+            row += [""] * (len(headings) - 2 - len(row))
+            row += words(sampled[point.key], point.unit)
         points.add_row(*map(safe, row))
     console.print(points)
 

@@ -111,6 +111,11 @@ class Entry(Frozen):
     enos: Annotated[str, Field(pattern=r"^([A-Za-z0-9_]+/[A-Za-z0-9_.]+)?$")] = ""
     """``model/point`` of the EnOS thing model."""
 
+    @property
+    def turns_at(self) -> float | None:
+        """The value at which a counter is 0 again, where that is known."""
+        return self.rollover
+
     @model_validator(mode="after")
     def _means_something(self) -> Self:
         low, high = self.range or (0, 0)

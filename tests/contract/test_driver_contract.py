@@ -62,6 +62,7 @@ async def test_discover_lists_every_point_once(name: str) -> None:
     assert sorted(polled) == sorted(owner.items())
     assert all(group.interval > 0 for group in inventory.groups)
     assert all(key.startswith(f"{owner[key]}:") for key in owner)
+    assert inventory.hints.keys() <= owner.keys()
 
 
 async def test_discover_is_stable(name: str) -> None:

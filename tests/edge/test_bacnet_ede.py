@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from plantroom_edge import table
 from plantroom_edge.drivers.bacnet import BacnetConfig, ede
 from plantroom_edge.drivers.bacnet.ede import founds, import_ede
-from plantroom_edge.drivers.bacnet.facts import Hint
+from plantroom_edge.drivers.bacnet.facts import Said
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.model import Point
 from support.bacnet_device import Field, enumerated, oid, real, serving, unsigned
@@ -77,9 +77,9 @@ def test_an_ede_file_becomes_points_without_a_device() -> None:
         Point(key="bacnet:7:analog-value:5", device="bacnet:7", name="AHU1.Special",
               unit="gal/fortnight", object_type="analog-value"),
     )  # fmt: skip
-    assert found.hints == {
-        "bacnet:7:analog-input:1": Hint(0.0, -30.0, 110.5),
-        "bacnet:7:analog-value:2": Hint(0.0, 10.0, 30.0),
+    assert found.said == {
+        "bacnet:7:analog-input:1": Said(0.0, -30.0, 110.5),
+        "bacnet:7:analog-value:2": Said(0.0, 10.0, 30.0),
     }
 
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from plantroom_edge.drivers import Candidate, Judging, ScanRequest
 from plantroom_edge.drivers.bacnet import BacnetConfig
-from plantroom_edge.drivers.bacnet.facts import Hint
 from plantroom_edge.drivers.bacnet.profile import catalogue
 from plantroom_edge.drivers.bacnet.survey import look_around
+from plantroom_edge.hints import Hint
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.model import Quality, Value
@@ -69,7 +69,7 @@ async def test_a_device_that_fits_a_profile_gets_its_meaning(folder: Path) -> No
     async with serving(plant()) as targets, driver(*targets, profile_dir=folder) as bus:
         found = await bus.discover()
         polls = [(group, await bus.read(group)) for group in found.groups]
-        hints = bus.hints()
+        judged = [bus.unwritable("bacnet:7:analog-value:9", value) for value in (14, 20, 29)]
     supply, other, setpoint, mode = found.points
     assert (supply.name, supply.description) == ("T1", "Supply air temperature")
     assert supply.unit == "degrees-celsius"
@@ -78,8 +78,8 @@ async def test_a_device_that_fits_a_profile_gets_its_meaning(folder: Path) -> No
     assert {point.equip_class for point in found.points} == {"Air_Handling_Unit"}
     assert (setpoint.description, setpoint.writable) == ("Wanted", True)
     assert (mode.states, mode.writable, supply.writable) == (("Off", "", "Auto"), True, False)
-    assert hints["bacnet:7:analog-input:1"] == Hint(0.2, None, None)
-    assert hints["bacnet:7:analog-value:9"] == Hint(0.0, 15.0, 28.0)
+    assert found.hints == {"bacnet:7:analog-input:1": Hint(deadband=0.2)}
+    assert judged == ["below-minimum", "", "above-maximum"]
     assert [group.interval for group in found.groups] == [20, 60]
     assert found.groups[1].points == ("bacnet:7:analog-value:9",)
     rows = {key: row for group, poll in polls for key, row in by_key(group, poll).items()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plantroom_edge.drivers.bacnet.facts import Hint, left_out
+from plantroom_edge.drivers.bacnet.facts import left_out
 from plantroom_edge.drivers.bacnet.values import ObjectId
+from plantroom_edge.hints import Hint
 from plantroom_shared.model import Quality
 from support.bacnet_device import (
     Field,
@@ -122,11 +123,14 @@ async def test_details_are_asked_where_a_type_has_them() -> None:
     device.objects[oid(2, 6)] |= {LOW: real(9), HIGH: real(9), COV: text("x")}
     async with serving(device) as targets, driver(*targets) as bus:
         found = await bus.discover()
-        hints = bus.hints()
+        judged = [bus.unwritable("bacnet:1:analog-value:20", value) for value in (-6, 0, 51)]
+        free = [bus.unwritable("bacnet:1:analog-value:5", value) for value in (-6, 0, 51)]
     writable = {point.key for point in found.points if point.writable}
     assert writable == {f"bacnet:1:analog-value:{index}" for index in (3, 7, 29)}
-    assert hints["bacnet:1:analog-value:20"] == Hint(0.5, -5.0, 50.0)
-    assert {"bacnet:1:analog-value:5", "bacnet:1:analog-value:6"}.isdisjoint(hints)
+    assert judged == ["below-minimum", "", "above-maximum"]
+    assert free == ["", "", ""]
+    assert found.hints["bacnet:1:analog-value:20"] == Hint(increment=0.5)
+    assert {"bacnet:1:analog-value:5", "bacnet:1:analog-value:6"}.isdisjoint(found.hints)
     asked = {ref for one in device.requests for ref in one.refs}
     assert len([ref for ref in asked if ref[0] >> 22 == 48 and ref[1] == COV]) == 4
 

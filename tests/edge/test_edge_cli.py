@@ -175,6 +175,27 @@ def test_discover_can_say_what_the_points_are(
     assert "EnOS_HVAC_AHU/SupplyAirTemp" in capsys.readouterr().out
 
 
+def test_discover_can_say_what_of_the_points_is_stored(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --sampling points come as they are stored, each with its deadband and who says so."""
+    rules = "bands: [{point: 'scripted:0:*', deadband: 2}], counters: [{point: '*:1:p0', modulus: 2^16}]"
+    config.write_text(config.read_text() + f"sampling: {{{rules}}}\n")
+    assert run("discover", config, "--sampling", "--json") == 0
+    points = json.loads(capsys.readouterr().out)["buses"]["bus"]["points"]
+    told = {one["key"]: one.get("sampling") for one in points}
+    band = {"absolute": 2.0, "percent": 0.0, "heartbeat": 900.0, "by": "rule"}
+    assert told["scripted:0:p0"] == {"deadband": band, "counter": None}
+    counter = {"by": "rule", "modulus": 65536, "rollover": None}
+    assert told["scripted:1:p0"] == {"deadband": None, "counter": counter}
+    assert told["scripted:1:p0:total"] is None
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run("discover", config, "--sampling", "--map") == 0
+    out = capsys.readouterr().out
+    assert "2 (by rule), or 900 s" in out
+    assert "0 again at 65536 raw (by rule)" in out
+
+
 def test_status_without_an_agent(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The account is read from the buffer: totals, and by epoch, for a reckoning after a crash."""
     assert run("status", filled, "--json") == 0

@@ -103,15 +103,15 @@ def test_the_first_rule_that_fits_holds() -> None:
 def test_by_exception_has_a_deadband_for_every_kind_of_point() -> None:
     """Known quantities have theirs, in any unit; states and what is not known report any change."""
     on = {"report": "by-exception"}
-    assert band(point("°C"), **on) == Band(0.05)
+    assert band(point("°C"), **on) == Band(0.05, origin="kind")
     fahrenheit = band(point("°F"), **on)
     assert fahrenheit is not None
     assert fahrenheit.absolute == pytest.approx(0.09)
-    assert band(point("W"), **on) == Band(share=0.005)
-    assert (
-        band(point("kWh"), **on) == band(point(""), **on) == band(point("furlong"), **on) == Band()
-    )
-    assert band(point("%", states=("off", "on")), **on) == Band()
+    assert band(point("W"), **on) == Band(share=0.005, origin="kind")
+    any_change = Band(origin="kind")
+    for unit in ("kWh", "", "furlong"):
+        assert band(point(unit), **on) == any_change
+    assert band(point("%", states=("off", "on")), **on) == any_change
     assert band(point("°C")) is None
     assert {*ABSOLUTE, *SHARE} <= {unit.quantity for unit in known_units()}
     for unit in known_units():

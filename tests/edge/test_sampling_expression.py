@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plantroom_edge.sampling.checking import build, check_result
+from plantroom_edge.sampling.checking import build
 from plantroom_edge.sampling.expression import (
     FUNCTIONS,
     MAX_DEPTH,
@@ -20,6 +20,7 @@ from plantroom_edge.sampling.expression import (
     parse,
     refs,
 )
+from plantroom_edge.sampling.kinds import check_result
 
 POINTS = {
     "p": ("kW", 3.0),
@@ -40,7 +41,7 @@ POINTS = {
 
 def value_of(text: str, unit: str = "", points: Mapping[str, tuple[str, float]] = POINTS) -> float:
     """Return what `text` says in `unit`."""
-    from plantroom_edge.sampling.checking import to_si
+    from plantroom_edge.sampling.kinds import to_si
 
     names = list(points)
 

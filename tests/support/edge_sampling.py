@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from plantroom_edge.drivers import Inventory, Poll, PollGroup
+from plantroom_edge.hints import Hint
 from plantroom_edge.sampler import Sampler
 from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.engine import Sampling, wanted_by
@@ -37,6 +38,7 @@ class Table:
         """All devices share it: one request at a time."""
         self.reads: list[tuple[float, str]] = []
         self.missing: tuple[str, ...] = ()
+        self.hints: dict[str, Hint] = {}
 
     async def discover(self) -> Inventory:
         if self.broken:
@@ -47,7 +49,7 @@ class Table:
             mine = tuple(point.key for point in self.points if point.device == key)
             groups.append(PollGroup(key, self.interval, mine))
         devices = tuple(Device(key=key, name=key, protocol="table") for key in keys)
-        return Inventory(devices, tuple(self.points), tuple(groups), self.missing)
+        return Inventory(devices, tuple(self.points), tuple(groups), self.missing, hints=self.hints)
 
     async def read(self, group: PollGroup) -> Poll:
         async with self.line:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from plantroom_edge.hints import Hint
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Quality, Value
 from plantroom_shared.registry import Registry
@@ -80,6 +81,8 @@ class Inventory:
     """Configured targets that did not answer, for a person; the sampler asks again later."""
     again: float = 0.0
     """Seconds after which to discover once more though nothing is missing; 0: no need."""
+    hints: Mapping[str, Hint] = field(default_factory=dict)
+    """By point key, what is known of how it moves; only points of which there is something to say."""
 
 
 @dataclass(slots=True)

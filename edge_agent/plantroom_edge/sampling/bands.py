@@ -1,9 +1,10 @@
-"""Which deadband a point has: a rule of the configuration, or what its kind is worth."""
+"""Which deadband a point has: by a rule, by its profile, by its kind, or by its device."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from plantroom_edge.hints import Hint
 from plantroom_edge.sampling.config import BandRule, SamplingConfig, with_unit
 from plantroom_edge.sampling.gate import Band
 from plantroom_shared.dimensions import dimension_of
@@ -40,21 +41,32 @@ SHARE: Final = {
 of 0.25 % and lux meters of 5 % tell no less; around 0 every change counts."""
 
 
-def band_of(point: Point, config: SamplingConfig) -> Band | None:
-    """Return the deadband of `point`, in its unit; None if every poll is a sample."""
+WORTH: Final = 0.999
+"""A hint is the least change that is worth a sample, a rule's deadband the most that is not: so much
+below it does not matter how a device rounds."""
+
+
+def band_of(point: Point, config: SamplingConfig, hint: Hint | None = None) -> Band | None:
+    """Return the deadband of `point`; None if every poll is a sample.
+
+    Args:
+        point: in the unit it is stored in, which is that of the deadband.
+        config: the section ``sampling:``.
+        hint: what is known of the point otherwise, in the same unit.
+    """
     for rule in config.bands:
         if rule.picks(point):
-            band = _by_rule(rule, point, config.heartbeat)
+            band = _by_rule(rule, point, config.heartbeat, hint)
             if band is not _NO_FIT:
                 return band
-    return _by_kind(point, config.heartbeat) if config.report == "by-exception" else None
+    return _unruled(point, config.heartbeat, hint) if config.report == "by-exception" else None
 
 
 _NO_FIT: Final = Band(heartbeat=0.0)
 """A rule's deadband is in a unit that measures something else than the point."""
 
 
-def _by_rule(rule: BandRule, point: Point, heartbeat: float) -> Band | None:
+def _by_rule(rule: BandRule, point: Point, heartbeat: float, hint: Hint | None) -> Band | None:
     beat = rule.heartbeat or heartbeat
     if rule.every:
         return None
@@ -63,20 +75,28 @@ def _by_rule(rule: BandRule, point: Point, heartbeat: float) -> Band | None:
             return Band(share=rule.percent / 100, heartbeat=beat)
         return Band(rule.percent / 100 * (rule.span[1] - rule.span[0]), heartbeat=beat)
     if rule.deadband is None:
-        return _by_kind(point, beat)
+        return _unruled(point, beat, hint)
     if not isinstance(rule.deadband, str):
         return Band(rule.deadband, heartbeat=beat)
     absolute = _in_unit(rule.deadband, point.unit)
     return _NO_FIT if absolute is None else Band(absolute, heartbeat=beat)
 
 
-def _by_kind(point: Point, heartbeat: float) -> Band:
-    """Return what is lost of no use; of what is not known any change is reported."""
+def _unruled(point: Point, heartbeat: float, hint: Hint | None) -> Band:
+    """Return what is lost of no use: as the profile says, by the kind of the point, by its device."""
+    told = None if point.states else hint  # one state more is another state
+    if told is not None and told.deadband is not None:
+        return Band(told.deadband * WORTH, heartbeat=heartbeat, origin="profile")
+    if told is not None and told.percent is not None:
+        return Band(share=told.percent / 100 * WORTH, heartbeat=heartbeat, origin="profile")
     unit = parse_unit(point.unit)
+    if unit is None and told is not None and told.increment:
+        return Band(told.increment * WORTH, heartbeat=heartbeat, origin="device")
     quantity = unit.quantity if unit and not point.states else ""
     if quantity in ABSOLUTE:
-        return Band(_in_unit(ABSOLUTE[quantity], point.unit) or 0.0, heartbeat=heartbeat)
-    return Band(share=SHARE.get(quantity, 0.0), heartbeat=heartbeat)
+        absolute = _in_unit(ABSOLUTE[quantity], point.unit) or 0.0
+        return Band(absolute, heartbeat=heartbeat, origin="kind")
+    return Band(share=SHARE.get(quantity, 0.0), heartbeat=heartbeat, origin="kind")
 
 
 def _in_unit(text: str, unit: str) -> float | None:

@@ -1,9 +1,4 @@
-"""What an expression measures, and how it is calculated: every step is checked before any value.
-
-All is calculated in SI; so kW and W, °C and °F, or L/s and m³/h mix by themselves. Temperatures are
-kept apart from their differences by a weight: a temperature has 1, the difference of two has 0,
-``0.3 * a + 0.7 * b`` has 1 again, and what has another weight is neither.
-"""
+"""How an expression is calculated: every step is checked before any value."""
 
 from __future__ import annotations
 
@@ -13,33 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from plantroom_edge.sampling.expression import BadExpression, Call, Node, Number, Ref
-from plantroom_shared.dimensions import NOTHING, Dimension, Vector, dimension_of
+from plantroom_edge.sampling.kinds import NUMBER, Kind, alike, kind_of, plain, same, scaled, to_si
 
 Run = Callable[[Sequence[float], float], float]
 """Operands in SI and seconds since 1970 → the value in SI; raises ArithmeticError or ValueError."""
-
-_THERMAL: Final = {"temperature", "temperature_difference"}
-_NUMBER: Final = "number"
-"""The family of what has no unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a part of an expression measures."""
-
-    vector: Vector = NOTHING
-    family: str = _NUMBER
-    """Empty for products: they are known by their vector alone."""
-    weight: float | None = 0.0
-    """How often absolute temperature is in it; None for what fits either way: ``5 [K]``."""
-    zero: bool = False
-    """A bare 0: it fits any unit."""
-    truth: bool = False
-
-    @property
-    def label(self) -> str:
-        """What it measures, in words."""
-        return self.family.replace("_", " ") or "a product of units"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +27,6 @@ Resolve = Callable[[Ref], tuple[int, str]]
 """A point → its place among the operands, and its unit."""
 
 
-def kind_of(unit: str, what: str) -> Kind:
-    """Return what a unit measures; BadExpression if it is none."""
-    if not unit:
-        return Kind()
-    dimension = dimension_of(unit)
-    if dimension is None:
-        msg = f"{what} is in {unit!r}, which is no unit known here: name its unit under `operands:`"
-        raise BadExpression(msg)
-    absolute = dimension.family == "temperature"
-    family = "temperature" if dimension.family in _THERMAL else dimension.family
-    return Kind(dimension.vector, family, 1.0 if absolute else 0.0)
-
-
-def to_si(unit: str) -> tuple[float, float]:
-    """Return factor and offset from `unit` to SI."""
-    dimension = dimension_of(unit) or Dimension(NOTHING, _NUMBER)
-    return dimension.factor, dimension.offset
-
-
 def build(node: Node, resolve: Resolve) -> Term:
     """Return `node` ready to run; BadExpression if its units do not agree."""
     if isinstance(node, Number):
@@ -83,27 +36,6 @@ def build(node: Node, resolve: Resolve) -> Term:
         return Term(kind_of(unit, repr(node.name)), lambda values, _at: values[index])
     parts = [build(part, resolve) for part in node.parts]
     return _BUILDERS[node.name](node, parts)
-
-
-def check_result(kind: Kind, unit: str) -> None:
-    """Raise BadExpression if what is calculated cannot be told in `unit`."""
-    wanted = kind_of(unit, "the result")
-    if kind.zero:
-        return
-    if kind.vector != wanted.vector or _differ(kind, wanted):
-        msg = f"the result measures {kind.label}, but its unit {unit or 'nothing'!r} {wanted.label}"
-        raise BadExpression(msg)
-    if wanted.family != "temperature" or kind.weight is None:
-        return
-    scale = dimension_of(unit)
-    kelvin = scale is not None and scale.family == "temperature" and not scale.offset
-    fits = {0.0, 1.0} if kelvin else {wanted.weight}
-    if not any(math.isclose(kind.weight, one, abs_tol=1e-6) for one in fits if one is not None):
-        msg = (
-            f"temperatures add up to {kind.weight:g} times one, but {unit} needs {wanted.weight:g}:"
-            " a difference is in K, ΔK or Δ°F, and the parts of a mixture add up to 1"
-        )
-        raise BadExpression(msg)
 
 
 # ---------------------------------------------------------------- rules
@@ -121,58 +53,13 @@ def _number(node: Number) -> Term:
     return Term(kind, lambda _values, _at: value, value if node.unit is None else None)
 
 
-def _differ(one: Kind, other: Kind) -> bool:
-    return bool(one.family and other.family and one.family != other.family)
-
-
-def _alike(name: str, one: Kind, other: Kind) -> Kind:
-    """Return the kind of what two parts that must measure the same have in common."""
-    if one.zero and not other.zero:
-        return other
-    if other.zero:
-        return one
-    if one.vector != other.vector or _differ(one, other):
-        hint = ""
-        if _NUMBER in {one.family, other.family}:
-            hint = ": a number takes its unit in brackets, such as 5 [kW]"
-        msg = f"`{name}` joins {one.label} and {other.label}{hint}"
-        raise BadExpression(msg)
-    return replace(one, family=one.family or other.family, truth=one.truth and other.truth)
-
-
-def _same(name: str, parts: Sequence[Term]) -> Kind:
-    """Return the kind of parts of which one is taken, or that are compared."""
-    kind = parts[0].kind
-    for part in parts[1:]:
-        joined = _alike(name, kind, part.kind)
-        weights = {one.weight for one in (kind, part.kind) if one.weight is not None}
-        if joined.family == "temperature" and not (kind.zero or part.kind.zero):
-            if len(weights) > 1:
-                msg = f"`{name}` joins a temperature and a difference of temperatures"
-                raise BadExpression(msg)
-            joined = replace(joined, weight=next(iter(weights), None))
-        elif joined.family == "temperature" and joined.weight != 0:
-            msg = f"`{name}`: write 0 with its unit, 0 [°C] or 0 [K]"
-            raise BadExpression(msg)
-        kind = joined
-    return kind
-
-
-def _plain(name: str, term: Term) -> Kind:
-    """Return the kind of a part in which absolute temperature would make no sense."""
-    if term.kind.weight not in {0.0, None}:
-        msg = f"`{name}` of a temperature depends on the scale: take a difference, or kelvin(x)"
-        raise BadExpression(msg)
-    return replace(term.kind, zero=False, truth=False)
-
-
 def _sum(node: Call, parts: Sequence[Term]) -> Term:
     sign = -1.0 if node.name == "-" else 1.0
     kind = replace(parts[0].kind, truth=False)
     for part in parts[1:]:
         weight = (kind.weight or 0.0) + sign * (part.kind.weight or 0.0)
         both = kind.weight is None and part.kind.weight is None
-        kind = replace(_alike(node.name, kind, part.kind), weight=None if both else weight)
+        kind = replace(alike(node.name, kind, part.kind), weight=None if both else weight)
         kind = replace(kind, truth=False)
     runs = [part.run for part in parts]
     if node.name == "sum":
@@ -201,34 +88,30 @@ def _product(node: Call, parts: Sequence[Term]) -> Term:
 
 def _factored(name: str, one: Term, other: Term) -> Kind:
     """Return family and weight of a product: a plain number changes neither unit nor kind."""
-    if other.constant is not None and other.kind.family == _NUMBER:
+    if other.constant is not None and other.kind.family == NUMBER:
         times = other.constant if name == "*" else 1 / other.constant if other.constant else 0.0
-        return _times(one.kind, times)
-    if name == "*" and one.constant is not None and one.kind.family == _NUMBER:
-        return _times(other.kind, one.constant)
-    kinds = (_plain(name, one), _plain(name, other))
-    if kinds[1].family == _NUMBER:
+        return scaled(one.kind, times)
+    if name == "*" and one.constant is not None and one.kind.family == NUMBER:
+        return scaled(other.kind, one.constant)
+    kinds = (plain(name, one.kind), plain(name, other.kind))
+    if kinds[1].family == NUMBER:
         return replace(kinds[0], weight=0.0)
-    if name == "*" and kinds[0].family == _NUMBER:
+    if name == "*" and kinds[0].family == NUMBER:
         return replace(kinds[1], weight=0.0)
     return Kind(family="")
-
-
-def _times(kind: Kind, factor: float) -> Kind:
-    return replace(kind, weight=None if kind.weight is None else kind.weight * factor)
 
 
 def _negated(_node: Call, parts: Sequence[Term]) -> Term:
     run, kind, constant = parts[0].run, parts[0].kind, parts[0].constant
     return Term(
-        replace(_times(kind, -1.0), truth=False),
+        replace(scaled(kind, -1.0), truth=False),
         lambda values, at: -run(values, at),
         None if constant is None else -constant,
     )
 
 
 def _compared(node: Call, parts: Sequence[Term]) -> Term:
-    _same(node.name, parts)
+    same(node.name, [part.kind for part in parts])
     first, second = (part.run for part in parts)
     compare = _COMPARISONS[node.name]
     return Term(
@@ -239,13 +122,13 @@ def _compared(node: Call, parts: Sequence[Term]) -> Term:
 
 def _chosen(node: Call, parts: Sequence[Term]) -> Term:
     condition = _truth("if", parts[0])
-    kind = _same(node.name, parts[1:])
+    kind = same(node.name, [part.kind for part in parts[1:]])
     yes, no = parts[1].run, parts[2].run
     return Term(kind, lambda values, at: (yes if condition(values, at) else no)(values, at))
 
 
 def _truth(name: str, term: Term) -> Run:
-    if term.kind.family != _NUMBER or term.constant is not None:
+    if term.kind.family != NUMBER or term.constant is not None:
         msg = f"`{name}` takes a condition, such as x > 5 [kW]"
         raise BadExpression(msg)
     return term.run
@@ -269,7 +152,7 @@ def _constant(node: Call, _parts: Sequence[Term]) -> Term:
 
 
 def _picked(node: Call, parts: Sequence[Term]) -> Term:
-    kind = replace(_same(node.name, parts), truth=False)
+    kind = replace(same(node.name, [part.kind for part in parts]), truth=False)
     runs = [part.run for part in parts]
     if node.name == "avg":
         return Term(kind, lambda values, at: math.fsum([r(values, at) for r in runs]) / len(runs))
@@ -283,10 +166,10 @@ def _picked(node: Call, parts: Sequence[Term]) -> Term:
 
 
 def _absolute(node: Call, parts: Sequence[Term]) -> Term:
-    kind, run = _plain(node.name, parts[0]), parts[0].run
+    kind, run = plain(node.name, parts[0].kind), parts[0].run
     if node.name == "abs":
         return Term(kind, lambda values, at: abs(run(values, at)))
-    family = _NUMBER if kind.family == _NUMBER else ""
+    family = NUMBER if kind.family == NUMBER else ""
     half = Kind(tuple(one / 2 for one in kind.vector), family)
     return Term(half, lambda values, at: math.sqrt(run(values, at)))
 
@@ -300,7 +183,7 @@ def _kelvin(_node: Call, parts: Sequence[Term]) -> Term:
 
 
 def _hysteresis(node: Call, parts: Sequence[Term]) -> Term:
-    _same(node.name, parts)
+    same(node.name, [part.kind for part in parts])
     return Term(Kind(truth=True), _Switch(*(part.run for part in parts)))
 
 

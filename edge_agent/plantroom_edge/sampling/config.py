@@ -134,9 +134,14 @@ class CounterRule(Selector):
     """Which points are counters: each gets a point ``<key>:total`` that never falls."""
 
     modulus: int | None = Field(default=None, ge=2, le=2**64)
-    """Where the raw number starts again at 0: ``65536``, ``2^32``, ``10^6``; absent: nowhere."""
+    """Where the raw number starts again at 0: ``65536``, ``2^32``, ``10^6``.
+
+    Absent: where its profile says, else nowhere.
+    """
     fastest: float | None = Field(default=None, gt=0)
     """The most it can count in an hour, in the point's unit: beyond it is a reset."""
+    total: bool = True
+    """False: it gets no such point, whatever its profile says."""
 
     @field_validator("modulus", mode="before")
     @classmethod
@@ -157,6 +162,8 @@ class SamplingConfig(_Strict):
     bands: tuple[BandRule, ...] = Field(default=(), max_length=1000)
     """The first that is for a point holds."""
     units: tuple[UnitRule, ...] = Field(default=(), max_length=1000)
+    totals: Literal["by-rule", "by-profile"] = "by-rule"
+    """Which points are counters: those of `counters`, or those their profile calls so as well."""
     counters: tuple[CounterRule, ...] = Field(default=(), max_length=1000)
     derived: tuple[DerivedPoint, ...] = Field(default=(), max_length=1000)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from plantroom_edge.sampling.checking import Term, to_si
+from plantroom_edge.sampling.checking import Term
 from plantroom_edge.sampling.definition import DerivedPoint
 from plantroom_edge.sampling.expression import BadExpression
 from plantroom_edge.sampling.gate import RowGate
+from plantroom_edge.sampling.kinds import to_si
 from plantroom_edge.sampling.order import checked, in_order, operand_keys
 from plantroom_shared.model import Batch, Quality, Value
 

@@ -7,20 +7,22 @@ import contextlib
 import dataclasses
 import math
 import threading
+from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from plantroom_edge.detectors import Choosy, Detector
 from plantroom_edge.drivers import Inventory, PollGroup
-from plantroom_edge.sampling import keeping
+from plantroom_edge.sampling import explaining, keeping
 from plantroom_edge.sampling.bands import band_of
-from plantroom_edge.sampling.config import CounterRule, SamplingConfig
+from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.counters import Counter
 from plantroom_edge.sampling.definition import DERIVED, DerivedPoint
 from plantroom_edge.sampling.derived import Derivation
 from plantroom_edge.sampling.gate import Band, RowGate
 from plantroom_edge.sampling.lane import Lane
+from plantroom_edge.sampling.totals import Counting, counting_of
 from plantroom_edge.supervise import Sleep
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
@@ -62,7 +64,7 @@ class Sampling:
         self._same: dict[Band, Band] = {}
         self._native: dict[str, tuple[Unit, Unit]] = {}
         """Unit of the device and unit of what is stored, where they differ."""
-        self._rules: dict[str, CounterRule] = {}
+        self._counting: dict[str, Counting] = {}
         self._counters: dict[str, Counter] = {}
         self._kept = keeping.load(counters_file) if counters_file else {}
         self._derivation = Derivation(config.derived, self._derived_gate)
@@ -79,11 +81,12 @@ class Sampling:
         for found in inventory.points:
             point = self._converted(found)
             points.append(point)
-            if band := band_of(point, self.config):
+            if hint := inventory.hints.get(found.key):
+                hint = hint.times(self._native_factor(found.key))
+            if band := band_of(point, self.config, hint):
                 self._bands[point.key] = self._same.setdefault(band, band)
-            rule = next((rule for rule in self.config.counters if rule.picks(point)), None)
-            if rule is not None:
-                self._rules[point.key] = rule
+            if counting := counting_of(point, self.config, hint):
+                self._counting[point.key] = counting
                 name = f"{point.name} (total)"[:512]
                 update = {"key": (point.key + TOTAL)[:200], "name": name, "writable": False}
                 points.append(point.model_copy(update=update))
@@ -161,14 +164,12 @@ class Sampling:
     def _counter(self, key: str, group: PollGroup, row: int) -> Counter:
         """Return the counter of a point; the same after a bus was opened anew."""
         if key not in self._counters:
-            rule = self._rules[key]
-            step = abs(group.steps[row]) if group.steps else 1.0
-            self._counters[key] = Counter(
-                rule.modulus and rule.modulus * step * self._native_factor(key),
-                rule.fastest and rule.fastest / 3600,
-                self._kept.get(key),
-            )
-        return self._counters[key]
+            self._counters[key] = Counter(memory=self._kept.get(key))
+        counter, counting = self._counters[key], self._counting[key]
+        step = abs(group.steps[row]) if group.steps else 1.0
+        counter.modulus = counting.modulus(step * self._native_factor(key))
+        counter.fastest = counting.fastest
+        return counter
 
     # ------------------------------------------------------------ what follows from polls
 
@@ -178,9 +179,14 @@ class Sampling:
             return _NOTHING
         return self._derivation.take(lane.feeds, *lane.operands(), lane.last_ts)
 
+    def explain(self, key: str) -> dict[str, Any]:
+        """Return how a point of a device is sampled, and who says so."""
+        return explaining.explain(self._bands.get(key), self._counting.get(key))
+
     def figures(self) -> dict[str, Any]:
         """Return figures for a person, and what cannot be calculated."""
         return {
+            "deadbands": dict(Tally(band.origin for band in self._bands.values())),
             "counters": len(self._counters),
             "resets": self._resets(),
             "rollovers": sum(one.rollovers for one in self._counters.values()),

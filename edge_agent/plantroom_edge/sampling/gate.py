@@ -35,6 +35,8 @@ class Band:
     """Of the size of the last reported value: 0.01 is one percent."""
     heartbeat: float = 900.0
     """Seconds of silence at most."""
+    origin: str = "rule"
+    """Who says so: ``rule``, ``profile``, ``device``, ``kind``."""
 
 
 class RowGate:

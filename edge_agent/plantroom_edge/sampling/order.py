@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from plantroom_edge.sampling.checking import Term, build, check_result
+from plantroom_edge.sampling.checking import Term, build
 from plantroom_edge.sampling.definition import DERIVED, DerivedPoint
 from plantroom_edge.sampling.expression import BadExpression, Ref, parse, refs
+from plantroom_edge.sampling.kinds import check_result
 
 
 def operand_keys(one: DerivedPoint) -> dict[Ref, tuple[str, str]]:

@@ -88,7 +88,7 @@ class Motion:
     def _number(self, one: Register | BacnetObject, rng: random.Random, seconds: float) -> float:
         low, high = _span(one, self.exponents)
         if one.counter:
-            top = getattr(one, "turns_at", one.rollover) or high
+            top = one.turns_at or high
             begin = rng.uniform(0, 1000) * min(1.0, high / 1e4)
             return _stepped(one, (begin + _PER_HOUR * seconds / 3600) % top, self.exponents)
         course = _Course(

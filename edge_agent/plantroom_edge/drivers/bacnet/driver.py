@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
 from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
 from plantroom_edge.drivers.bacnet.client import Client, open_client
 from plantroom_edge.drivers.bacnet.config import BacnetConfig, DeviceOptions
 from plantroom_edge.drivers.bacnet.discovery import Discovery
-from plantroom_edge.drivers.bacnet.facts import Found, Hint, without
+from plantroom_edge.drivers.bacnet.facts import Found, without
 from plantroom_edge.drivers.bacnet.figures import figures_of
 from plantroom_edge.drivers.bacnet.grouping import Readout, new_groups
 from plantroom_edge.drivers.bacnet.judging import unwritable
 from plantroom_edge.drivers.bacnet.listening import Listening
-from plantroom_edge.drivers.bacnet.profile import NO_PROFILE, Catalogue, apply, catalogue, choose
+from plantroom_edge.drivers.bacnet.profile import (
+    NO_PROFILE,
+    Catalogue,
+    apply,
+    catalogue,
+    choose,
+    hints_of,
+)
 from plantroom_edge.drivers.bacnet.rows import rows_of
 from plantroom_edge.drivers.bacnet.services import failure_of
 from plantroom_edge.drivers.bacnet.timesync import TimeSync
 from plantroom_edge.drivers.bacnet.values import ObjectId
 from plantroom_edge.drivers.bacnet.vocabulary import UNKNOWN_OBJECT
 from plantroom_edge.drivers.bacnet.writing import Writer
+from plantroom_edge.hints import Hint
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Value
 from plantroom_shared.profiles import load_bacnet_profile
@@ -86,6 +93,7 @@ class BacnetDriver:
         devices: list[Device] = []
         points: list[Point] = []
         groups: list[PollGroup] = []
+        hints: dict[str, Hint] = {}
         for instance, scan in sorted(self._discovery.scans.items()):
             if scan.trouble:
                 missing.append(f"{scan.session.key} at {scan.session.peer}: {scan.trouble}")
@@ -94,11 +102,12 @@ class BacnetDriver:
             found = self._meaning(instance, scan.found)
             devices.append(found.device)
             points += found.points
+            hints |= hints_of(found)
             mine = self._groups.setdefault(instance, [])
             mine += new_groups(self._config, self._clock, scan.session, found, mine)
             groups += mine
         again = self._config.discover_every
-        return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing), again)
+        return Inventory(tuple(devices), tuple(points), tuple(groups), tuple(missing), again, hints)
 
     def _meaning(self, instance: int, found: Found) -> Found:
         """Return what the configuration and a profile make of what was found."""
@@ -109,12 +118,6 @@ class BacnetDriver:
             profile = choose(self._profiles, kept, options.profile)
             known = self._meanings[instance] = found, apply(profile, kept) if profile else kept
         return known[1]
-
-    def hints(self) -> Mapping[str, Hint]:
-        """Return, by point key, what is known for deadbands and for limits of writes."""
-        return {
-            key: hint for _, found in self._meanings.values() for key, hint in found.hints.items()
-        }
 
     # ------------------------------------------------------------ polling
 

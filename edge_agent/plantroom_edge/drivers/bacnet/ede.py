@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from plantroom_edge.drivers.bacnet.facts import MOST_STATES, Found, device_of, hint_of, point_of
+from plantroom_edge.drivers.bacnet.facts import MOST_STATES, Found, device_of, point_of, said_of
 from plantroom_edge.drivers.bacnet.services import WHOLE, Ref
 from plantroom_edge.drivers.bacnet.values import Failure
 from plantroom_edge.drivers.bacnet.vocabulary import (
@@ -141,12 +141,12 @@ def founds(devices: dict[int, Facts]) -> tuple[Found, ...]:
         me, key = object_id(DEVICE, instance), f"bacnet:{instance}"
         objects = tuple(dict.fromkeys(oid for oid, _, _ in facts if oid != me))
         points = tuple(point_of(facts, oid, key) for oid in objects)
-        hints = {
-            point.key: hint
+        said = {
+            point.key: words
             for point, oid in zip(points, objects, strict=True)
-            if (hint := hint_of(facts, oid)) is not None
+            if (words := said_of(facts, oid)) is not None
         }
-        out.append(Found(device_of(facts, me, key, ""), points, objects, hints=hints))
+        out.append(Found(device_of(facts, me, key, ""), points, objects, said=said))
     return tuple(out)
 
 

@@ -1,4 +1,4 @@
-"""What a device has told → devices, points and hints of the model.
+"""What a device has told → devices and points of the model, and what it says of them.
 
 Pure. Facts come from a device or from a file of the site: texts are cut to their limits, numbers
 that make no sense count for nothing, and nothing here fails.
@@ -68,7 +68,7 @@ DEVICE_PROPERTIES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class Said:
     """What an object says of its own value, for deadbands and for limits of writes."""
 
     cov_increment: float = 0.0
@@ -97,8 +97,8 @@ class Found:
     objects: tuple[int, ...]
     """The object identifier of each point."""
     identity: Identity = Identity()
-    hints: Mapping[str, Hint] = field(default_factory=dict)
-    """By point key; only points of which there is something to say."""
+    said: Mapping[str, Said] = field(default_factory=dict)
+    """By point key; only objects that say something."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By point key, the lowest and highest plausible value."""
     intervals: Mapping[str, float] = field(default_factory=dict)
@@ -202,7 +202,7 @@ def _states(facts: Facts, oid: int, kind: int) -> tuple[str, ...]:
     return tuple(text_of(facts, oid, STATE_TEXT, index) for index in range(1, count + 1))
 
 
-def hint_of(facts: Facts, oid: int) -> Hint | None:
+def said_of(facts: Facts, oid: int) -> Said | None:
     """Return what the object says of its value, or None if that is nothing of use."""
     step, low, high = (
         _number(facts.get((oid, prop, WHOLE)))
@@ -211,7 +211,7 @@ def hint_of(facts: Facts, oid: int) -> Hint | None:
     if low is not None and high is not None and low >= high:
         low = high = None
     step = step if step is not None and step > 0 else 0.0
-    return Hint(step, low, high) if step or low is not None or high is not None else None
+    return Said(step, low, high) if step or low is not None or high is not None else None
 
 
 def scale_of(facts: Facts, oid: int) -> float:

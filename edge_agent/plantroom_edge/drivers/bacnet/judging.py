@@ -6,7 +6,7 @@ both hold.
 
 from __future__ import annotations
 
-from plantroom_edge.drivers.bacnet.facts import MOST_STATES, Found, Hint
+from plantroom_edge.drivers.bacnet.facts import MOST_STATES, Found, Said
 from plantroom_edge.drivers.bacnet.vocabulary import MULTI_STATE_TYPES, split
 from plantroom_edge.drivers.bacnet.writing import Unfit, encode_value
 from plantroom_shared.model import Point, Value
@@ -33,10 +33,10 @@ def unwritable(told: Found, meant: Found, row: int, value: Value) -> str:
         encode_value(split(oid)[0], value)
     except Unfit as error:
         return str(error)
-    meaning, hint = meant.meanings.get(point.key), told.hints.get(point.key)
+    meaning, said = meant.meanings.get(point.key), told.said.get(point.key)
     if split(oid)[0] in MULTI_STATE_TYPES:
         return "" if _is_state(point, meaning, int(value)) else "no-such-state"
-    return "" if isinstance(value, str) else _beyond(hint, meaning, value)
+    return "" if isinstance(value, str) else _beyond(said, meaning, value)
 
 
 def _is_state(point: Point, meaning: BacnetObject | None, state: int) -> bool:
@@ -46,7 +46,7 @@ def _is_state(point: Point, meaning: BacnetObject | None, state: int) -> bool:
     return state >= 1 and (not 0 < count < MOST_STATES or state <= count)
 
 
-def _beyond(told: Hint | None, meaning: BacnetObject | None, value: float) -> str:
+def _beyond(told: Said | None, meaning: BacnetObject | None, value: float) -> str:
     if meaning is not None and meaning.write is not None and (why := meaning.write.refusal(value)):
         return why
     if told is not None and told.low is not None and value < told.low:

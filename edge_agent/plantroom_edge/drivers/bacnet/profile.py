@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from plantroom_edge.drivers.bacnet.facts import Found, Hint
+from plantroom_edge.drivers.bacnet.facts import Found
 from plantroom_edge.drivers.bacnet.vocabulary import MULTI_STATE_TYPES, POINT_TYPES, split
+from plantroom_edge.hints import Hint, hint_of
 from plantroom_shared.model import Point
 from plantroom_shared.profiles import (
     BacnetObject,
@@ -67,7 +68,7 @@ def choose(profiles: Catalogue, found: Found, name: str | None = None) -> Bacnet
 def apply(profile: BacnetProfile, found: Found) -> Found:
     """Return `found` with the meaning that `profile` gives to its points."""
     points: list[Point] = []
-    hints, ranges, intervals = dict(found.hints), dict(found.ranges), dict(found.intervals)
+    ranges, intervals = dict(found.ranges), dict(found.intervals)
     meanings: dict[str, BacnetObject] = {}
     for point, oid in zip(found.points, found.objects, strict=True):
         meaning = profile.find(point.object_type, split(oid)[1], point.name, point.unit)
@@ -79,12 +80,9 @@ def apply(profile: BacnetProfile, found: Found) -> Found:
             ranges[point.key] = meaning.range
         if meaning.interval is not None:
             intervals[point.key] = meaning.interval
-        if (hint := _hint(meaning, hints.get(point.key, Hint()))) != Hint():
-            hints[point.key] = hint
     return replace(
         found,
         points=tuple(points),
-        hints=hints,
         ranges=ranges,
         intervals=intervals,
         meanings=meanings,
@@ -116,12 +114,12 @@ def _states(meaning: BacnetObject, kind: str) -> tuple[str, ...]:
     return tuple(meaning.states.get(state, "") for state in range(first, last + 1))
 
 
-def _hint(meaning: BacnetObject, told: Hint) -> Hint:
-    """Return what is known of a value; limits of the profile go before those of the device."""
-    deadband = meaning.deadband if isinstance(meaning.deadband, float | int) else 0.0
-    low, high = told.low, told.high
-    if meaning.write is not None and meaning.write.min is not None:
-        low = meaning.write.min
-    if meaning.write is not None and meaning.write.max is not None:
-        high = meaning.write.max
-    return Hint(float(deadband) or told.cov_increment, low, high)
+def hints_of(found: Found) -> dict[str, Hint]:
+    """Return, by point key, what is known of how the points of a device move."""
+    hints: dict[str, Hint] = {}
+    for point in found.points:
+        said = found.said.get(point.key)
+        increment = said.cov_increment if said else 0.0
+        if hint := hint_of(found.meanings.get(point.key), increment):
+            hints[point.key] = hint
+    return hints

@@ -17,10 +17,10 @@ from plantroom_edge.drivers.bacnet.facts import (
     base_of,
     details_of,
     device_of,
-    hint_of,
     identity_of,
     left_out,
     point_of,
+    said_of,
     scale_of,
     states_of,
     wanting,
@@ -226,10 +226,10 @@ class Scan:
     def _result(self, me: int, objects: tuple[int, ...], listed: list[ObjectId]) -> Found:
         key, facts = self.session.key, self.facts
         points = tuple(point_of(facts, oid, key) for oid in objects)
-        hints = {
-            point.key: hint
+        said = {
+            point.key: words
             for point, oid in zip(points, objects, strict=True)
-            if (hint := hint_of(facts, oid)) is not None
+            if (words := said_of(facts, oid)) is not None
         }
         scales = {
             point.key: scale
@@ -241,7 +241,7 @@ class Scan:
             points,
             objects,
             identity_of(facts, me),
-            hints,
+            said,
             scales=scales,
             left_out=left_out(listed),
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
+from plantroom_edge.drivers.modbus.unit import Unit
+from plantroom_edge.hints import Hint, hint_of
 from plantroom_shared.model import Device, Point
 from plantroom_shared.profiles import Profile, Register
 
@@ -36,3 +39,13 @@ def describe_point(device: str, profile: Profile, register: Register) -> Point:
         point_class=register.point_class,
         enos=register.enos,
     )
+
+
+def describe_hints(units: Iterable[Unit]) -> dict[str, Hint]:
+    """Return, by point key, what the profiles of some units say of how their points move."""
+    return {
+        unit.point(register): hint
+        for unit in units
+        for register in unit.profile.points
+        if (hint := hint_of(register)) is not None
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from plantroom_edge.drivers import DeviceFigures, Inventory, Poll, PollGroup, Written
 from plantroom_edge.drivers.modbus import telling
 from plantroom_edge.drivers.modbus.config import ModbusBus, ModbusDevice
-from plantroom_edge.drivers.modbus.described import describe_device, describe_point
+from plantroom_edge.drivers.modbus.described import describe_device, describe_hints, describe_point
 from plantroom_edge.drivers.modbus.group import GroupPlan, Layouts, Sweep
 from plantroom_edge.drivers.modbus.learning import REFUSALS, Lessons
 from plantroom_edge.drivers.modbus.opening import open_connection
@@ -83,6 +83,7 @@ class ModbusDriver:
             ),
             groups=tuple(group for unit in self._units for group in unit.groups),
             missing=tuple(missing),
+            hints=describe_hints(self._units),
         )
 
     async def read(self, group: PollGroup) -> Poll:
