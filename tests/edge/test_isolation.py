@@ -223,7 +223,7 @@ async def side_by_side(
         assert not any(task.done() for task in tasks)
     finally:
         async with asyncio.timeout(60):
-            await ended(*tasks, again=0.05)
+            await ended(*tasks)
             await buffer.close()
 
 

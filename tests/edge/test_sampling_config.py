@@ -109,8 +109,8 @@ def test_by_exception_has_a_deadband_for_every_kind_of_point() -> None:
     assert fahrenheit.absolute == pytest.approx(0.09)
     assert band(point("W"), **on) == Band(share=0.005, origin="kind")
     any_change = Band(origin="kind")
-    for unit in ("kWh", "", "furlong"):
-        assert band(point(unit), **on) == any_change
+    for symbol in ("kWh", "", "furlong"):
+        assert band(point(symbol), **on) == any_change
     assert band(point("%", states=("off", "on")), **on) == any_change
     assert band(point("°C")) is None
     assert {*ABSOLUTE, *SHARE} <= {unit.quantity for unit in known_units()}
