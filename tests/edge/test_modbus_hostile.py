@@ -8,12 +8,14 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.connection import MUTE, STALE
 from simulators.modbus_scripted import Request, Reset, scripted
-from support.modbus_bus import bus, groups_of, read, write_profile
+from support.modbus_bus import SteppedClock, bus, groups_of, read, write_profile
 
 IMAGE = {"holding": {address: 7000 + address for address in range(20)}}
 RIGHT = {f"r{address}": 7000 + address for address in range(10)}
@@ -313,3 +315,236 @@ async def test_many_hostile_replies_cost_their_unit_only(tmp_path: Path) -> None
             poll = await driver.read(good)
             assert poll.values == list(RIGHT.values())
             assert poll.quality == {}
+
+
+# ---------------------------------------------------------------- beside an honest unit
+
+HONEST, CULPRIT = 1, 2
+
+
+def _two_units(folder: Path) -> list[dict[str, Any]]:
+    device = write_profile(folder, REGISTERS)
+    return [{**device, "name": f"u{unit}", "unit": unit} for unit in (HONEST, CULPRIT)]
+
+
+def _right(request: Request) -> bytes:
+    return request.answer(IMAGE)
+
+
+def _half_header(request: Request) -> bytes:
+    """A reply, and behind it the beginning of one that will never come."""
+    return request.answer(IMAGE) + struct.pack(">HHH", request.tid + 1, 0, 200)
+
+
+BEHIND: dict[str, Callable[[Request], bytes]] = {
+    "octets behind its reply": lambda r: _right(r) + b"\x2a\x2a\x2a",
+    "zeros behind its reply": lambda r: _right(r) + bytes(7),
+    "the beginning of another reply": _half_header,
+    "the same reply again": lambda r: 2 * _right(r),
+    "a reply that is longer than it says": lambda r: (
+        struct.pack(">HHHB", r.tid, 0, 5, r.unit) + _pdu(r, 2, 2) + b"\0\0"
+    ),
+    "a reply that is shorter than it says": lambda r: (
+        struct.pack(">HHHB", r.tid, 0, 99, r.unit) + _pdu(r, r.count, 2 * r.count)
+    ),
+    "another unit's name": lambda r: r.frame(_pdu(r, r.count, 2 * r.count), unit=HONEST),
+    "a byte count that lies": lambda r: r.frame(_pdu(r, r.count, 99)),
+    "a flood": lambda r: b"\xff" * 100_000,
+    "nothing": lambda r: b"",
+}
+
+
+@pytest.mark.parametrize("trick", BEHIND)
+async def test_what_a_unit_leaves_in_the_stream_costs_only_itself(
+    trick: str, tmp_path: Path
+) -> None:
+    """However the unit asked before has left the connection, the next one gives its values."""
+    hostile = False
+
+    def script(request: Request) -> bytes:
+        if hostile and request.unit == CULPRIT:
+            return BEHIND[trick](request)
+        return request.answer(IMAGE)
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(tmp_path), timeout=0.3) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        hostile = True
+        for _ in range(8):
+            await driver.read(bad)
+            poll = await driver.read(good)
+            assert poll.values == list(RIGHT.values())
+            assert poll.quality == {}
+        assert driver._connection.patience.record(HONEST).failures == 0
+
+
+LATE: dict[str, Callable[[Request], bytes]] = {
+    "a frame of nobody's": lambda r: r.frame(b"\3\2\0\1", tid=r.tid ^ 0x5555) + _right(r),
+    "rubbish": lambda r: b"\xde\xad\xbe\xef" * 10 + _right(r),
+    "half a frame": lambda r: struct.pack(">HHHB", r.tid, 0, 250, r.unit) + _right(r),
+    "a reply of another unit's": lambda r: r.frame(b"\3\2\0\1", unit=CULPRIT),
+    "a reply that says nothing": lambda r: r.frame(b"\3\x63\0\1"),
+}
+
+
+@pytest.mark.parametrize("trick", LATE)
+async def test_rubbish_that_comes_in_the_turn_of_another_costs_it_nothing(
+    trick: str, tmp_path: Path
+) -> None:
+    """What stands before a reply because of the unit asked before: the poll is made once more."""
+    late = False
+
+    def script(request: Request) -> bytes:
+        nonlocal late
+        if late and request.unit == HONEST:
+            late = False
+            return LATE[trick](request)
+        return request.answer(IMAGE)
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(tmp_path), timeout=0.3) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        for _ in range(5):
+            await driver.read(bad)
+            late = True
+            poll = await driver.read(good)
+            assert not late
+            assert poll.values == list(RIGHT.values())
+            assert poll.quality == {}
+
+
+async def test_a_gateway_that_hangs_up_over_a_unit_costs_only_that(tmp_path: Path) -> None:
+    """Where the connection ends in the turn of the next unit, that is asked over another one."""
+    reset = False
+
+    def script(request: Request) -> bytes:
+        nonlocal reset
+        if reset and request.unit == HONEST:
+            reset = False
+            raise Reset
+        return request.answer(IMAGE)
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(tmp_path), timeout=20) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        await driver.read(bad)
+        reset = True
+        poll = await driver.read(good)
+    assert not reset
+    assert poll.values == list(RIGHT.values())
+    assert server.connections == 2
+
+
+async def test_a_whole_frame_of_rubbish_costs_no_connection(tmp_path: Path) -> None:
+    """A unit behind a gateway that frames well may say anything: nobody has to connect anew."""
+    tricks = (
+        lambda r: r.frame(b"\x04\2\0\1"),
+        lambda r: r.frame(b"\3\x63\0\1"),
+        lambda r: r.frame(b"\3\2\0\1", unit=77),
+        lambda r: r.frame(b"\x83\2\2"),
+    )
+    trick, hostile = 0, False
+
+    def script(request: Request) -> bytes:
+        if hostile and request.unit == CULPRIT:
+            return tricks[trick](request)
+        return request.answer(IMAGE)
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(tmp_path), timeout=5) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        hostile = True
+        for trick in range(len(tricks)):  # noqa: B007 -- the script looks at it
+            shown = await read(driver, [bad])
+            assert set(shown.reasons.values()) == {"bad-reply"}
+            assert (await read(driver, [good])).good == RIGHT
+    assert server.connections == 1
+
+
+async def test_who_is_rubbish_itself_is_asked_twice_once(tmp_path: Path) -> None:
+    """Only a unit that was well may have been spoilt by others: one in trouble is not asked again."""
+    hostile = False
+
+    def script(request: Request) -> bytes:
+        if hostile and request.unit == CULPRIT:
+            return request.frame(b"\3\x63\0\1")
+        return request.answer(IMAGE)
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(tmp_path), timeout=5) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        hostile = True
+        counts = []
+        for _ in range(3):
+            await driver.read(good)
+            server.requests.clear()
+            assert not (await driver.read(bad)).alive
+            counts.append(len(server.requests))
+    assert counts == [2, 1, 1]
+
+
+async def test_a_write_is_never_made_twice(tmp_path: Path) -> None:
+    """Where rubbish stands before the answer to a write, it stays open what became of it."""
+    spoil = False
+
+    def script(request: Request) -> bytes:
+        if spoil and request.function == 6:
+            return b"\xde\xad\xbe\xef" * 4
+        return request.answer(IMAGE) if request.function < 5 else request.frame(b"\x86\1")
+
+    devices = _two_units(tmp_path)
+    async with (
+        scripted(script) as server,
+        bus(server.port, *devices, timeout=5) as driver,
+        asyncio.timeout(30),
+    ):
+        groups = (await driver.discover()).groups
+        for group in reversed(groups):
+            await driver.read(group)
+        spoil = True
+        server.requests.clear()
+        async with driver._connection.urgent() as ask:
+            reply = await ask(HONEST, pdu.write_register(3, 7))
+    assert reply == pdu.Fault("bad-reply")
+    assert [request.function for request in server.requests] == [6]
+
+
+async def test_a_poll_for_which_there_was_no_time_says_so(tmp_path: Path) -> None:
+    """A unit that is left alone for the sake of others was not asked: nobody learns from that."""
+    clock, dead = SteppedClock(), False
+
+    def script(request: Request) -> bytes:
+        return b"" if dead and request.unit == CULPRIT else request.answer(IMAGE)
+
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(tmp_path), timeout=0.1, clock=clock) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        dead, asked = True, []
+        for _ in range(5):
+            await driver.read(good)
+            server.requests.clear()
+            poll = await driver.read(bad)
+            assert not poll.alive
+            assert poll.asked is bool(server.requests)
+            asked.append(poll.asked)
+            clock.seconds += 0.01
+    assert asked[0]
+    assert not asked[-1]

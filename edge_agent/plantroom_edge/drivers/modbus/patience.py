@@ -23,7 +23,9 @@ SHARE: Final = 0.03
 FLAPPING: Final = 0.1
 """The same for those that answer now and then."""
 TRUSTED: Final = 10
-"""Answers in a row after which a unit that has failed is trusted again."""
+"""Answers in a row after which a unit that has failed may be trusted again."""
+PROBATION: Final = 30.0
+"""Seconds after a failure until it is: nobody makes news more often."""
 REST: Final = 300.0
 """Seconds after which a dead unit is asked again, whatever its share."""
 NEWS: Final = 60.0
@@ -52,7 +54,9 @@ class Record:
     trusted: bool = True
     """It did not fail of late, or once."""
     since: int = TRUSTED
-    """Answers in a row, counted as far as that matters."""
+    """Answers in a row."""
+    failed_at: float = float("-inf")
+    """When its last failure was."""
     again_at: float = float("-inf")
     """When a dead unit has paid for what it has cost; it may be asked a little before."""
     spare: float = 0.0
@@ -71,6 +75,10 @@ class Record:
     sent: int = 0
     received: int = 0
     """Bytes."""
+
+    def proven(self, now: float) -> bool:
+        """Return whether its last failure is long past."""
+        return self.since >= TRUSTED and now - self.failed_at >= PROBATION
 
     @property
     def dead(self) -> bool:
@@ -117,6 +125,8 @@ class Patience:
             return limit if now >= record.again_at - CALM * self.timeout else None
         if not record.trusted:
             self._save(record, now)
+            if record.spare >= self.timeout and not record.failures:
+                return self.timeout
             return self._short(record) if record.spare > 0 else None
         calm, rich = now - self._failed_at >= CALM * self.timeout, self._credit > 0
         if record.failures:
@@ -133,11 +143,12 @@ class Patience:
         self._free_at = float("-inf")
         record = self.record(unit)
         record.average = took if not record.answered else 0.9 * record.average + 0.1 * took
-        if record.dead and now - self._returned_at >= NEWS:
-            self._encourage(now)
+        returned = record.dead
         record.answered, record.failures = True, 0
+        if returned and now - self._returned_at >= NEWS:
+            self._encourage(now)
         record.since += 1
-        record.trusted = record.trusted or record.since >= TRUSTED
+        record.trusted = record.trusted or record.proven(now)
         record.slowest = max(took, _FORGET * record.slowest)
         record.longest = max(took, record.longest)
 
@@ -148,9 +159,10 @@ class Patience:
         if record.trusted:  # news, also for others
             self._failed_at = now
             self._credit = max(self._credit - took, -DEBT * self.timeout)
-            if record.since >= TRUSTED:
+            record.trusted = record.proven(now)
+            if record.trusted:
                 record.spare, record.spare_at = self.timeout, now
-        record.trusted = record.trusted and record.since >= TRUSTED
+        record.failed_at = now
         record.failures += 1
         record.lost += 1
         record.since = 0
@@ -174,7 +186,7 @@ class Patience:
         """Let dead units be asked soon, one after the other: what kept one away may be over."""
         self._returned_at = now
         dead = [one for one in self.units.values() if one.dead]
-        for place, one in enumerate(dead):
+        for place, one in enumerate(dead, start=1):
             one.again_at = min(one.again_at, now + place * CALM * self.timeout)
 
     def _save(self, record: Record, now: float) -> None:
