@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from simulators.modbus_scripted import Request, scripted
+from simulators.modbus_scripted import Request, Reset, scripted
 from support.bacnet_device import Field, real
 from support.fault_case import Setting, case
 from support.fault_lone import LoneAgent, on_time
@@ -25,12 +25,17 @@ REGISTERS = 5
 INTERVAL = 1.0
 HONEST_UNITS = (1, 2, 3, 4)
 HOSTILE_UNIT = 9
+HOSTILE_UNITS = (HOSTILE_UNIT, 10, 11)
+"""Behind the gateway of honest ones, on one connection with them."""
+LEAST_MODBUS = 10
+"""Percent of all malformed replies."""
 HOSTILE_LINES = 12
 UNITS_OF_A_LINE = 4
 BURST = 12
 """Datagrams with which a hostile BACnet device answers one request."""
 MEMORY = 40.0
 """Megabytes by which the agent may grow between the first replies and the last."""
+BESIDE = "beside honest units"
 NAME = "hostile devices"
 
 
@@ -51,6 +56,8 @@ class Modbus:
     def __init__(self, dice: random.Random, sent: Counter[str]) -> None:
         self._dice, self._sent = dice, sent
         self._old: deque[bytes] = deque([b"\0"], maxlen=20)
+        self._pending = b""
+        """What a hostile unit behind the gateway says in the turn of an honest one."""
 
     def line(self, request: Request) -> bytes:
         """Return what a device of its own line answers: any octets at all."""
@@ -69,17 +76,51 @@ class Modbus:
         return self._dice.choice(tricks)(request, right)
 
     def unit(self, request: Request) -> bytes:
-        """Return what a device behind a gateway answers: its own octets in the gateway's frame."""
-        dice = self._dice
+        """Return what comes through a gateway: whatever its hostile units say, and when they like."""
         if request.unit in HONEST_UNITS:
-            return request.answer(image(request.unit))
+            late, self._pending = self._pending, b""
+            return late + request.answer(image(request.unit))
+        right = request.answer(image(HOSTILE_UNIT))
+        self._old.append(right)
+        chance = self._dice.random()
+        if chance < 0.2:
+            return right
         self._sent["modbus"] += 1
-        pdu = bytearray(request.answer(image(HOSTILE_UNIT))[7:])
+        self._sent[BESIDE] += 1
+        if chance < 0.7:
+            return self._another_length(request, right)
+        if chance < 0.85:
+            return self._framed_rubbish(request, right)
+        tricks = (
+            self._flipped, self._cut, self._longer, self._old_one, self._strange_head,
+            self._refusal, self._noise, self._twice, self._trailing, self._late, self._hung_up,
+        )  # fmt: skip
+        return self._dice.choice(tricks)(request, right)
+
+    def _framed_rubbish(self, request: Request, right: bytes) -> bytes:
+        """Return a unit's own octets in the frame of a gateway that knows what it does."""
+        dice = self._dice
+        pdu = bytearray(right[7:])
         flip(dice, pdu, 4)
         pdu = pdu[: dice.randint(1, len(pdu))] if dice.random() < 0.3 else pdu
         pdu += dice.randbytes(dice.choice((0, 0, 0, 1, 100, 240)))[: 250 - len(pdu)]
         unit = dice.choice((request.unit, request.unit, *HONEST_UNITS))
         return request.frame(bytes(pdu), unit=unit)
+
+    def _twice(self, _request: Request, right: bytes) -> bytes:
+        return 2 * right
+
+    def _trailing(self, _request: Request, right: bytes) -> bytes:
+        return right + self._dice.choice((bytes(self._dice.randint(1, 7)), right[:7], b"\0\1\0\0"))
+
+    def _late(self, request: Request, right: bytes) -> bytes:
+        """Say nothing, or the right thing, and more in the turn of the next honest unit."""
+        more = (right, self._another_length(request, right), self._strange_head(request, right))
+        self._pending += self._dice.choice((*more, right[:8], self._dice.randbytes(30)))
+        return self._dice.choice((b"", right))
+
+    def _hung_up(self, _request: Request, _right: bytes) -> bytes:
+        raise Reset
 
     def _flipped(self, _request: Request, right: bytes) -> bytes:
         out = bytearray(right)
@@ -248,7 +289,9 @@ async def _hostile(setting: Setting) -> list[Figure]:
             folder,
             [
                 modbus_bus(folder, "honest", honest.port, units),
-                modbus_bus(folder, "shared", gateway.port, units | {HOSTILE_UNIT: 0.2}),
+                modbus_bus(
+                    folder, "shared", gateway.port, units | dict.fromkeys(HOSTILE_UNITS, 0.2)
+                ),
                 *(
                     modbus_bus(
                         folder,
@@ -286,7 +329,7 @@ async def _besieged(
         for station in stations[2:]:
             station.hostile = True
         memory, began = agent.resident_mb, time.time()
-        while sent.total() < setting.count and agent.child.running:
+        while _replies(sent) < setting.count and agent.child.running:
             await asyncio.sleep(0.2)
         await asyncio.sleep(max(0.0, 10 - (time.time() - began)))
         ended, alive = time.time(), agent.child.running
@@ -295,16 +338,24 @@ async def _besieged(
     setting.say(f"{dict(sent)} in {ended - began:.0f} s; {said['counters']}")
     rows = await agent.rows()
     hostile = [bus for name, bus in said["buses"].items() if name != "honest"]
+    runs = _replies(sent)
+    share = 100 * sent["modbus"] / runs
     uncounted = sum(not bus["counters"].get("bad") for bus in hostile)
     figures = [
         Figure(NAME, "buses of hostile devices that counted nothing", len(hostile), uncounted),
         Figure(NAME, "malformed Modbus replies", sent["modbus"], sent["modbus"], None),
+        Figure(NAME, "of them behind a gateway of honest units", sent[BESIDE], sent[BESIDE], None),
         Figure(NAME, "malformed BACnet replies", sent["bacnet"], sent["bacnet"], None),
+        Figure(NAME, "Modbus among them", runs, share, LEAST_MODBUS, least=True, unit="%"),
         Figure(NAME, "agents that ended", 1, float(not alive)),
-        Figure(NAME, "tasks that ended in a defect", sent.total(), len(said["tasks"])),
-        Figure(NAME, "megabytes more", sent.total(), grown, MEMORY, unit="MB"),
+        Figure(NAME, "tasks that ended in a defect", runs, len(said["tasks"])),
+        Figure(NAME, "megabytes more", runs, grown, MEMORY, unit="MB"),
     ]
-    return figures + _verdict(rows, began, ended, sent.total())
+    return figures + _verdict(rows, began, ended, runs)
+
+
+def _replies(sent: Counter[str]) -> int:
+    return sent["modbus"] + sent["bacnet"]
 
 
 def _verdict(rows: dict[str, list[Any]], began: float, ended: float, runs: int) -> list[Figure]:
