@@ -35,7 +35,7 @@ DEBT: Final = 1.0
 SHORT: Final = 0.25
 """Of the time-out, how long to wait at least for a unit that has failed."""
 CALM: Final = 2.0
-"""Time-outs after any failure on the line until all is as usual."""
+"""Time-outs after a failure that is news until all is as usual."""
 LONG_EVERY: Final = 4
 """Every so many failures, the whole time-out is waited: some wake up slowly."""
 _FORGET: Final = 0.98
