@@ -474,6 +474,20 @@ def test_the_return_of_one_lets_the_others_be_asked() -> None:
     assert patience.record(3).again_at == before
 
 
+def test_an_outage_of_all_is_soon_forgotten() -> None:
+    """Units that were silent with all others are asked soon after the first of them is back."""
+    patience = _well(1, 2, 3)
+    for now in range(1, 600):
+        for unit in (1, 2, 3):
+            assert now < 5 or patience.limit(unit, float(now)) is not None
+            patience.failure(unit, 1.0, "timeout", float(now))
+    for at in (600.0, 601.0):  # only the first of them is news
+        patience.answer(1, 0.01, at)
+        assert patience.limit(2, at + DEBT / SHARE) is not None
+        patience.failure(1, 1.0, "timeout", at)
+        patience.failure(1, 1.0, "timeout", at)
+
+
 def test_rubbish_that_takes_no_time_does_not_keep_a_unit_waiting() -> None:
     """A gateway that says at once that a unit is away may be asked again soon."""
     patience = _well(1)

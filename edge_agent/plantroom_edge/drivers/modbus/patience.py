@@ -119,7 +119,7 @@ class Patience:
         if not self._others(unit):
             return self.timeout
         if record.dead:
-            long = record.failures % LONG_EVERY == 1
+            long = record.failures % LONG_EVERY == 0
             limit = self.timeout if long else self._short(record)
             # Failures that took next to nothing are let pass.
             return limit if now >= record.again_at - CALM * self.timeout else None
@@ -177,10 +177,12 @@ class Patience:
         record = self.record(unit)
         self._save(record, now)
         record.spare = max(record.spare - took, -DEBT * self.timeout)
-        if record.dead and self._others(unit):
+        if record.dead:
             dead = sum(one.dead for one in self.units.values())
             again_at = max(record.again_at, now) + took * dead / SHARE
-            record.again_at = min(again_at, now + REST)
+            # While nobody answers, all are asked anyway: little of that is held against them later.
+            longest = REST if self._others(unit) else DEBT * self.timeout / SHARE
+            record.again_at = min(again_at, now + longest)
 
     def _encourage(self, now: float) -> None:
         """Let dead units be asked soon, one after the other: what kept one away may be over."""
