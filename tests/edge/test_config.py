@@ -107,10 +107,7 @@ detectors: none
     expected = [
         ("edge.yaml:8: buses[0].pionts: is no known key", "did you mean `points`?"),
         ("edge.yaml:11: buses[1].devices: input should be greater than or equal to 1, not 0", ""),
-        (
-            "edge.yaml:13: buses[2].driver: there is no driver 'bacnett'",
-            "choose one of: agent, bacnet",
-        ),
+        ("edge.yaml:13: buses[2].driver: there is no driver 'bacnett'", "choose one of: agent, bacnet"),
         ("edge.yaml:14: buses[3]: names no driver", "add `driver:`, one of:"),
         ("edge.yaml:15: buses[4]: must be a mapping", "`name:`"),
         ("edge.yaml:9: buses[1].name: another entry of buses is called 'one'", "rename one"),
