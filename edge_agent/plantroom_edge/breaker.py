@@ -59,15 +59,19 @@ class Breaker:
         """Say whether the device may be asked now: always, or as a probe when the pause is over."""
         return not self.is_open or now >= self.retry_at
 
-    def note(self, *, alive: bool, now: float, took: float = 0.0) -> Change:
+    def note(self, *, alive: bool, now: float, took: float = 0.0, asked: bool = True) -> Change:
         """Take note of a poll.
 
         Args:
             alive: whether there was any answer.
             now: monotonic seconds.
             took: seconds that the poll took.
+            asked: whether the device was asked at all. Where not, for the sake of others, that says
+                nothing of it: it is given up for that only after all other chances.
         """
         was_open = self.is_open
+        if not alive and not asked and self.failures != OPEN_AFTER - 1:
+            return Change.NONE
         if alive:
             self._answered(was_open=was_open)
             return Change.RECOVERED if was_open else Change.NONE

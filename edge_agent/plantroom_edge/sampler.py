@@ -262,11 +262,15 @@ class Sampler:
         began = self._clock.monotonic()
         poll = await self._read(driver, entry.group)
         heed_cancellation()
+        if device.breaker.is_open and not poll.asked:  # its probe is still to come
+            self.counters["skipped_dead"] += 1
+            return Change.NONE
         device.polls += 1
         self.counters["polls"] += 1
         now = self._clock.monotonic()
         self.durations.append(now - began)
-        change = device.breaker.note(alive=poll.alive, now=now, took=now - began)
+        breaker, took = device.breaker, now - began
+        change = breaker.note(alive=poll.alive, now=now, took=took, asked=poll.asked)
         ts = device.stamp(poll.ts, self.counters)
         if poll.alive:
             device.last_good_us = ts

@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantroom_edge.drivers.modbus import pdu
-from plantroom_edge.drivers.modbus.frames import TcpFrames, Unfit
+from plantroom_edge.drivers.modbus.frames import TcpFrames, Unfit, Wrong
 from plantroom_edge.drivers.modbus.link import Link
-from plantroom_edge.drivers.modbus.patience import DEBT, SHARE, Patience
+from plantroom_edge.drivers.modbus.patience import (
+    CALM,
+    DEBT,
+    FLAPPING,
+    NEWS,
+    PROBATION,
+    REST,
+    SHARE,
+    TRUSTED,
+    Patience,
+)
 from plantroom_edge.drivers.modbus.rtu import FLOOD, REMEMBERED, RtuFrames, crc
 from support.modbus_rtu import checksum
 
@@ -49,7 +59,7 @@ def test_tcp_never_takes_rubbish_and_never_breaks(chunks: list[bytes]) -> None:
                 assert sent[:2] in heard
                 assert reply[0] & 0x7F == 3
             assert len(frames._rest) < 270
-    except Unfit:
+    except (Unfit, Wrong):
         pass
 
 
@@ -91,6 +101,47 @@ def test_tcp_transactions_go_round() -> None:
     seen = {frames.ask(1, _ASK)[:2] for _ in range(70_000)}
     assert len(seen) == 65535
     assert b"\0\0" not in seen
+
+
+@pytest.mark.parametrize(
+    ("body", "unit"),
+    [(b"\3\4\0\1", 1), (b"\x83", 1), (b"\4\2\0\1", 1), (b"\3\2\0\1", 9), (b"\x84\2", 1)],
+)
+def test_a_whole_frame_of_rubbish_leaves_the_stream_in_step(body: bytes, unit: int) -> None:
+    """It is no reply, but what comes next is told apart as before; with octets behind it, not."""
+    frames = TcpFrames()
+    bad = body + b"\0" if len(body) == 1 else body
+    for behind, error in ((b"", Wrong), (b"\0", Unfit)):
+        tid = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+        whole = _mbap(tid, bad if bad[:1] != b"\x83" else b"\x83\2\2", unit)
+        assert frames.take(whole[:5]) is None
+        with pytest.raises(error):
+            frames.take(whole[5:] + behind)
+        assert frames.in_step()
+    tid = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    assert frames.take(_mbap(tid, _reply(3))) == _reply(3)
+
+
+def test_late_rubbish_is_dropped_by_its_transaction() -> None:
+    """What a unit says to a request that was given up may be anything: only its frame counts."""
+    frames = TcpFrames()
+    late = int.from_bytes(frames.ask(9, _ASK)[:2], "big")
+    frames.give_up()
+    tid = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    rubbish = _mbap(late, b"\x2b\xff\xff\xff", 77)
+    assert frames.take(rubbish + _mbap(tid, _reply(4))) == _reply(4)
+
+
+@pytest.mark.parametrize("behind", range(1, 8))
+def test_octets_behind_a_reply_put_the_stream_out_of_step(behind: int) -> None:
+    """Fewer than make a header wait for more, which would be those of the next reply."""
+    frames = TcpFrames()
+    tid = int.from_bytes(frames.ask(1, _ASK)[:2], "big")
+    assert frames.in_step()
+    assert frames.take(_mbap(tid, _reply(1)) + bytes(behind)) == _reply(1)
+    assert not frames.in_step()
+    frames.restart()
+    assert frames.in_step()
 
 
 # ---------------------------------------------------------------- RTU
@@ -299,3 +350,150 @@ def test_what_the_far_end_may_still_be_waiting_for_is_added() -> None:
     patience.answer(1, 0.3, 5.6)
     assert patience.record(1).slowest < 0.1
     assert patience.backlog(5.6) == 0
+
+
+# ---------------------------------------------------------------- patience with the hostile
+
+
+def _well(*units: int) -> Patience:
+    patience = Patience(1.0)
+    for unit in units:
+        patience.answer(unit, 0.02, 0.0)
+    return patience
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.0, 0.5), st.sampled_from("arb")), min_size=1, max_size=200),
+    st.booleans(),
+)
+def test_whoever_fails_an_honest_unit_has_its_second_chance(
+    hostile: list[tuple[float, str]], rich: bool
+) -> None:
+    """Whatever another unit does, one that failed once is asked again within two time-outs."""
+    patience, now = _well(1, 2, 9), 0.0
+    for pause, what in [*hostile[:3], *[(0.1, "r")] * 4]:
+        now = _turn(patience, 9, now + pause, what)
+    if not rich:
+        now += 40.0
+    patience.failure(1, 1.0, "timeout", now)
+    failed = now
+    for pause, what in hostile:
+        now = _turn(patience, 9, now + pause, what)
+        patience.answer(2, 0.02, now)
+        if now - failed >= 2.0:
+            assert patience.limit(1, now) is not None
+    assert patience.limit(1, max(failed + 2.5, now)) is not None
+
+
+def _turn(patience: Patience, unit: int, now: float, what: str) -> float:
+    """Let a unit answer, say rubbish or nothing, if it is its turn; return when that is over."""
+    limit = patience.limit(unit, now)
+    if limit is None:
+        return now
+    if what == "a":
+        patience.answer(unit, 0.01, now + 0.01)
+        return now + 0.01
+    took, reason = (limit, "timeout") if what == "r" else (0.003, "bad-reply")
+    patience.failure(unit, took, reason, now + took)
+    return now + took
+
+
+@given(st.lists(st.sampled_from("aaarb"), min_size=1, max_size=400))
+def test_a_unit_that_flaps_has_its_share_of_the_line(whats: list[str]) -> None:
+    """Who answers now and then, in any pattern, costs no more in vain than its share."""
+    patience, now, spent = _well(1, 9), 0.0, 0.0
+    for what in whats:
+        before = patience.record(9).lost
+        after = _turn(patience, 9, now, what)
+        spent += after - now if patience.record(9).lost > before else 0.0
+        now = after + 0.1
+        patience.answer(1, 0.02, now)
+    assert spent <= FLAPPING * now + SHARE * now + 4.0
+
+
+def test_the_failures_of_a_unit_that_is_not_trusted_hurry_nobody() -> None:
+    """Once it is known that a unit fails all the time, others have the whole time-out throughout."""
+    patience, now = _well(1, 9), 0.0
+    for _ in range(3):
+        now = _turn(patience, 9, now + 5.0, "r")
+    for _ in range(50):
+        for what in "bar":
+            now = _turn(patience, 9, now + 0.2, what)
+            limit = patience.limit(1, now)
+            assert limit is not None
+            assert limit >= 1.0
+            patience.answer(1, 0.02, now)
+    assert not patience.record(9).trusted
+
+
+def test_answers_in_a_row_bring_back_trust() -> None:
+    """After as many answers as that takes, a failure is one of a unit that is well."""
+    patience = _well(1, 9)
+    for at in (1.0, 2.0):
+        patience.failure(9, 1.0, "timeout", at)
+    for _ in range(TRUSTED):
+        assert not patience.record(9).trusted
+        patience.answer(9, 0.01, 3.0)
+    assert not patience.record(9).trusted
+    patience.answer(9, 0.01, 2.0 + PROBATION)
+    assert patience.record(9).trusted
+    assert patience.limit(9, 2.0 + PROBATION) == 1.0
+
+
+def test_each_dead_unit_pays_for_itself() -> None:
+    """One dead unit that takes all it can get does not keep another from being asked."""
+    patience = _well(1, 2)
+    for unit in (2, 9):
+        for at in (1.0, 2.0):
+            patience.failure(unit, 1.0, "timeout", at)
+    asked, now = 0, 2.0
+    while now < 2.0 + REST:
+        now = _turn(patience, 9, now + 0.05, "r")
+        patience.answer(1, 0.02, now)
+        if patience.limit(2, now) is not None:
+            asked += 1
+            now = _turn(patience, 2, now, "r")
+    assert asked >= 2
+
+
+def test_the_return_of_one_lets_the_others_be_asked() -> None:
+    """What kept one dead unit away may be over for all; once in a while, and one after the other."""
+    patience = _well(1, 2, 3, 4)
+    for unit in (2, 3, 4):
+        for at in (10.0, 20.0):
+            patience.failure(unit, 1.0, "timeout", at)
+    assert [patience.limit(unit, 30.0) for unit in (2, 3, 4)] == [None] * 3
+    patience.answer(2, 0.01, 30.0)
+    assert [patience.limit(unit, 30.0) is not None for unit in (3, 4)] == [True, False]
+    assert patience.limit(4, 30.0 + CALM) is not None
+    for unit in (2, 3):
+        patience.failure(unit, 1.0, "timeout", 31.0)
+    patience.failure(2, 1.0, "timeout", 32.0)
+    before = patience.record(3).again_at
+    patience.answer(2, 0.01, 31.0 + NEWS / 2)
+    assert patience.record(3).again_at == before
+
+
+def test_an_outage_of_all_is_soon_forgotten() -> None:
+    """Units that were silent with all others are asked soon after the first of them is back."""
+    patience = _well(1, 2, 3)
+    for now in range(1, 600):
+        for unit in (1, 2, 3):
+            assert now < 5 or patience.limit(unit, float(now)) is not None
+            patience.failure(unit, 1.0, "timeout", float(now))
+    for at in (600.0, 601.0):  # only the first of them is news
+        patience.answer(1, 0.01, at)
+        assert patience.limit(2, at + DEBT / SHARE) is not None
+        patience.failure(1, 1.0, "timeout", at)
+        patience.failure(1, 1.0, "timeout", at)
+
+
+def test_rubbish_that_takes_no_time_does_not_keep_a_unit_waiting() -> None:
+    """A gateway that says at once that a unit is away may be asked again soon."""
+    patience = _well(1)
+    for _ in range(5):
+        assert patience.limit(9, 5.0) is not None
+        patience.failure(9, 0.002, "exception-11", 5.0)
+    for _ in range(100):
+        patience.failure(9, 0.1, "exception-11", 5.0)
+    assert patience.limit(9, 5.1) is None

@@ -145,6 +145,43 @@ async def test_never_two_polls_of_one_device_in_flight() -> None:
             assert len(site.memory.rows(f"scripted:0:p{j}")) >= 10
 
 
+async def test_who_was_not_asked_is_not_given_up() -> None:
+    """Polls that a driver does not make, for the sake of others, leave bad rows but no dead device."""
+    site = Site(devices=2, points=2)
+    async with polling(site):
+        await site.time.advance(5.0)
+        site.script.dead.add("scripted:0")
+        site.script.spared.add("scripted:0")
+        await site.time.advance(10.0)
+        state = site.sampler.devices["scripted:0"]
+        assert state.breaker.failures == 0
+        assert site.memory.rows("scripted:0:p0")[-1][2] == TIMED_OUT
+        site.script.dead.clear()
+        await site.time.advance(1.0)
+        assert site.memory.rows("scripted:0:p0")[-1][2] == ""
+        assert site.sampler.counters["skipped_dead"] == 0
+
+
+async def test_a_probe_that_was_not_made_is_no_probe() -> None:
+    """The pause of a dead device does not grow by probes that the driver did not make."""
+    site = Site(devices=2, points=2)
+    async with polling(site):
+        await site.time.advance(5.0)
+        site.script.dead.add("scripted:0")
+        while not site.sampler.devices["scripted:0"].breaker.is_open:
+            await site.time.advance(0.5)
+        breaker = site.sampler.devices["scripted:0"].breaker
+        site.script.spared.add("scripted:0")
+        pauses, rows = breaker.pauses, len(site.memory.rows("scripted:0:p0"))
+        await site.time.advance(100.0)
+        assert breaker.is_open
+        assert breaker.pauses == pauses
+        assert len(site.memory.rows("scripted:0:p0")) == rows
+        site.script.dead.clear()
+        await site.time.advance(1.0)
+        assert not breaker.is_open
+
+
 async def test_a_dead_device_is_left_alone_with_growing_pauses(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -54,6 +54,21 @@ def test_trust_comes_back_with_answers() -> None:
     assert breaker.retry_at == STEP
 
 
+def test_a_poll_that_was_not_made_is_no_failure() -> None:
+    """A device that failed once and was not asked again is not given up, however long that lasts."""
+    breaker = Breaker(_even)
+    for failures in range(OPEN_AFTER - 1):
+        for _ in range(20):
+            assert breaker.note(alive=False, now=0.0, asked=False) is Change.NONE
+        assert breaker.failures == failures
+        _fail(breaker)
+    assert not breaker.is_open
+    # After all its chances but one, the line has no time for it: that is known as well.
+    assert breaker.note(alive=False, now=0.0, asked=False) is Change.FAILED
+    assert breaker.note(alive=False, now=9.0, asked=False) is Change.NONE
+    assert breaker.retry_at == STEP
+
+
 def test_a_hastened_probe_is_never_later_than_it_was() -> None:
     """What was due soon stays so; what was due late comes within the time given."""
     soon, late = Breaker(_even, failures=3, retry_at=10.5), Breaker(_even, failures=3, retry_at=99)

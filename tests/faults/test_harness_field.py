@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from simulators.modbus_scripted import Request
-from support.fault_hostile import HONEST_UNITS, HOSTILE_UNIT, REGISTERS, Modbus, flip, image
+from simulators.modbus_scripted import Request, Reset
 from support.fault_lone import Row, on_time
+from support.fault_rubbish import HONEST_UNITS, HOSTILE_UNIT, REGISTERS, Modbus, flip, image
 
 T0 = 1_700_000_000
 
@@ -44,11 +44,32 @@ def test_hostile_replies_are_hostile_and_honest_ones_right() -> None:
     request = Request(7, HOSTILE_UNIT, 3, 0, REGISTERS)
     right = request.answer(image(HOSTILE_UNIT))
     on_a_line = [modbus.line(request) for _ in range(500)]
-    behind = [modbus.unit(request) for _ in range(500)]
+    behind = [_said(modbus, request) for _ in range(500)]
     assert sum(reply != right for reply in on_a_line) >= 300
     assert sum(reply != right for reply in behind) >= 450
     assert len(set(on_a_line)) > 200
     assert sent["modbus"] >= 850
+
+
+def _said(modbus: Modbus, request: Request) -> bytes:
+    try:
+        return modbus.unit(request)
+    except Reset:
+        return b"reset"
+
+
+def test_what_a_hostile_unit_says_late_stands_before_an_honest_reply() -> None:
+    """It comes in the turn of an honest unit, once, and the honest reply stands whole behind it."""
+    modbus = Modbus(random.Random(6), Counter())
+    honest = Request(8, HONEST_UNITS[0], 3, 0, REGISTERS)
+    right, late = honest.answer(image(HONEST_UNITS[0])), 0
+    for tid in range(2000):
+        _said(modbus, Request(tid, HOSTILE_UNIT, 3, 0, REGISTERS))
+        reply = modbus.unit(honest)
+        assert reply.endswith(right)
+        assert modbus.unit(honest) == right
+        late += reply != right
+    assert late > 5
 
 
 def test_flips_change_octets_and_keep_their_number() -> None:

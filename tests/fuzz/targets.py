@@ -25,7 +25,7 @@ from plantroom_edge.commands.moments import Now, open_window
 from plantroom_edge.commands.plan import plan
 from plantroom_edge.drivers.bacnet import bvlc, frames, notices, services
 from plantroom_edge.drivers.modbus import pdu
-from plantroom_edge.drivers.modbus.frames import Frames, TcpFrames, Unfit
+from plantroom_edge.drivers.modbus.frames import Frames, TcpFrames, Unfit, Wrong
 from plantroom_edge.drivers.modbus.rtu import RtuFrames
 from plantroom_shared import topics, wire
 from plantroom_shared.errors import ConfigError, Rejected
@@ -200,7 +200,7 @@ def _registers(data: bytes) -> object:
     stacks: tuple[Frames, ...] = (TcpFrames(), RtuFrames())
     for stack in stacks:
         stack.ask(1, pdu.read("holding", 0, 1))
-        with suppress(Unfit):
+        with suppress(Unfit, Wrong):
             stack.take(data)
             stack.give_up()
     return None

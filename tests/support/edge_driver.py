@@ -42,6 +42,8 @@ class Script:
     """What reads of a device raise."""
     deaf: set[str] = field(default_factory=set)
     """Reads go on when they are cancelled, as in a library that swallows it."""
+    spared: set[str] = field(default_factory=set)
+    """Not asked, because the line is kept free for others."""
     missing: set[str] = field(default_factory=set)
     again: float = 0.0
     """When the driver wants to be asked once more though nothing is missing."""
@@ -118,7 +120,8 @@ class ScriptedDriver:
             script.flying[name] -= 1
         now = self.clock.now_us()
         if name in script.dead:
-            return Poll.dead(now, len(group.points), "timeout")
+            asked = name not in script.spared
+            return Poll.dead(now, len(group.points), "timeout", asked=asked)
         values = script.values.get(name)
         if values is None:
             values = [float(script.reads[name]) for _ in group.points]

@@ -10,9 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from support.fault_case import Setting, case
-from support.fault_hostile import REGISTERS, modbus_bus, write_profile
+from support.fault_hostile import modbus_bus, write_profile
 from support.fault_lone import LoneAgent, Row, on_time
 from support.fault_report import Figure
+from support.fault_rubbish import REGISTERS
 
 UNITS = range(1, 11)
 INTERVAL = 1.0

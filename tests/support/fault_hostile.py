@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import struct
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,148 +14,29 @@ from typing import Any
 
 import yaml
 
-from simulators.modbus_scripted import Request, scripted
-from support.bacnet_device import Field, real
+from simulators.modbus_scripted import scripted
+from support.bacnet_device import real
 from support.fault_case import Setting, case
 from support.fault_lone import LoneAgent, on_time
 from support.fault_report import Figure
+from support.fault_rubbish import (
+    BESIDE,
+    HONEST_UNITS,
+    HOSTILE_UNITS,
+    REGISTERS,
+    Bacnet,
+    Modbus,
+    image,
+)
 
-REGISTERS = 5
 INTERVAL = 1.0
-HONEST_UNITS = (1, 2, 3, 4)
-HOSTILE_UNIT = 9
+LEAST_MODBUS = 10
+"""Percent of all malformed replies."""
 HOSTILE_LINES = 12
 UNITS_OF_A_LINE = 4
-BURST = 12
-"""Datagrams with which a hostile BACnet device answers one request."""
 MEMORY = 40.0
 """Megabytes by which the agent may grow between the first replies and the last."""
 NAME = "hostile devices"
-
-
-def image(unit: int) -> dict[str, dict[int, int]]:
-    """Return what the registers of an honest unit hold: told apart from those of all others."""
-    return {"holding": {at: 1000 * unit + at for at in range(REGISTERS)}}
-
-
-def flip(dice: random.Random, octets: bytearray, most: int) -> None:
-    """Flip one to `most` bits."""
-    for _ in range(dice.randint(1, most)):
-        octets[dice.randrange(len(octets))] ^= 1 << dice.randrange(8)
-
-
-class Modbus:
-    """Malformed replies of Modbus devices, of every kind, by chance."""
-
-    def __init__(self, dice: random.Random, sent: Counter[str]) -> None:
-        self._dice, self._sent = dice, sent
-        self._old: deque[bytes] = deque([b"\0"], maxlen=20)
-
-    def line(self, request: Request) -> bytes:
-        """Return what a device of its own line answers: any octets at all."""
-        right = request.answer(image(HOSTILE_UNIT))
-        self._old.append(right)
-        chance = self._dice.random()
-        if chance < 0.2:
-            return right
-        self._sent["modbus"] += 1
-        if chance < 0.9:  # who says nothing usable at all is soon left alone, and has lost
-            return self._another_length(request, right)
-        tricks = (
-            self._flipped, self._cut, self._longer, self._old_one, self._strange_head,
-            self._refusal, self._noise,
-        )  # fmt: skip
-        return self._dice.choice(tricks)(request, right)
-
-    def unit(self, request: Request) -> bytes:
-        """Return what a device behind a gateway answers: its own octets in the gateway's frame."""
-        dice = self._dice
-        if request.unit in HONEST_UNITS:
-            return request.answer(image(request.unit))
-        self._sent["modbus"] += 1
-        pdu = bytearray(request.answer(image(HOSTILE_UNIT))[7:])
-        flip(dice, pdu, 4)
-        pdu = pdu[: dice.randint(1, len(pdu))] if dice.random() < 0.3 else pdu
-        pdu += dice.randbytes(dice.choice((0, 0, 0, 1, 100, 240)))[: 250 - len(pdu)]
-        unit = dice.choice((request.unit, request.unit, *HONEST_UNITS))
-        return request.frame(bytes(pdu), unit=unit)
-
-    def _flipped(self, _request: Request, right: bytes) -> bytes:
-        out = bytearray(right)
-        flip(self._dice, out, 8)
-        return bytes(out)
-
-    def _cut(self, _request: Request, right: bytes) -> bytes:
-        return right[: self._dice.randrange(len(right))] + b"\0"
-
-    def _longer(self, _request: Request, right: bytes) -> bytes:
-        return right + self._dice.randbytes(self._dice.choice((1, 9, 300, 70_000)))
-
-    def _old_one(self, _request: Request, _right: bytes) -> bytes:
-        return self._dice.choice(self._old)
-
-    def _strange_head(self, request: Request, right: bytes) -> bytes:
-        lies = (request.tid ^ self._dice.randrange(4), self._dice.choice((0, 0, 7)))
-        length = self._dice.choice((0, 1, len(right) - 6, 255, 65_535))
-        return struct.pack(">HHHB", *lies, length, self._dice.choice((1, 9, 77))) + right[7:]
-
-    def _refusal(self, request: Request, _right: bytes) -> bytes:
-        return request.refuse(self._dice.randrange(256))
-
-    def _noise(self, _request: Request, _right: bytes) -> bytes:
-        return self._dice.randbytes(self._dice.choice((1, 7, 40, 5000)))
-
-    def _another_length(self, request: Request, _right: bytes) -> bytes:
-        words = self._dice.choice([*range(REGISTERS), *range(REGISTERS + 1, 120)])
-        return request.frame(bytes([request.function, 2 * words]) + self._dice.randbytes(2 * words))
-
-
-class Bacnet(Field):
-    """A BACnet device that, from a moment on, answers everything with a burst of rubbish."""
-
-    dice: random.Random
-    sent: Counter[str]
-    hostile = False
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        at = 6 + (4 + data[8] if data[5] & 0x20 else 0)
-        if data[at] in {0x02, 0x00, 0x10}:  # requests: acknowledged segments it does not hear
-            super().datagram_received(data, addr)
-
-    def send(self, apdu: bytes, addr: tuple[str, int]) -> None:
-        if not self.hostile:
-            super().send(apdu, addr)
-            return
-        assert self._transport is not None
-        body = b"\x01\x00" + apdu
-        right = struct.pack(">BBH", 0x81, 0x0A, len(body) + 4) + body
-        for _ in range(BURST):
-            self.sent["bacnet"] += 1
-            self._transport.sendto(self._spoilt(right, apdu), addr)
-        if self.dice.random() < 0.5:
-            self._transport.sendto(right, addr)
-
-    def _spoilt(self, right: bytes, apdu: bytes) -> bytes:
-        dice, invoke = self.dice, apdu[1:2]
-        flipped = bytearray(right)
-        flip(dice, flipped, 8)
-        segment = b"\x3c" + invoke + dice.randbytes(2) + apdu[2:3] + dice.randbytes(400)
-        refusal = bytes([dice.choice((0x50, 0x60, 0x70))]) + invoke + dice.randbytes(5)
-        network = struct.pack(">BBH", 0x81, dice.randrange(13), dice.choice((0, 4, 65_535)))
-        kinds = (
-            bytes(flipped),
-            right[: dice.randrange(1, len(right))],
-            right + dice.randbytes(dice.choice((1, 30, 1000))),
-            dice.randbytes(dice.choice((1, 4, 20, 1400))),
-            self._framed(segment),
-            self._framed(refusal),
-            network + dice.randbytes(dice.choice((0, 6, 60))),
-        )
-        return dice.choice(kinds)
-
-    @staticmethod
-    def _framed(apdu: bytes) -> bytes:
-        return struct.pack(">BBH", 0x81, 0x0A, len(apdu) + 6) + b"\x01\x00" + apdu
 
 
 def _itself(station: Bacnet) -> Bacnet:
@@ -248,7 +128,9 @@ async def _hostile(setting: Setting) -> list[Figure]:
             folder,
             [
                 modbus_bus(folder, "honest", honest.port, units),
-                modbus_bus(folder, "shared", gateway.port, units | {HOSTILE_UNIT: 0.2}),
+                modbus_bus(
+                    folder, "shared", gateway.port, units | dict.fromkeys(HOSTILE_UNITS, 0.2)
+                ),
                 *(
                     modbus_bus(
                         folder,
@@ -286,7 +168,7 @@ async def _besieged(
         for station in stations[2:]:
             station.hostile = True
         memory, began = agent.resident_mb, time.time()
-        while sent.total() < setting.count and agent.child.running:
+        while _replies(sent) < setting.count and agent.child.running:
             await asyncio.sleep(0.2)
         await asyncio.sleep(max(0.0, 10 - (time.time() - began)))
         ended, alive = time.time(), agent.child.running
@@ -295,16 +177,24 @@ async def _besieged(
     setting.say(f"{dict(sent)} in {ended - began:.0f} s; {said['counters']}")
     rows = await agent.rows()
     hostile = [bus for name, bus in said["buses"].items() if name != "honest"]
+    runs = _replies(sent)
+    share = 100 * sent["modbus"] / runs
     uncounted = sum(not bus["counters"].get("bad") for bus in hostile)
     figures = [
         Figure(NAME, "buses of hostile devices that counted nothing", len(hostile), uncounted),
         Figure(NAME, "malformed Modbus replies", sent["modbus"], sent["modbus"], None),
+        Figure(NAME, "of them behind a gateway of honest units", sent[BESIDE], sent[BESIDE], None),
         Figure(NAME, "malformed BACnet replies", sent["bacnet"], sent["bacnet"], None),
+        Figure(NAME, "Modbus among them", runs, share, LEAST_MODBUS, least=True, unit="%"),
         Figure(NAME, "agents that ended", 1, float(not alive)),
-        Figure(NAME, "tasks that ended in a defect", sent.total(), len(said["tasks"])),
-        Figure(NAME, "megabytes more", sent.total(), grown, MEMORY, unit="MB"),
+        Figure(NAME, "tasks that ended in a defect", runs, len(said["tasks"])),
+        Figure(NAME, "megabytes more", runs, grown, MEMORY, unit="MB"),
     ]
-    return figures + _verdict(rows, began, ended, sent.total())
+    return figures + _verdict(rows, began, ended, runs)
+
+
+def _replies(sent: Counter[str]) -> int:
+    return sent["modbus"] + sent["bacnet"]
 
 
 def _verdict(rows: dict[str, list[Any]], began: float, ended: float, runs: int) -> list[Figure]:

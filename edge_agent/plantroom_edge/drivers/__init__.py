@@ -101,12 +101,14 @@ class Poll:
 
     `values` of others are None, but for those that the gate needs; `quality` tells of all.
     """
+    asked: bool = True
+    """False if it is not `alive` only because the driver kept the line free for other devices."""
 
     @classmethod
-    def dead(cls, ts: int, rows: int, reason: str) -> Poll:
+    def dead(cls, ts: int, rows: int, reason: str, *, asked: bool = True) -> Poll:
         """Return a poll in which every row is bad for `reason`."""
         quality = {row: (int(Quality.BAD), reason) for row in range(rows)}
-        return cls(ts, [None] * rows, quality, alive=False)
+        return cls(ts, [None] * rows, quality, alive=False, asked=asked)
 
 
 class Driver(Protocol):

@@ -29,7 +29,6 @@ STALE: Final = 2.0
 
 What is then lost with it is asked once more, over a new one.
 """
-_LOST: Final = Fault("disconnected")
 _FRAME: Final = 4
 """Bytes around a request or reply on a serial line: unit, checksum, and one for good measure."""
 
@@ -61,6 +60,10 @@ class Connection:
         self._turn = Turn()
         self._refused_at = float("-inf")
         self._mute = 0
+        self._last: int | None = None
+        """Who was asked last: to whom it is put down when the connection is of no use any more."""
+        self._users: set[int] = set()
+        """Who was asked over this connection."""
         self._closed = False
 
     async def ask(self, unit: int, space: Space, start: int, count: int) -> bytes | Fault:
@@ -76,7 +79,7 @@ class Connection:
         async with self._turn:
             limit = self.patience.limit(unit, self._clock.monotonic())
             if limit is None:
-                return Fault(self.patience.record(unit).reason, sent=False)
+                return Fault(self.patience.record(unit).reason, sent=False, asked=False)
             reply = await self._exchange(unit, pdu.read(space, start, count), limit, asked_at)
         return reply if isinstance(reply, Fault) else reply[2:]
 
@@ -105,37 +108,62 @@ class Connection:
             self.patience.record(unit).lost += 1
             return Fault("unreachable", sent=False)
         while (marker := link.frames.marker(unit, ask)) is not None:
-            reply = await self._round(link, unit, marker, limit)
+            reply = self._note(link, unit, *await self._round(link, unit, marker, limit))
             if isinstance(reply, Fault) and reply.silent:
                 return Fault(reply.reason, reply.code, sent=False)
-        idle = asyncio.get_running_loop().time() - link.heard_at
-        reply = await self._round(link, unit, ask, limit)
-        if reply == _LOST and STALE < idle < math.inf and ask.reads:
-            link = await self._open(asked_at)
-            return await self._round(link, unit, ask, limit) if link is not None else reply
-        return reply
+        doubtful = self._doubtful(link, unit, ask)
+        reply, took = await self._round(link, unit, ask, limit)
+        if doubtful and _spoilt(link, reply, in_time=took < limit):
+            self.patience.record(unit).lost += 1
+            self._blame(took)
+            again = await self._open(asked_at)
+            if again is not None:
+                link = again
+                reply, took = await self._round(link, unit, ask, limit)
+        return self._note(link, unit, reply, took)
 
-    async def _round(self, link: Link, unit: int, ask: Ask, limit: float) -> bytes | Fault:
+    def _doubtful(self, link: Link, unit: int, ask: Ask) -> bool:
+        """Return whether rubbish, or the end of the connection, may be nobody's or another's doing.
+
+        Then the request is made once more, and only that counts. Who has just failed is asked once.
+        """
+        idle = asyncio.get_running_loop().time() - link.heard_at
+        shared = bool(self._users - {unit}) and not self.patience.record(unit).failures
+        return ask.reads and (shared or STALE < idle < math.inf)
+
+    def _blame(self, took: float) -> None:
+        """Put seconds down to who was asked last: before that, all was well."""
+        if self._last is not None:
+            self.patience.charge(self._last, took, self._clock.monotonic())
+
+    async def _round(
+        self, link: Link, unit: int, ask: Ask, limit: float
+    ) -> tuple[bytes | Fault, float]:
+        """Return the reply to a request, and the seconds that it took."""
         await self._hush(link)
-        patience, wire = self.patience, self.wire
-        limit += wire.seconds(len(ask.pdu) + ask.size + 2 * _FRAME)
-        record, before, started = patience.record(unit), link.received, self._clock.monotonic()
+        limit += self.wire.seconds(len(ask.pdu) + ask.size + 2 * _FRAME)
+        record, before, started = self.patience.record(unit), link.received, self._clock.monotonic()
+        self._users.add(unit)
         reply = await link.round(unit, ask, limit)
-        now = self._clock.monotonic()
         record.requests += 1
         record.sent += len(ask.pdu) + _FRAME
         record.received += link.received - before
         self._mute = self._mute + 1 if link.received == before else 0
+        if isinstance(reply, bytes):
+            reply = pdu.refusal(reply) or reply
+        timed_out = isinstance(reply, Fault) and reply.reason == "timeout"
+        return reply, limit if timed_out else self._clock.monotonic() - started
+
+    def _note(self, link: Link, unit: int, reply: bytes | Fault, took: float) -> bytes | Fault:
+        """Keep in mind what the reply says of its unit; return it."""
         if self._mute >= MUTE:
             self._mute = 0
             link.close()
-        if isinstance(reply, bytes):
-            reply = pdu.refusal(reply) or reply
+        self._last, now = unit, self._clock.monotonic()
         if isinstance(reply, Fault) and reply.silent:
-            took = limit if reply.reason == "timeout" else now - started
-            patience.failure(unit, took, reply.reason, now)
+            self.patience.failure(unit, took, reply.reason, now)
         else:
-            patience.answer(unit, now - started, now)
+            self.patience.answer(unit, took, now)
         return reply
 
     async def _hush(self, link: Link) -> None:
@@ -149,12 +177,14 @@ class Connection:
 
     async def _open(self, asked_at: float) -> Link | None:
         if self._link is not None and self._link.open:
-            return self._link
+            if self._link.frames.in_step():
+                return self._link
+            self._link.close()
         # Who waited while a connect failed shares its outcome instead of waiting once more.
         if self._closed or self._refused_at >= asked_at:
             return None
         self._frames.restart()
-        link = Link(self._frames)
+        link, began = Link(self._frames), self._clock.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
                 await self.wire.open(link)
@@ -164,7 +194,16 @@ class Connection:
             self._refused_at = asyncio.get_running_loop().time()
             return None
         self._link = link
+        self._users.clear()
+        self._blame(self._clock.monotonic() - began)
         return link
+
+
+def _spoilt(link: Link, reply: bytes | Fault, *, in_time: bool) -> bool:
+    """Return whether there is no reply because of what else was in the stream, or its end."""
+    if not isinstance(reply, Fault) or not reply.silent:
+        return False
+    return not link.open or (in_time and reply.reason == "bad-reply")
 
 
 def _words(error: OSError) -> str:

@@ -90,7 +90,8 @@ class ModbusDriver:
         """Read every point of `group` once."""
         plan: _Plan = group.plan
         if trouble := await self._look_again(plan.unit):
-            return Poll.dead(self._clock.now_us(), len(group.points), trouble)
+            rows, now = len(group.points), self._clock.now_us()
+            return Poll.dead(now, rows, trouble.reason, asked=trouble.asked)
         compiled, start = plan.group, self._clock.now_us()
         sweep = compiled.sweep()
         under_way = _Pass(plan.unit, sweep, EXTRA_REQUESTS)
@@ -136,10 +137,11 @@ class ModbusDriver:
             # Nothing is written where a register may be another one since an update.
             unit.sunspec.doubt()
             trouble = await self._look_again(unit)
+            reason = trouble.reason if trouble else ""
             if not trouble and register.id not in unit.profile.by_id:
-                trouble = "no-such-point"
-            if trouble:
-                return Written(ok=False, reason=trouble, reached=False)
+                reason = "no-such-point"
+            if reason:
+                return Written(ok=False, reason=reason, reached=False)
             unit, register = self._find(point)
         return await self._writer.write(unit, register, value, back=back)
 
@@ -188,7 +190,7 @@ class ModbusDriver:
                 unit.lessons.heal(block.hole)
             return True
         if reply.silent:
-            sweep.silent = reply.reason
+            sweep.silent, sweep.asked = reply.reason, reply.asked
             return False
         sweep.answered = True
         return await self._refused(block, reply.code or 0, under_way)
@@ -243,20 +245,20 @@ class ModbusDriver:
             return str(trouble)
         return ""
 
-    async def _look_again(self, unit: Unit) -> str:
+    async def _look_again(self, unit: Unit) -> Trouble | None:
         """See whether a SunSpec device still has the models it had, where that is due.
 
         Returns:
-            Why its points are bad: it is silent, or another device; else nothing.
+            Why its points are bad: it is silent, or another device.
         """
         if unit.sunspec is None or not unit.sunspec.due(self._clock.monotonic()):
-            return ""
+            return None
         try:
             await self._look(unit, unit.sunspec)
         except Trouble as trouble:
             unit.sunspec.doubt()
-            return trouble.reason
-        return ""
+            return trouble
+        return None
 
     async def _look(self, unit: Unit, sunspec: SunSpecUnit) -> None:
         if await sunspec.look(self._reader(unit), self._clock.monotonic()):

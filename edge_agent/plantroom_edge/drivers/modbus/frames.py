@@ -2,14 +2,15 @@
 
 On TCP a reply carries the transaction of its request. What belongs to a request that was given up
 is dropped; what belongs to none means that the far end has lost the thread: there is no way to
-know what comes next, so the connection is given up at once.
+know what comes next, so the connection is given up at once. A whole frame of rubbish with the right
+transaction and nothing behind it is its unit's fault alone: the connection stays for the others.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from plantroom_edge.drivers.modbus.pdu import LARGEST, Ask, plausible
 
@@ -21,6 +22,10 @@ REMEMBERED: Final = 64
 
 class Unfit(Exception):
     """The far end says what cannot be: nothing that follows could be trusted."""
+
+
+class Wrong(Exception):
+    """The reply to the open request is none, but what follows can be trusted."""
 
 
 class Frames(Protocol):
@@ -35,7 +40,12 @@ class Frames(Protocol):
 
         Raises:
             Unfit: the connection is of no use any more.
+            Wrong: it is, but the open request gets no reply over it.
         """
+        ...
+
+    def in_step(self) -> bool:
+        """Return whether nothing half received would stand before the reply to a new request."""
         ...
 
     def give_up(self) -> tuple[str, bool]:
@@ -76,12 +86,12 @@ class TcpFrames:
             tid, protocol, length, unit, function = _HEADER.unpack_from(data, at)
             if protocol or not 3 <= length <= LARGEST + 1:
                 raise Unfit
-            wanted = self._wanted(tid, unit, function)
+            wanted = self._wanted(tid)
             end = at + 6 + length
+            if wanted and not self._fits(unit, function, data[at + 8 : end], end - at - 8):
+                self._reject(in_step=end == len(data))
             if len(data) < end:
                 break
-            if not plausible(function, data[at + 8 : end]):
-                raise Unfit
             if wanted:
                 reply, self._open = data[at + 7 : end], None
             else:
@@ -91,15 +101,27 @@ class TcpFrames:
         self._rest = data[at:]
         return reply
 
-    def _wanted(self, tid: int, unit: int, function: int) -> bool:
-        """Return whether this begins the reply, or else one that is merely late."""
+    def _wanted(self, tid: int) -> bool:
+        """Return whether this begins the reply, or else one that is merely late.
+
+        What a late one says is nobody's, and so need not be right.
+        """
         if self._open is not None and tid == self._open[0]:
-            if (unit, function & 0x7F) != self._open[1:]:
-                raise Unfit
             return True
         if tid not in self._given_up:
             raise Unfit
         return False
+
+    def _fits(self, unit: int, function: int, body: bytes, size: int) -> bool:
+        """Return whether this is the reply to the open request, as far as it has come."""
+        if self._open is None or (unit, function & 0x7F) != self._open[1:]:
+            return False
+        return len(body) < size or plausible(function, body)
+
+    def _reject(self, *, in_step: bool) -> NoReturn:
+        """Close the open request, which has got rubbish."""
+        self._rest, self._open = b"", None
+        raise Wrong if in_step else Unfit
 
     def give_up(self) -> tuple[str, bool]:
         """Close the open request; return why it has no reply, and whether to connect anew.
@@ -111,6 +133,10 @@ class TcpFrames:
             self._given_up.append(self._open[0])
         self._open = None
         return "timeout", bool(self._rest) or self._late
+
+    def in_step(self) -> bool:
+        """Return whether nothing half received would stand before the reply to a new request."""
+        return not self._rest
 
     def marker(self, unit: int, ask: Ask) -> Ask | None:  # noqa: ARG002 -- transactions tell replies apart
         """Return None: a reply says which request it is for."""

@@ -27,7 +27,7 @@ _NARROW = 1e-9
 class Sweep:
     """What one pass over a group has brought: raw values and faults, by slot."""
 
-    __slots__ = ("answered", "flaws", "got_data", "raws", "silent")
+    __slots__ = ("answered", "asked", "flaws", "got_data", "raws", "silent")
 
     def __init__(self, slots: int) -> None:
         self.raws: list[Value] = [None] * slots
@@ -36,6 +36,8 @@ class Sweep:
         """The unit said something."""
         self.got_data = False
         """The unit said what it was asked."""
+        self.asked = True
+        """Whether it was asked at all."""
         self.silent = ""
         """Why the pass ended early: the unit says nothing."""
 
@@ -189,7 +191,7 @@ class GroupPlan:
         """
         rows, layout = len(self.points), self.layout
         if not sweep.answered:
-            return Poll.dead(ts, rows, sweep.silent)
+            return Poll.dead(ts, rows, sweep.silent, asked=sweep.asked)
         quality = {slot: (_BAD, reason) for slot, reason in sweep.flaws.items() if slot < rows}
         poll = Poll(ts, sweep.raws[:rows], quality)
         for row, convert, factor in layout.factored:

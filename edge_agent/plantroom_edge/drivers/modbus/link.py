@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, cast
 
-from plantroom_edge.drivers.modbus.frames import Frames, Unfit
+from plantroom_edge.drivers.modbus.frames import Frames, Unfit, Wrong
 from plantroom_edge.drivers.modbus.pdu import Ask, Fault
 
 
@@ -66,8 +66,11 @@ class Link(asyncio.Protocol):
         except Unfit:
             self._end("bad-reply")
             return
-        if reply is not None and self._reply is not None and not self._reply.done():
-            self._reply.set_result(reply)
+        except Wrong:
+            self._settle(Fault("bad-reply"))
+            return
+        if reply is not None:
+            self._settle(reply)
 
     async def round(self, unit: int, ask: Ask, limit: float) -> bytes | Fault:
         """Send a request and return its reply, from the function code on.
@@ -101,12 +104,15 @@ class Link(asyncio.Protocol):
         reason, anew = self.frames.give_up()
         if anew:
             self._end(reason)
-        elif self._reply is not None and not self._reply.done():
-            self._reply.set_result(Fault(reason))
+        else:
+            self._settle(Fault(reason))
 
     def _end(self, reason: str) -> None:
         carrier, self._carrier = self._carrier, None
         if carrier is not None:
             carrier.abort()
+        self._settle(Fault(reason))
+
+    def _settle(self, reply: bytes | Fault) -> None:
         if self._reply is not None and not self._reply.done():
-            self._reply.set_result(Fault(reason))
+            self._reply.set_result(reply)

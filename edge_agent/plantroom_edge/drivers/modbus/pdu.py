@@ -24,6 +24,8 @@ class Fault:
     """The exception code with which the device refused; None if it did not say anything."""
     sent: bool = True
     """False if not a byte of the request has left."""
+    asked: bool = True
+    """False if the line was kept free for others: this says nothing new of the unit."""
 
     @property
     def silent(self) -> bool:

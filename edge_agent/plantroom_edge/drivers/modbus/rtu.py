@@ -117,6 +117,10 @@ class RtuFrames:
         heard = len(self._heard) > self._behind_echo(ask)
         return "bad-reply" if heard else "timeout", False
 
+    def in_step(self) -> bool:
+        """Return True: what was heard before a request is forgotten with it."""
+        return True
+
     def marker(self, unit: int, ask: Ask) -> Ask | None:
         """Return what to ask first, so that no late reply can be taken for that to `ask`."""
         late = self._late.get(unit)

@@ -33,10 +33,11 @@ class Trouble(Exception):
     Args:
         what: the text.
         reason: why its points are bad meanwhile.
+        asked: False if nobody asked it, for the sake of others.
     """
 
-    def __init__(self, what: str, reason: str = "other-device") -> None:
-        self.reason = reason
+    def __init__(self, what: str, reason: str = "other-device", *, asked: bool = True) -> None:
+        self.reason, self.asked = reason, asked
         super().__init__(what)
 
 
@@ -185,7 +186,7 @@ async def _ask(read: Read, start: int, count: int) -> bytes | None:
     if isinstance(data, Fault):
         if data.silent:
             msg = f"no answer ({data.reason})"
-            raise Trouble(msg, data.reason)
+            raise Trouble(msg, data.reason, asked=data.asked)
         return None
     if len(data) != 2 * count:
         msg = f"no answer (short-reply at {start})"
