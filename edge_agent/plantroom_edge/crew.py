@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.detectors import Detector, DetectorConfig, Emit, detectors
@@ -31,18 +31,35 @@ log = logging.getLogger(__name__)
 Opener = Callable[[], Driver]
 
 
+class Shown(NamedTuple):
+    """What a person is shown of a point, beside its key."""
+
+    name: str
+    unit: str
+    states: tuple[str, ...]
+    point_class: str
+    object_type: str
+
+
 class Register:
-    """A sink that only takes note of what there is: points by alias, devices by key."""
+    """A sink that only takes note of what there is: points by alias, devices by key.
+
+    Of a point it keeps its key and what it shows, which points of one model share: ten thousand
+    `Point` objects would be twelve megabytes.
+    """
 
     def __init__(self) -> None:
-        self.points: dict[int, Point] = {}
+        self.points: dict[int, tuple[str, Shown]] = {}
+        self._alike: dict[Shown, Shown] = {}
         self.devices: dict[str, Device] = {}
 
     def describe(
         self, points: Sequence[Point], aliases: Sequence[int], devices: Sequence[Device]
     ) -> None:
         """Take note of points and devices."""
-        self.points.update(zip(aliases, points, strict=True))
+        for alias, it in zip(aliases, points, strict=True):
+            shown = Shown(it.name, it.unit, it.states, it.point_class, it.object_type)
+            self.points[alias] = it.key, self._alike.setdefault(shown, shown)
         self.devices.update((device.key, device) for device in devices)
 
     def feed(self, batch: Batch) -> None:

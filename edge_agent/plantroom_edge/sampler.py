@@ -159,17 +159,23 @@ class Sampler:
 
     def _note_reach(self, driver: Driver, found: Inventory, units: Mapping[str, str]) -> None:
         protocols = {device.key: device.protocol for device in found.devices}
-        groups = {key: group for group in found.groups for key in group.points}
+        groups = {key: place for place, it in enumerate(found.groups) for key in it.points}
+        ways: dict[tuple[object, ...], Reach] = {}  # ten thousand points go a few dozen ways
         for point in found.points:
-            turn = self.devices.setdefault(point.device, DeviceState()).lock
-            self._reach[point.key] = Reach(
-                point,
-                protocols.get(point.device, ""),
-                driver,
-                turn,
-                groups.get(point.key),
-                converted=units.get(point.key) != point.unit,
-            )
+            place = groups.get(point.key)
+            converted = units.get(point.key) != point.unit
+            like = (point.device, place, point.writable, converted)
+            if like not in ways:
+                ways[like] = Reach(
+                    point.device,
+                    protocols.get(point.device, ""),
+                    driver,
+                    self.devices.setdefault(point.device, DeviceState()).lock,
+                    None if place is None else found.groups[place],
+                    point.writable,
+                    converted,
+                )
+            self._reach[point.key] = ways[like]
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
         """Return the groups to begin with: those none of whose points is polled already."""
