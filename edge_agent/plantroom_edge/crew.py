@@ -49,7 +49,8 @@ class Register:
     """
 
     def __init__(self) -> None:
-        self.points: dict[int, tuple[str, Shown]] = {}
+        self._keys: list[str] = []  # by alias, as is what each shows
+        self._shown: list[Shown | None] = []
         self._alike: dict[Shown, Shown] = {}
         self.devices: dict[str, Device] = {}
 
@@ -59,8 +60,16 @@ class Register:
         """Take note of points and devices."""
         for alias, it in zip(aliases, points, strict=True):
             shown = Shown(it.name, it.unit, it.states, it.point_class, it.object_type)
-            self.points[alias] = it.key, self._alike.setdefault(shown, shown)
+            lack = alias + 1 - len(self._keys)
+            self._keys.extend("" for _ in range(lack))
+            self._shown.extend(None for _ in range(lack))
+            self._keys[alias], self._shown[alias] = it.key, self._alike.setdefault(shown, shown)
         self.devices.update((device.key, device) for device in devices)
+
+    def point(self, alias: int) -> tuple[str, Shown] | None:
+        """Return key of a point and what it shows; None where nobody has told."""
+        shown = self._shown[alias] if alias < len(self._shown) else None
+        return None if shown is None else (self._keys[alias], shown)
 
     def feed(self, batch: Batch) -> None:
         """Leave samples alone: the buffer knows the newest ones."""
@@ -70,7 +79,7 @@ class Register:
 
     def status(self) -> dict[str, Any]:
         """Return how many points are known."""
-        return {"connected": True, "points": len(self.points)}
+        return {"connected": True, "points": len(self._shown) - self._shown.count(None)}
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ import json
 import sys
 from typing import Final, TypedDict
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -58,6 +57,9 @@ class GapKey:
 
 def check(cert: bytes, key: bytes) -> Checked:
     """Return what the PEM of a certificate, or of a chain that begins with it, and a key are."""
+    # Imported here: who only signs does not look at certificates, and needs no memory for them.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         ours = GapKey(key)
         leaf = x509.load_pem_x509_certificates(cert)[0]

@@ -42,7 +42,7 @@ def _device(bus: str, group: PollGroup, register: Register) -> Row:
 
 
 def _point(register: Register, alias: int) -> Row:
-    known = register.points.get(alias)
+    known = register.point(alias)
     if known is None:
         return {"point": str(alias), "name": "", "unit": "", "states": (), "class": "", "type": ""}
     key, shown = known
