@@ -17,12 +17,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.clock import EdgeClock
-from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig, MetricsConfig
 from plantroom_edge.control import Control
 from plantroom_edge.crew import Crew, Register, open_detectors
@@ -42,6 +41,9 @@ from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.errors import ConfigError, Unavailable
 from plantroom_shared.model import Finding
+
+if TYPE_CHECKING:  # a gateway that writes nothing does not carry what writes
+    from plantroom_edge.commands.service import Commands
 
 log = logging.getLogger(__name__)
 
@@ -276,6 +278,8 @@ def _open_commands(config: AgentConfig, vitals: Vitals, clock: EdgeClock) -> Com
     """Return what carries out commands; it takes back old values though writes are off now."""
     if not config.writes.enabled and not config.writes_folder.exists():
         return None
+    # Imported here: who writes nothing needs no memory for what writes.
+    from plantroom_edge.commands.service import Commands  # noqa: PLC0415
 
     def find(point: str) -> Reach | None:
         ways = (sampler.reach(point) for sampler in vitals.samplers)

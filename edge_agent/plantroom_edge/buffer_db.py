@@ -16,6 +16,8 @@ from plantroom_edge.files import fsync_folder
 from plantroom_shared.wire import Stream
 
 PAGE: Final = 4096
+CACHE_KIB: Final = 512
+"""SQLite's own cache: a commit takes a few dozen pages; its default is two megabytes for years."""
 LOG_LIMIT: Final = 8 * 1024 * 1024
 """Bytes that the log may take beside the file; what the buffer may take beyond its quota."""
 
@@ -94,6 +96,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
         db.execute("PRAGMA cell_size_check = ON")
         _migrate(db)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.detectors import Detector, DetectorConfig, Emit, detectors
@@ -30,19 +30,45 @@ log = logging.getLogger(__name__)
 Opener = Callable[[], Driver]
 
 
+class Shown(NamedTuple):
+    """What a person is shown of a point, beside its key."""
+
+    name: str
+    unit: str
+    states: tuple[str, ...]
+    point_class: str
+    object_type: str
+
+
 class Register:
-    """A sink that only takes note of what there is: points by alias, devices by key."""
+    """A sink that only takes note of what there is: points by alias, devices by key.
+
+    Of a point it keeps its key and what it shows, which points of one model share: ten thousand
+    `Point` objects would be twelve megabytes.
+    """
 
     def __init__(self) -> None:
-        self.points: dict[int, Point] = {}
+        self._keys: list[str] = []  # by alias, as is what each shows
+        self._shown: list[Shown | None] = []
+        self._alike: dict[Shown, Shown] = {}
         self.devices: dict[str, Device] = {}
 
     def describe(
         self, points: Sequence[Point], aliases: Sequence[int], devices: Sequence[Device]
     ) -> None:
         """Take note of points and devices."""
-        self.points.update(zip(aliases, points, strict=True))
+        for alias, it in zip(aliases, points, strict=True):
+            shown = Shown(it.name, it.unit, it.states, it.point_class, it.object_type)
+            lack = alias + 1 - len(self._keys)
+            self._keys.extend("" for _ in range(lack))
+            self._shown.extend(None for _ in range(lack))
+            self._keys[alias], self._shown[alias] = it.key, self._alike.setdefault(shown, shown)
         self.devices.update((device.key, device) for device in devices)
+
+    def point(self, alias: int) -> tuple[str, Shown] | None:
+        """Return key of a point and what it shows; None where nobody has told."""
+        shown = self._shown[alias] if alias < len(self._shown) else None
+        return None if shown is None else (self._keys[alias], shown)
 
     def feed(self, batch: Batch) -> None:
         """Leave samples alone: the buffer knows the newest ones."""
@@ -52,7 +78,7 @@ class Register:
 
     def status(self) -> dict[str, Any]:
         """Return how many points are known."""
-        return {"connected": True, "points": len(self.points)}
+        return {"connected": True, "points": len(self._shown) - self._shown.count(None)}
 
 
 class Crew:

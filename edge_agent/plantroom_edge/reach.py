@@ -1,4 +1,4 @@
-"""The way to a point that is to be written: its driver, and whose turn it is with its device."""
+"""The way to points that are to be written: their driver, and whose turn it is with their device."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from dataclasses import dataclass
 
 from plantroom_edge.drivers import Driver, PollGroup
 from plantroom_edge.turns import Turn
-from plantroom_shared.model import Point
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A point on an opened bus."""
+    """How points of an opened bus are reached: one object for all that are reached alike."""
 
-    point: Point
+    device: str
+    """The key of their device."""
     protocol: str
-    """Of its device: ``bacnet``, ``modbus`` ..."""
+    """Of the device: ``bacnet``, ``modbus`` ..."""
     driver: Driver
     turn: Turn
-    """Of its device: whoever speaks to it has it."""
+    """Of the device: whoever speaks to it has it."""
     group: PollGroup | None = None
-    """With which it is read; None where it is not polled."""
+    """With which they are read; None where they are not polled."""
+    writable: bool | None = None
+    """As the driver says it; None where nobody knows."""
     converted: bool = False
-    """Whether it is stored in another unit than the device's, which a value to write is in."""
+    """Whether they are stored in another unit than the device's, which a value to write is in."""

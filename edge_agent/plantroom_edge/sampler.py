@@ -95,9 +95,10 @@ class Sampler:
         self.missing: tuple[str, ...] = ()
         self._again = 0.0
         self.counters: Counter[str] = Counter()
-        self._polled: set[str] = set()
         self._defects: set[tuple[str, type[BaseException]]] = set()
         """Device and kind of what reads have raised: each is told once."""
+        self._anew = True
+        """The bus was opened and has not been discovered since."""
         self.driver: Driver | None = None
         """While the bus is open."""
         self.opened = 0.0
@@ -118,7 +119,7 @@ class Sampler:
         """
         driver = self.driver = self._open_driver()
         self.opened = self._clock.monotonic()
-        self._polled.clear()
+        self._anew = True
         self._tell_stale()  # a bus that fails again and again gets no further
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -152,15 +153,15 @@ class Sampler:
         for sink in self._sinks:
             sink.describe(inventory.points, aliases, inventory.devices)
         known = dict(zip((point.key for point in inventory.points), aliases, strict=True))
-        if not self._polled:  # the bus was opened anew
+        if self._anew:
             for device in self.devices.values():
                 device.groups.clear()
+        self._anew = False
         for index, group in enumerate(self._new_groups(inventory, known)):
             device = self.devices.setdefault(group.device, DeviceState())
             place = phase(index, len(inventory.groups), group.interval)
             entry = Group(self.sampling.lane(group, known), place)
             device.groups.append(entry)
-            self._polled.update(group.points)
             task = f"{self.name}/{group.device}"
             run = partial(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
@@ -176,23 +177,31 @@ class Sampler:
 
     def _note_reach(self, driver: Driver, found: Inventory, units: Mapping[str, str]) -> None:
         protocols = {device.key: device.protocol for device in found.devices}
-        groups = {key: group for group in found.groups for key in group.points}
+        groups = {key: place for place, it in enumerate(found.groups) for key in it.points}
+        ways: dict[tuple[object, ...], Reach] = {}  # ten thousand points go a few dozen ways
         for point in found.points:
-            turn = self.devices.setdefault(point.device, DeviceState()).lock
-            self._reach[point.key] = Reach(
-                point,
-                protocols.get(point.device, ""),
-                driver,
-                turn,
-                groups.get(point.key),
-                converted=units.get(point.key) != point.unit,
-            )
+            place = groups.get(point.key)
+            converted = units.get(point.key) != point.unit
+            like = (point.device, place, point.writable, converted)
+            if like not in ways:
+                ways[like] = Reach(
+                    point.device,
+                    protocols.get(point.device, ""),
+                    driver,
+                    self.devices.setdefault(point.device, DeviceState()).lock,
+                    None if place is None else found.groups[place],
+                    point.writable,
+                    converted,
+                )
+            self._reach[point.key] = ways[like]
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
         """Return the groups to begin with: those none of whose points is polled already."""
+        entries = (entry for device in self.devices.values() for entry in device.groups)
+        polled = {key for entry in entries for key in entry.group.points}
         new = []
         for group in inventory.groups:
-            if not group.points or self._polled.intersection(group.points):
+            if not group.points or polled.intersection(group.points):
                 continue
             if all(key in known for key in group.points):
                 new.append(group)

@@ -11,13 +11,12 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiomqtt
 from aiomqtt import ProtocolVersion
 
 from plantroom_edge.buffer import Buffer
-from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import CloudConfig
 from plantroom_edge.gap_signer import GapSigner
 from plantroom_edge.session import Session
@@ -46,6 +45,9 @@ from plantroom_edge.timekeeper import Timekeeper
 from plantroom_shared import topics
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.wire import Hello, State, encode
+
+if TYPE_CHECKING:  # a gateway that writes nothing does not carry what writes
+    from plantroom_edge.commands.service import Commands
 
 log = logging.getLogger(__name__)
 
@@ -240,6 +242,8 @@ class Sync:
         session = line.session
         for want in session.wants(self._clock.monotonic()):
             frames = await self._buffer.next(want.stream, want.after, want.limit, until=want.until)
+            if self._signer.lacks_key(frames):
+                await asyncio.to_thread(self._signer.load)
             signed = [self._signer.signed(frame) for frame in frames]
             await self._perform(line, session.offer(want, signed, self._clock.monotonic()))
 

@@ -8,14 +8,17 @@ of the time, before the first byte of MQTT is sent.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from cryptography import x509
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from plantroom_edge.clock import EdgeClock
 from plantroom_edge.config import CloudConfig
 from plantroom_edge.tls_files import identify, trust
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _NO_CHECK_TIME: Final = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which `ssl` has no name."""
@@ -27,7 +30,7 @@ class _DatedSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         super().do_handshake(block)
         if isinstance(self.context, CloudContext):
-            self.context.check_dates(_chain(self))
+            self.context.check_dates(partial(_chain, self))
 
 
 class CloudContext(ssl.SSLContext):
@@ -41,10 +44,11 @@ class CloudContext(ssl.SSLContext):
         flags = int(self.verify_flags) & ~_NO_CHECK_TIME
         self.verify_flags = ssl.VerifyFlags(flags if trusted else flags | _NO_CHECK_TIME)
 
-    def check_dates(self, chain: list[x509.Certificate]) -> None:
-        """Raise SSLCertVerificationError if a certificate of `chain` cannot be valid now."""
+    def check_dates(self, shown: Callable[[], list[x509.Certificate]]) -> None:
+        """Raise SSLCertVerificationError if a certificate of those `shown` cannot be valid now."""
         if self.clock is None or self.clock.follows_system:
             return
+        chain = shown()
         if not chain:
             msg = "the broker showed no certificate"
             raise ssl.SSLCertVerificationError(msg)
@@ -73,6 +77,9 @@ def tls_context(cloud: CloudConfig, clock: EdgeClock | None = None) -> CloudCont
 
 def _chain(sock: ssl.SSLSocket) -> list[x509.Certificate]:
     """Return the certificates that OpenSSL verified, from the broker's up to the authority's."""
+    # Imported here: eleven megabytes that a gateway whose clock is right does without.
+    from cryptography import x509  # noqa: PLC0415
+
     inner: Any = sock._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 -- public only from Python 3.13 on
     verified = inner.get_verified_chain() or []
     return [

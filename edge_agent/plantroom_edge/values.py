@@ -42,16 +42,17 @@ def _device(bus: str, group: PollGroup, register: Register) -> Row:
 
 
 def _point(register: Register, alias: int) -> Row:
-    point = register.points.get(alias)
-    if point is None:
+    known = register.point(alias)
+    if known is None:
         return {"point": str(alias), "name": "", "unit": "", "states": (), "class": "", "type": ""}
+    key, shown = known
     return {
-        "point": point.key,
-        "name": point.name,
-        "unit": point.unit,
-        "states": point.states,
-        "class": point.point_class,
-        "type": point.object_type,
+        "point": key,
+        "name": shown.name,
+        "unit": shown.unit,
+        "states": shown.states,
+        "class": shown.point_class,
+        "type": shown.object_type,
     }
 
 

@@ -7,11 +7,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_account import Stats
-from plantroom_edge.commands.service import Commands
 from plantroom_edge.config import AgentConfig
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import DeviceFigures, Telling
@@ -23,6 +22,9 @@ from plantroom_edge.supervise import Supervisor
 from plantroom_edge.sync import Sync
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
+
+if TYPE_CHECKING:  # a gateway that writes nothing does not carry what writes
+    from plantroom_edge.commands.service import Commands
 
 _WINDOW: Final = 60
 """Seconds over which rates are taken."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from demo.processes import free_port
 from plantroom_edge import agent, running, start
 from plantroom_edge.buffer_latest import Latest
 from plantroom_edge.buffer_points import Points, doc
@@ -17,34 +20,91 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.model import Batch, Point
 from plantroom_shared.profile_yaml import read_yaml
 from plantroom_shared.registry import Registry
+from support.edge_broker import GATEWAY, Certificates
 
 CHILD = """
-import sys
+import asyncio, sys
 from plantroom_edge import agent, start
-async def ends(_, **__):
-    print(*sorted(name for name in ("typer", "rich.console", BACNET) if name in sys.modules))
+from plantroom_edge.sampler import Sampler
+run, poll = agent.run, Sampler._poll
+async def ends(*given, **more):
+    stop = asyncio.Event()
+    async def polled(*given):
+        change = await poll(*given)
+        stop.set()
+        return change
+    Sampler._poll = polled
+    async with asyncio.timeout(50):
+        await run(*given, **more, stop=stop)
 agent.run = ends
-sys.exit(start.main())
+code = start.main()
+print(*sorted(set(NEVER) & set(sys.modules)))
+sys.exit(code)
 """
-BACNET = "plantroom_edge.drivers.bacnet.client"
+NEVER = (
+    "typer",
+    "rich.console",
+    "cryptography",  # eleven megabytes; of a gateway that writes nothing and has lost nothing
+    "jsonschema",
+    "numpy",
+    "onnxruntime",
+    "prometheus_client",
+    "bacpypes3",
+    "pymodbus",
+    "sunspec2",
+    "plantroom_shared.mapping",
+    "plantroom_edge.cli",
+    "plantroom_edge.cli_common",
+    "plantroom_edge.commands.service",
+    "plantroom_edge.config_edit",
+    "plantroom_edge.control_client",
+    "plantroom_edge.doctor",
+    "plantroom_edge.drivers.bacnet.client",
+    "plantroom_edge.drivers.modbus.guess",
+    "plantroom_edge.drivers.modbus.scan_line",
+    "plantroom_edge.exposition",
+    "plantroom_edge.metrics",
+    "plantroom_edge.preview_source",
+    "plantroom_edge.profile_check",
+    "plantroom_edge.profile_new",
+    "plantroom_edge.scanning",
+    "plantroom_edge.simulation",
+    "plantroom_edge.sinks.sparkplug",
+)
+"""What an agent that polls meters over Modbus and sends to a cloud has no use for."""
 
 
 def _config(folder: Path) -> Path:
-    file = folder / "edge.yaml"
-    device = "{name: meter, profile: meter/eastron-sdm630}"
-    bus = f"{{name: m, driver: modbus, host: 127.0.0.1, devices: [{device}]}}"
-    file.write_text(f"gateway: gw-small-0001\nsite: tower\nbuses: [{bus}]\n")
+    """Write a configuration of a meter and a cloud, neither of which is there."""
+    file, certificates = folder / "edge.yaml", Certificates(folder / "certs")
+    device = {"name": "meter", "profile": "meter/eastron-sdm630"}
+    bus = {"name": "m", "driver": "modbus", "host": "127.0.0.1", "port": free_port()}
+    names = {"ca": "ca.pem", "cert": "gateway.pem", "key": "gateway.key"}
+    files = {key: str(certificates.folder / name) for key, name in names.items()}
+    content = {
+        "gateway": GATEWAY,
+        "site": "tower",
+        "data": str(folder / "data"),
+        "cloud": {"host": "127.0.0.1", "port": free_port(), **files},
+        "buses": [{**bus, "devices": [device]}],
+    }
+    file.write_text(json.dumps(content))
     return file
 
 
-def test_a_running_agent_loads_neither_the_terminal_nor_other_buses(tmp_path: Path) -> None:
-    """`run` on a Modbus site imports no typer, no rich and no BACnet driver."""
-    code = CHILD.replace("BACNET", repr(BACNET))
+def test_a_running_agent_carries_only_what_it_uses(tmp_path: Path) -> None:
+    """After a poll of a Modbus site nothing is imported that other commands and other sites need."""
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", str(_config(tmp_path)), "-v"],
+        [sys.executable, "-c", f"NEVER = {NEVER}\n{CHILD}", "run", str(_config(tmp_path)), "-v"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_what_it_must_not_carry_is_there_to_be_carried() -> None:
+    """The names in the list are right: a renamed module would no longer be looked for."""
+    ours = [name for name in NEVER if name.startswith("plantroom")]
+    assert [name for name in ours if importlib.util.find_spec(name) is None] == []
 
 
 def test_run_without_the_terminal_behaves_as_the_command(

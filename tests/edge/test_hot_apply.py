@@ -21,6 +21,7 @@ from plantroom_edge.detectors import DetectorConfig, DetectorSpec, detectors
 from plantroom_edge.drivers import DeviceFigures, DriverSpec, drivers
 from plantroom_edge.starts import config_hash
 from plantroom_shared.errors import ConfigError, Rejected, Unavailable
+from plantroom_shared.model import Point
 from plantroom_shared.profiles import load_profile
 from simulators.modbus_scripted import Request, Scripted, scripted
 from support import edge_driver
@@ -384,3 +385,7 @@ async def test_the_register_is_told_and_keeps_no_samples() -> None:
     register.feed(None)  # type: ignore[arg-type] # it does not look
     await register.run()
     assert register.status() == {"connected": True, "points": 0}
+    register.describe([Point(key="k", device="d", name="N", unit="kW")], [3], [])
+    known = [register.point(alias) for alias in (2, 3, 4)]
+    assert known == [None, ("k", crew.Shown("N", "kW", (), "", "")), None]
+    assert register.status()["points"] == 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 
 from plantroom_edge.buffer_db import Frame
 from plantroom_edge.config import CloudConfig
+from plantroom_edge.gap_key import GapKey
 from plantroom_edge.gap_signer import GapSigner
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.wire import Gap, decode, encode
@@ -137,11 +141,80 @@ def test_a_signature_must_fit_into_a_gap_record(
     """The longest there may be fits; with a longer RSA key no gap record could ever be delivered."""
     key = ec.generate_private_key(ec.SECP256R1())
     cloud = issued(tmp_path, key, certificate(key))
-    monkeypatch.setattr(GapSigner, "_sign", lambda *_: bytes(6144 // 8))
+    monkeypatch.setattr(GapKey, "sign", lambda *_: bytes(6144 // 8))
     assert len(decode(Gap, GapSigner(GATEWAY, cloud).signed(lost()).blob).sig) == 1024
-    monkeypatch.setattr(GapSigner, "_sign", lambda *_: bytes(6144 // 8 + 1))
+    monkeypatch.setattr(GapKey, "sign", lambda *_: bytes(6144 // 8 + 1))
     with pytest.raises(ConfigError, match="at most 6144 bits"):
         GapSigner(GATEWAY, cloud)
+
+
+def apart(code: str, cloud: CloudConfig) -> str:
+    """Run `code` in an interpreter that has imported no cryptography; return what it prints."""
+    files = {name: str(getattr(cloud, name)) for name in ("ca", "cert", "key")}
+    given = json.dumps({"host": "127.0.0.1", **files})
+    done = subprocess.run(
+        [sys.executable, "-c", APART + code, GATEWAY, given],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+APART = """
+import json, sys
+from plantroom_edge import gap_signer
+from plantroom_edge.config import CloudConfig
+from plantroom_shared.errors import ConfigError
+cloud = CloudConfig.model_validate(json.loads(sys.argv[2]))
+def look():
+    return gap_signer.GapSigner(sys.argv[1], cloud)
+"""
+
+
+def test_a_key_is_looked_at_without_carrying_what_that_takes(tmp_path: Path) -> None:
+    """The agent knows its certificate, and has no cryptography before the first gap."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    cloud = issued(tmp_path, key, certificate(key))
+    code = """
+from plantroom_edge.buffer_db import Frame
+def carried():
+    return "cryptography" in sys.modules
+one, data, gap = look(), Frame("", 1, "tel", 1, 1, 0, b"", "data", ""), Frame("", 1, "tel", 1, 1, 0, b"", "gap", "")
+print(one.lacks_key([data]), one.lacks_key([data, gap]), carried())
+one.load()
+print(one.lacks_key([data, gap]), carried())
+print(one.certificate)
+"""
+    said = apart(code, cloud).split("\n", 2)
+    assert said[:2] == ["False True False", "False True"]
+    assert said[2].strip() == GapSigner(GATEWAY, cloud).certificate.strip()
+
+
+def test_a_key_that_is_none_is_found_from_apart(tmp_path: Path) -> None:
+    """What the other process says of a broken file is told as if it was found here."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    cloud = issued(tmp_path, key, certificate(key))
+    cloud.key.write_text("no key")
+    code = """
+try:
+    look()
+except ConfigError as error:
+    print(error.key, "cryptography" in sys.modules, error.what)
+"""
+    said = apart(code, cloud)
+    assert said.startswith("cloud.key False ")
+    assert "are no certificate and its key: " in said
+
+
+@pytest.mark.parametrize("other", ["/nowhere/python", "/bin/false", "/bin/true"])
+def test_where_no_other_process_can_look_the_agent_does(tmp_path: Path, other: str) -> None:
+    """No interpreter, one that fails or says nothing: the key is looked at here, and good."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    cloud = issued(tmp_path, key, certificate(key))
+    code = f"""
+gap_signer._APART = ({other!r},)
+print(look().certificate)
+"""
+    assert apart(code, cloud) == GapSigner(GATEWAY, cloud).certificate.strip()
 
 
 def test_files_that_hold_no_key_are_a_configuration_error(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from plantroom_edge.turns import Turn
 from plantroom_shared import wire
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
-from plantroom_shared.model import Point, Value
+from plantroom_shared.model import Value
 
 GATEWAY = "gw-write-0001"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -145,8 +145,8 @@ class Bus:
             return None
         device = key.rsplit(":", 1)[0]
         turn = self.turns.setdefault(device, Turn())
-        point = Point(key=key, device=device, name=key, writable=self.writable)
-        return Reach(point, self.protocol, self, turn, PollGroup(device, 1.0, (key,)))
+        group = PollGroup(device, 1.0, (key,))
+        return Reach(device, self.protocol, self, turn, group, self.writable)
 
     def written(self, point: str = "scripted:0:p0") -> list[Value]:
         """Return what was written to `point`, in order."""

@@ -45,8 +45,8 @@ async def write(
     return written
 
 
-async def present(reach: Reach) -> Value:
-    """Return what the point says now, read as it is polled; None where that cannot be had."""
+async def present(reach: Reach, point: str) -> Value:
+    """Return what a point says now, read as it is polled; None where that cannot be had."""
     group = reach.group
     if group is None:
         return None
@@ -57,6 +57,6 @@ async def present(reach: Reach) -> Value:
     except TimeoutError:
         return None
     heed_cancellation()
-    row = group.points.index(reach.point.key)
+    row = group.points.index(point)
     quality, _ = poll.quality.get(row, (int(Quality.GOOD), ""))
     return poll.values[row] if quality == Quality.GOOD and row < len(poll.values) else None

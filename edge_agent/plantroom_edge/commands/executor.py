@@ -64,7 +64,7 @@ class Executor:
         else:
             async with AsyncExitStack() as turns:
                 # In one order for all commands, or two of them might wait for each other.
-                reaches = {step.reach.point.device: step.reach for step in steps}
+                reaches = {step.reach.device: step.reach for step in steps}
                 for device in sorted(reaches):
                     await turns.enter_async_context(reaches[device].turn.urgently())
                 await self._with_devices(heard, steps)
@@ -114,7 +114,7 @@ class Executor:
                 return f"unsettled: {step.write.point}"
             present = step.before
             if step.grant.max_change is not None and step.reach.protocol in SLOTTED:
-                present = await bus.present(step.reach)
+                present = await bus.present(step.reach, step.write.point)
             if why := misfit(step, present):
                 return f"{why}: {step.write.point}"
         return ""

@@ -102,13 +102,13 @@ def _step(write: Write, lease_s: float | None, config: WritesConfig, find: Find)
         return "unknown-point"
     if not isinstance(reach.driver, Writing):
         return "bus-cannot-write"
-    if reach.point.writable is False or reach.converted:
+    if reach.writable is False or reach.converted:
         return "unit-converted" if reach.converted else "not-writable"
     lease = grant.lease if lease_s is None else lease_s
     slot = _slot(write, grant, reach)
     why = (
         grant.unfit(write.value)
-        or _unwritable(reach, write.value)
+        or _unwritable(reach, write.point, write.value)
         or (slot if isinstance(slot, str) else "")
         or ("lease-too-long" if lease > grant.max_lease else "")
     )
@@ -129,9 +129,9 @@ def _slot(write: Write, grant: Grant, reach: Reach) -> int | str | None:
     return slot if grant.priority_min <= slot <= grant.priority_max else "priority-not-allowed"
 
 
-def _unwritable(reach: Reach, value: Value) -> str:
+def _unwritable(reach: Reach, point: str, value: Value) -> str:
     driver = reach.driver
-    return driver.unwritable(reach.point.key, value) if isinstance(driver, Judging) else ""
+    return driver.unwritable(point, value) if isinstance(driver, Judging) else ""
 
 
 def misfit(step: Step, present: Value) -> str:
@@ -156,10 +156,10 @@ def _irrevocable(step: Step) -> str:
     restore = step.before if safe is None else safe
     if restore is None:
         return "nothing-to-restore"
-    why = _unwritable(step.reach, restore)
+    why = _unwritable(step.reach, step.write.point, restore)
     return f"cannot-be-restored {why}" if why else ""
 
 
 def places(steps: Sequence[Step]) -> dict[str, str]:
     """Return point → device of what is written."""
-    return {step.write.point: step.reach.point.device for step in steps}
+    return {step.write.point: step.reach.device for step in steps}

@@ -100,7 +100,7 @@ class Releaser:
             if reach is None:
                 self._tell(hold, "unknown-point")
                 continue
-            device = reach.point.device
+            device = reach.device
             silence = self._silent.get(device)
             if device not in self._busy and (silence is None or moment >= silence.until):
                 out.setdefault(device, []).append(hold)
