@@ -100,11 +100,11 @@ async def test_appenders_share_a_transaction(tmp_path: Path) -> None:
 
 
 async def test_many_rows_do_not_wait_for_the_interval(tmp_path: Path) -> None:
-    """From 200 rows on a commit starts at once, whatever the interval."""
+    """From a full message on a commit starts at once, whatever the interval."""
     async with opened(tmp_path, commit_s=3600.0) as buffer:
         await buffer.add_points(points(1), [])
         async with asyncio.timeout(60):
-            await buffer.append(counting(0, 200))
+            await buffer.append(counting(0, MAX_ROWS))
 
 
 async def test_flush_commits_what_waits(tmp_path: Path) -> None:
