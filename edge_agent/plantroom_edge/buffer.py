@@ -351,7 +351,10 @@ class Buffer:
             limit: at least 1.
             until: where to stop, (`Frame.order`, `Frame.last`) of the last frame wanted at most.
         """
-        return await self._run(lambda: self._store.next(stream, after, limit, until))
+        store = self._store
+        if stream not in store.holding or after >= store.mark(stream):
+            return []  # known without a turn of the buffer's thread, which costs more than looking
+        return await self._run(lambda: store.next(stream, after, limit, until))
 
     async def confirm(self, ep: str, stream: Stream, acked: Sequence[Range]) -> int:
         """Enter what the cloud has committed; return how many rows that were."""
