@@ -25,14 +25,14 @@ from plantroom_shared.clock import Clock, SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Device, Finding, Point
 from plantroom_shared.ranges import Range
-from plantroom_shared.wire import ClockState, Holding, Record, Stream
+from plantroom_shared.wire import MAX_ROWS, ClockState, Holding, Record, Stream
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-COMMIT_ROWS: Final = 200
-"""Rows from which on a commit does not wait for more."""
+COMMIT_ROWS: Final = MAX_ROWS
+"""Rows from which on a commit does not wait for more: a message of samples is full."""
 
 MAX_WAITING: Final = 200_000
 """Rows that may wait for a disk that is slower than the site; beyond that they are refused."""
@@ -351,7 +351,10 @@ class Buffer:
             limit: at least 1.
             until: where to stop, (`Frame.order`, `Frame.last`) of the last frame wanted at most.
         """
-        return await self._run(lambda: self._store.next(stream, after, limit, until))
+        store = self._store
+        if stream not in store.holding or after >= store.mark(stream):
+            return []  # known without a turn of the buffer's thread, which costs more than looking
+        return await self._run(lambda: store.next(stream, after, limit, until))
 
     async def confirm(self, ep: str, stream: Stream, acked: Sequence[Range]) -> int:
         """Enter what the cloud has committed; return how many rows that were."""

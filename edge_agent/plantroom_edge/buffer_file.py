@@ -16,7 +16,7 @@ from plantroom_edge.buffer_reserve import Reserve, is_full
 from plantroom_edge.buffer_salvage import finish, repair
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
-from plantroom_shared.wire import Record
+from plantroom_shared.wire import STREAMS, Record
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ class BufferFile:
         """Since when the disk has been full, microseconds; None while it is not."""
         self.salvaged = 0
         """Rows saved from damaged files."""
+        self.holding: frozenset[str] = frozenset(STREAMS)
+        """Streams that hold rows, for whoever asks from another thread; all while nobody knows."""
         self._conn: sqlite3.Connection | None = None
         self._books: Ledger | None = None
         self._not_before, self._pause = 0.0, _REOPEN[0]
@@ -81,15 +83,18 @@ class BufferFile:
         """
         try:
             try:
-                return self._attempt(operation)
+                result = self._attempt(operation)
             except (sqlite3.Error, OSError) as error:
                 if not is_full(error) or not self._use_reserve():
                     raise
-                return self._attempt(operation)
+                result = self._attempt(operation)
+            self.holding = frozenset(stream for _, stream in self.ledger.open)
         except (sqlite3.Error, OSError, DamagedError, DiskFullError, UnicodeDecodeError) as error:
+            self.holding = frozenset(STREAMS)
             self._give_up(error)
             msg = f"buffer {self.path}: {error}"
             raise Unavailable(msg) from error
+        return result
 
     def note(self, kind: str, **details: object) -> None:
         """Enter something that happened into the audit with the next commit."""

@@ -72,6 +72,7 @@ class Ledger:
         self.written = 0
         """Bytes of messages written since the file was opened."""
         self._positions: dict[tuple[int, Stream], tuple[int, list[Range]]] | None = None
+        self._open: set[tuple[int, Stream]] = set()
         self._lane_bytes: dict[Stream, int] | None = None
         self._waiting: dict[tuple[int, Stream], list[Range]] | None = None
 
@@ -94,6 +95,7 @@ class Ledger:
         """How far each (epoch, stream) got and what of it is confirmed."""
         if self._positions is None:
             self._positions = account.positions(self.db)
+            self._open = {key for key, place in self._positions.items() if _is_open(*place)}
         return self._positions
 
     def position(self, epoch: int, stream: Stream) -> tuple[int, list[Range]]:
@@ -107,6 +109,10 @@ class Ledger:
             "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?)", (*row, crc_of(*row))
         )
         self.positions[epoch, stream] = (accepted, done)
+        if _is_open(accepted, done):
+            self._open.add((epoch, stream))
+        else:
+            self._open.discard((epoch, stream))
 
     def held(self, epoch: int, stream: Stream) -> list[Range]:
         """Return the rows that are not confirmed."""
@@ -134,11 +140,12 @@ class Ledger:
 
     def epochs(self, stream: Stream) -> list[int]:
         """Return the epochs in which `stream` holds rows, oldest first."""
-        return sorted(
-            epoch
-            for (epoch, name), (accepted, done) in self.positions.items()
-            if name == stream and accepted and done != [(1, accepted)]
-        )
+        return sorted(epoch for epoch, name in self.open if name == stream)
+
+    @property
+    def open(self) -> set[tuple[int, Stream]]:
+        """The (epoch, stream) that hold rows."""
+        return self._open if self.positions else set()
 
     # ------------------------------------------------------------ frames
 
@@ -363,6 +370,10 @@ class Ledger:
             self.db.execute("DELETE FROM epoch WHERE id=?", (epoch,))
         if drained[keep:]:
             self._positions = None
+
+
+def _is_open(accepted: int, done: Sequence[Range]) -> bool:
+    return bool(accepted) and done != [(1, accepted)]
 
 
 def _joined(one: Range, other: Range) -> Range:

@@ -16,6 +16,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -68,8 +69,13 @@ def kernel_synced() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     timex = _Timex()
-    verdict = ctypes.CDLL(None).adjtimex(ctypes.byref(timex))
+    verdict = _libc().adjtimex(ctypes.byref(timex))
     return bool(verdict >= 0 and not timex.status & _UNSYNC)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 class EdgeClock:

@@ -27,6 +27,7 @@ from plantroom_edge.buffer_rows import (
     join,
     unfit,
 )
+from plantroom_edge.buffer_store import Store
 from plantroom_shared import ranges
 from plantroom_shared.errors import Rejected, Unavailable
 from plantroom_shared.model import Batch, Finding, Point, Quality, Value
@@ -100,11 +101,38 @@ async def test_appenders_share_a_transaction(tmp_path: Path) -> None:
 
 
 async def test_many_rows_do_not_wait_for_the_interval(tmp_path: Path) -> None:
-    """From 200 rows on a commit starts at once, whatever the interval."""
+    """From a full message on a commit starts at once, whatever the interval."""
     async with opened(tmp_path, commit_s=3600.0) as buffer:
         await buffer.add_points(points(1), [])
         async with asyncio.timeout(60):
-            await buffer.append(counting(0, 200))
+            await buffer.append(counting(0, MAX_ROWS))
+
+
+async def test_where_nothing_is_held_nobody_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is asked for frames only where there may be some; what comes later is found."""
+    looks: list[str] = []
+    look = Store.next
+
+    def seen(store: Store, stream: Stream, *ask: Any) -> list[Frame]:
+        looks.append(stream)
+        return look(store, stream, *ask)
+
+    monkeypatch.setattr(Store, "next", seen)
+    async with opened(tmp_path) as buffer:
+        await buffer.add_points(points(1), [])
+        assert await everything(buffer, "tel") == await everything(buffer, "evt") == []
+        await buffer.append(counting(0, 3))
+        (frame,) = await buffer.next("tel", (0, 0), 5)
+        assert await buffer.next("tel", (frame.order, frame.last), 5) == []
+        await buffer.confirm(buffer.epoch, "tel", [(1, 3)])
+        assert await buffer.next("tel", (0, 0), 5) == []
+        assert looks == ["tel"]
+        await buffer.revive(buffer.epoch, "tel", [(2, 2)])
+        await buffer.append_findings([finding("f")])
+        assert [one.n for one in await buffer.next("tel", (0, 0), 5)] == [3]
+        assert [one.n for one in await buffer.next("evt", (0, 0), 5)] == [1]
 
 
 async def test_flush_commits_what_waits(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from plantroom_edge import clock as clock_module
 from plantroom_edge.clock import BUILT_US, LATEST_US, EdgeClock, kernel_synced
 from support.edge_time import T0
 
@@ -227,14 +227,12 @@ def test_the_kernel_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernel_synced() in (True, False)
 
     class Libc:
-        def __init__(self, _name: None) -> None: ...
-
         @staticmethod
         def adjtimex(where: object) -> int:
             where._obj.status = 0  # type: ignore[attr-defined] # what byref holds
             return 0
 
-    monkeypatch.setattr(ctypes, "CDLL", Libc)
+    monkeypatch.setattr(clock_module, "_libc", Libc)
     assert kernel_synced()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not kernel_synced()

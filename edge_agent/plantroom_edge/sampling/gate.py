@@ -142,10 +142,13 @@ class RowGate:
         low, high, sent, widths = self._low, self._high, self._sent, self._widths
         for row in rows:
             raw: Any = raws[row]
-            width, share = widths[row]
-            if row in flawed or width < 0 or type(raw) not in _NUMBERS or raw - raw != 0:
+            if row in flawed or type(raw) not in _NUMBERS or raw - raw != 0:
                 if not self._remember_one(row, raw, bad.get(row), now):
                     again.append(row)
+                continue
+            width, share = widths[row]
+            if width < 0:
+                low[row], high[row] = 1.0, 0.0  # nothing lies within
                 continue
             if share:
                 width = max(width, share * abs(raw))

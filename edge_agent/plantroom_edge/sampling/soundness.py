@@ -26,7 +26,7 @@ def is_sound(poll: Any, rows: int) -> bool:
         return False
     if len(poll.values) != rows or type(poll.ts) is not int or not 0 <= poll.ts < LATEST:
         return False
-    if poll.rows is not None and not all(0 <= row < rows for row in poll.rows):
+    if poll.rows and not 0 <= min(poll.rows) <= max(poll.rows) < rows:
         return False
     return all(0 <= row < rows and _is_flaw(flaw) for row, flaw in poll.quality.items())
 

@@ -58,8 +58,10 @@ def shorten(values: Sequence[Any]) -> tuple[list[Any], list[Run]]:
     rows = [row for row, value in enumerate(out) if type(value) is float]
     narrow = _narrow([out[row] for row in rows])
     exact = [row for row, value in zip(rows, narrow, strict=True) if value == out[row]]
+    # 21.5 and 0.125 are as short as they get.
+    long = [row for row in exact if out[row] * 8 % 1 or abs(out[row]) >= 1e4]
     shortened = []
-    for row, short in zip(exact, _short([out[row] for row in exact]), strict=True):
+    for row, short in zip(long, _short([out[row] for row in long]), strict=True):
         if short != out[row]:
             out[row] = short
             shortened.append(row)

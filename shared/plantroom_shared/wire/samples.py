@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from operator import sub
 from typing import Any, TypeVar
 
 import orjson
@@ -88,7 +89,7 @@ def _columns(batch: Batch) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "t0": times[0],
         "p": runs(batch.points),
-        "dt": [0, *(b - a for a, b in pairwise(times))],
+        "dt": [0, *map(sub, times[1:], times)],
         "x": values,  # orjson writes NaN and infinities as null
         "q": {str(row): [code, reason] for row, (code, reason) in batch.quality.items()},
     }

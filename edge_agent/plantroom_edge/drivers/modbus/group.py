@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from functools import cached_property, lru_cache
+from math import inf, nextafter
 from sys import float_info
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 from plantroom_edge.drivers import Gate, Poll
@@ -62,16 +63,6 @@ class Sweep:
                     self.flaws[cell.slot] = self.silent
 
 
-class _Check(NamedTuple):
-    """Which raw values of a row need a closer look: they may be none, or out of range."""
-
-    row: int
-    low: float
-    high: float
-    sentinels: frozenset[float | int]
-    convert: Convert
-
-
 class Layout:
     """What follows from a profile alone: where raw values go, and what becomes of them.
 
@@ -104,17 +95,17 @@ class Layout:
         self.late = {row: convert for row, convert in rows if row not in early}
         """What is scaled only where the gate lets it through."""
         scalers = {row: scaling.scaler(points[row].scale, points[row].offset) for row in self.late}
-        self.quick = {row: scale or _same for row, scale in scalers.items()}
-        """The same without judging it."""
+        self.quick = {row: scale for row, scale in scalers.items() if scale}
+        """The same without judging it, where that changes anything."""
         self.steps = tuple(
             1.0 if row in early else abs(register.scale) for row, register in enumerate(points)
         )
         """What one raw unit of each point is worth; 1 where the gate is shown the value itself."""
 
     @cached_property
-    def checks(self) -> list[_Check]:
-        """What lets most raw values pass; made when a gate is asked first."""
-        return [_check(row, self.points[row], convert) for row, convert in self.late.items()]
+    def checks(self) -> list[tuple[int, float, float]]:
+        """Row, and between which raw values all is well; made when a gate is asked first."""
+        return [(row, *_limits(self.points[row])) for row in self.late]
 
     @cached_property
     def unlearned(self) -> list[Block]:
@@ -204,25 +195,24 @@ class GroupPlan:
 
     def _gated(self, poll: Poll, gate: Gate) -> Poll:
         """Return a poll of which only what the gate lets through, or needs, is scaled."""
-        raws, quality, late = poll.values, poll.quality, self.layout.late
-        raw: Any  # a number: `_comparable`
-        for row, low, high, sentinels, convert in self.layout.checks:
-            if quality and row in quality:
-                continue
-            raw = raws[row]
-            if not low <= raw <= high or raw in sentinels:
-                reason = convert(raw, None)[1]
-                if reason:
-                    quality[row] = (int(scaling.quality(reason)), reason)
+        layout, quality = self.layout, poll.quality
+        raws: Sequence[Any] = poll.values  # numbers, or None: `_comparable`
+        for row in [
+            row
+            for row, low, high in layout.checks
+            if (raw := raws[row]) is None or not low <= raw <= high
+        ]:
+            if row not in quality and (reason := layout.late[row](raws[row], None)[1]):
+                quality[row] = (int(scaling.quality(reason)), reason)
         rows = gate.changed(raws, quality)
         values: list[Value] = [None] * len(raws)
-        quick = self.layout.quick
-        for row in {*rows, *gate.needed}:
-            raw = values[row] = raws[row]
-            if row in quick and raw is not None:
-                # Whatever is not plainly good is marked by now: the others are only scaled.
-                scale = quick[row]
-                values[row] = late[row](raw, None)[0] if row in quality else scale(raw)
+        quick = layout.quick
+        for row in {*rows, *gate.needed} if gate.needed else rows:
+            raw = raws[row]
+            values[row] = quick[row](raw) if row in quick and raw is not None else raw
+        for row in quality.keys() & layout.late.keys():  # what is not plainly good
+            if values[row] is not None:
+                values[row] = layout.late[row](raws[row], None)[0]
         return Poll(poll.ts, values, quality, rows=rows)
 
 
@@ -250,32 +240,37 @@ def _scale(poll: Poll, row: int, convert: Convert, sweep: Sweep, factor: int) ->
         poll.quality[row] = (int(scaling.quality(reason)), reason)
 
 
-def _same(raw: float) -> float:
-    return raw
-
-
 def _comparable(register: Register) -> bool:
     """Say whether distances of raw values are distances of values, and 0 of one 0 of the other."""
     plain = register.type in _NUMBERS or (register.type == "bool" and register.convert is None)
     return plain and register.sf is None and register.offset == 0
 
 
-def _check(row: int, register: Register, convert: Convert) -> _Check:
-    """Return what lets most values of a row pass without a look at what they mean."""
-    low, high = _limits(register.range, register.scale)
-    return _Check(row, low, high, _sentinels(register.type, register.sentinel), convert)
+def _limits(register: Register) -> tuple[float, float]:
+    """Return raw values between which all are numbers, in range and no sentinel.
+
+    Of what lies beyond, the exact conversion decides: it may still be good.
+    """
+    return _stretch(register.type, register.sentinel, register.range, register.scale)
 
 
 @lru_cache(maxsize=4096)
-def _limits(span: tuple[float, float] | None, scale: float) -> tuple[float, float]:
-    """Return the raw values between which all is in range; many registers share them."""
+def _stretch(
+    kind: codec.Type,
+    sentinels: tuple[int, ...],
+    span: tuple[float, float] | None,
+    scale: float,
+) -> tuple[float, float]:
     if span is None:
-        most = float_info.max / max(1.0, abs(scale)) * (1 - _NARROW)  # no more than can be scaled
-        return -most, most
-    low, high = sorted(limit / scale for limit in span)
-    return low + (high - low) * _NARROW, high - (high - low) * _NARROW
-
-
-@lru_cache(maxsize=4096)
-def _sentinels(kind: codec.Type, patterns: tuple[int, ...]) -> frozenset[float | int]:
-    return frozenset(codec.signed(kind, pattern) for pattern in patterns)
+        high = float_info.max / max(1.0, abs(scale)) * (1 - _NARROW)  # no more than can be scaled
+        low = -high
+    else:
+        low, high = sorted(limit / scale for limit in span)
+        low, high = low + (high - low) * _NARROW, high - (high - low) * _NARROW
+    for pattern in sentinels:
+        sentinel = codec.signed(kind, pattern)
+        if sentinel > 0:
+            high = min(high, nextafter(sentinel, -inf))
+        elif sentinel <= 0:  # nor where it is NaN, which lies nowhere
+            low = max(low, nextafter(sentinel, inf))
+    return low, high

@@ -106,7 +106,10 @@ class Patience:
 
     def record(self, unit: int) -> Record:
         """Return the record of a unit."""
-        return self.units.setdefault(unit, Record())
+        record = self.units.get(unit)
+        if record is None:
+            record = self.units[unit] = Record()
+        return record
 
     def limit(self, unit: int, now: float) -> float | None:
         """Return how many seconds to wait for an answer; None if it is not to be asked now."""
