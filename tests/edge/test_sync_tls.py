@@ -172,4 +172,6 @@ def test_no_certificate_is_no_certificate(unit: Gateway) -> None:
     """A chain of nothing proves nothing."""
     with pytest.raises(ssl.SSLCertVerificationError, match="no certificate"):
         unit.context.check_dates(list)
-    CloudContext(ssl.PROTOCOL_TLS_CLIENT).check_dates(list)  # without a clock of ours it is OpenSSL's
+    CloudContext(ssl.PROTOCOL_TLS_CLIENT).check_dates(
+        list
+    )  # without a clock of ours it is OpenSSL's
