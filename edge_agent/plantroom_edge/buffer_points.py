@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import Final, overload
 
 from plantroom_edge.buffer_db import crc_of
+from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Device, Point
+
+_ANEW: Final = 16
+"""How many aliases points may have on average."""
+
+_ANYWAY: Final = 1000
+"""Aliases below which nobody counts."""
 
 
 class Points(Sequence[Point]):
@@ -40,6 +47,16 @@ class Points(Sequence[Point]):
 def doc(point: Point) -> bytes:
     """Return a point as JSON, without what it has by default."""
     return point.model_dump_json(exclude_defaults=True).encode()
+
+
+def check_growth(aliases: int, points: int) -> None:
+    """Raise Unavailable if a dictionary of so many aliases for so many points has no end."""
+    if aliases > max(_ANYWAY, _ANEW * points):
+        msg = (
+            f"a bus has described its {points} points {aliases} times since the start: a device, or what"
+            " is configured, changes them without end; put that right and start the agent again"
+        )
+        raise Unavailable(msg)
 
 
 def write(

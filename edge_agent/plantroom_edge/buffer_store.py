@@ -130,19 +130,33 @@ class Store(BufferFile):
             )
 
     def add_points(self, points: Sequence[Point], devices: Sequence[Device]) -> list[int]:
-        """Extend the dictionary of the current epoch; return the aliases of `points`."""
-        new: dict[str, Point] = {}
+        """Extend the dictionary of the current epoch; return the aliases of `points`.
+
+        An alias never changes its meaning: a point that is another one than before, by its unit or
+        whatever else, has a further one from now on.
+
+        Raises:
+            Unavailable: the points are other ones again and again.
+        """
+        told: dict[str, Point] = {}
         for point in points:
-            if point.key not in self._aliases:
-                new.setdefault(point.key, point)
-        added = [buffer_points.doc(point) for point in new.values()]
+            told.setdefault(point.key, point)
+        docs = {key: buffer_points.doc(point) for key, point in told.items()}
+        new = {key: doc for key, doc in docs.items() if self._known(key) != doc}
         first = len(self._points)
+        if new.keys() & self._aliases.keys():
+            buffer_points.check_growth(first + len(new), len(self._aliases.keys() | new.keys()))
         with self.transaction():
-            buffer_points.write(self.db, self._order, first, added, devices)
-        self._points.extend(added)
+            buffer_points.write(self.db, self._order, first, new.values(), devices)
+        self._points.extend(new.values())
         self._aliases |= {key: first + i for i, key in enumerate(new)}
         self._devices |= {device.key: device for device in devices}
         return [self._aliases[point.key] for point in points]
+
+    def _known(self, key: str) -> bytes | None:
+        """Return how the dictionary has a point now."""
+        alias = self._aliases.get(key)
+        return None if alias is None else self._points.docs[alias]
 
     @property
     def dictionary_size(self) -> int:

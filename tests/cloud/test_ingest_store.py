@@ -443,6 +443,33 @@ class TestDictionaries:
         assert [points[site.point(n).key].changed_us for n in (0, 1)] == [NOW, NOW + 1000]
         assert points[site.point(1).key].name == "New name"
 
+    async def test_a_point_may_change_within_an_epoch(
+        self, database: Database, store: Store, home: Home
+    ) -> None:
+        """A further alias of its key says what it is now; a chunk that comes twice changes nothing back."""
+        first = site.dictionary(2)
+        later = site.dictionary(1, a0=2).model_copy(
+            update={"points": [site.point(0, unit="degrees-fahrenheit")]}
+        )
+        await taken(store, inv(first), inv(later), inv(first))
+        answers = await taken(store, tel(1, 6, points=3))
+        assert answers.nacks == []
+        rows = {row.id: row for row in await rows_of(database, Point)}
+        assert sorted(row.unit for row in rows.values()) == ["", "degrees-fahrenheit"]
+        (changed,) = (row.id for row in rows.values() if row.unit)
+        assert sum(row.point_id == changed for row in await rows_of(database, SampleRow)) == 4
+
+    async def test_a_former_start_changes_no_point(
+        self, database: Database, store: Store, home: Home
+    ) -> None:
+        """Its dictionary may come after that of the start that runs; only what is new is taken of it."""
+        now = site.dictionary(1).model_copy(update={"points": [site.point(0, unit="percent")]})
+        epochs = [wire.Holding(ep=OTHER), wire.Holding(ep=EPOCH)]
+        hello = wire.Hello(session=OTHER, agent="1", epochs=epochs)
+        await taken(store, incoming("hello", wire.encode(hello)), inv(now))
+        await taken(store, inv(site.dictionary(2, epoch=OTHER)))
+        assert sorted(row.unit for row in await rows_of(database, Point)) == ["", "percent"]
+
     async def test_device_may_come_after_its_points(
         self, database: Database, store: Store, home: Home
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 import threading
 import zlib
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from plantroom_edge import buffer as buffer_module
 from plantroom_edge import buffer_account as account
+from plantroom_edge import buffer_points
 from plantroom_edge.buffer import Buffer
 from plantroom_edge.buffer_db import PAGE, Frame
 from plantroom_edge.buffer_rows import (
@@ -89,6 +91,37 @@ async def test_rows_come_out_in_order_under_numbers_from_one(tmp_path: Path) -> 
         assert values_of(frames) == [v for i in range(10) for v in (i, i + 0.5, f"text {i}")]
         assert ranges.merge((f.s0, f.last) for f in frames) == [(1, 30)]
         assert buffer.accepted == 30
+
+
+async def test_a_point_that_is_another_one_has_a_further_alias(tmp_path: Path) -> None:
+    """An alias never changes its meaning; who is described as before keeps the one that it has."""
+    async with opened(tmp_path) as buffer:
+        first, second = points(2)
+        other = first.model_copy(update={"unit": "furlong"})
+        assert await buffer.add_points([first, second], [METER]) == [0, 1]
+        assert await buffer.add_points([other, second], [METER]) == [2, 1]
+        assert await buffer.add_points([second, other, first], [METER]) == [1, 2, 2]
+        assert await buffer.add_points([first], [METER]) == [3]
+        (message,), size = await buffer.dictionary(buffer.epoch, 0)
+        assert decode(Dictionary, message).points == [first, second, other, first]
+        assert size == buffer.dictionary_size == 4
+
+
+async def test_points_do_not_change_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that is another one at every look does not fill the dictionary; new points come in."""
+    monkeypatch.setattr(buffer_points, "_ANYWAY", 10)
+    async with opened(tmp_path) as buffer:
+        (first,) = points(1)
+
+        async def change_for_ever() -> None:
+            for number in itertools.count():
+                await buffer.add_points([first.model_copy(update={"unit": f"u{number}"})], [])
+
+        with pytest.raises(Unavailable, match="changes them without end"):
+            await change_for_ever()
+        assert await buffer.add_points(points(2)[1:], []) == [buffer.dictionary_size - 1]
 
 
 async def test_appenders_share_a_transaction(tmp_path: Path) -> None:

@@ -61,6 +61,22 @@ def test_births_tell_everything(node: Node) -> None:
     }
 
 
+def test_a_point_that_has_changed_is_born_again(node: Node) -> None:
+    """A further alias takes the place of the one before; what waits under that one is in another unit."""
+    node.births(NOW)
+    speed = POINTS[0].model_copy(update={"unit": "Hz"})
+    node.describe([speed, *POINTS[1:]], [3, 1, 2], DEVICES)
+    rows = batch((0, 1, 1450.0), (3, 2, 24.2))
+    node.note(rows)
+    (first, born), (second, told) = read(node.data(rows, NOW))
+    assert [first, second] == [f"DBIRTH/{NODE}/modbus:pump", f"DDATA/{NODE}/modbus:pump"]
+    assert sorted(brief(metric) for metric in born.metrics) == [
+        ("running", 1, None),
+        ("speed", 3, 24.2),
+    ]
+    assert [brief(metric) for metric in told.metrics] == [("", 3, 24.2)]
+
+
 def test_data_alludes_to_the_birth(node: Node) -> None:
     """Only aliases, a message per device, numbered on; what is bad is null."""
     node.births(NOW)

@@ -79,6 +79,11 @@ class HelloRepository:
             return None
         return Twins(epoch, running.epoch)
 
+    async def runs(self, epoch: str) -> bool:
+        """Say whether `epoch` is the start that runs, as far as anybody has said hello."""
+        running = await self._get(GatewayEpoch.superseded_us.is_(None))
+        return running is None or running.epoch == epoch
+
     async def _get(self, which: Any) -> Any:
         query = select(GatewayEpoch.__table__).where(*self._mine, which)
         return (await self._session.execute(query)).first()

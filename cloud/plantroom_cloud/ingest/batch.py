@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.commands.results import Results
 from plantroom_cloud.gateways.alarms import AlarmRepository
+from plantroom_cloud.gateways.hellos import HelloRepository
 from plantroom_cloud.gateways.repository import GatewayRepository, Owned
 from plantroom_cloud.gateways.signing import Trust, is_signed
 from plantroom_cloud.ingest.answers import Answers
@@ -66,6 +67,7 @@ class GatewayBatch:
         self._gateways = GatewayRepository(session, gateway.scope)
         self._alarms = AlarmRepository(session, gateway.scope)
         self._greeting = Greeting(session, gateway, memory.trust, self._now_us)
+        self._hellos = HelloRepository(session, gateway.scope, gateway.id)
         self._points = DictionaryRepository(session, gateway)
         self._samples = SampleRepository(session, gateway.scope, gateway.id)
         self._rows = StreamRepository(session, gateway.scope, gateway.id)
@@ -136,8 +138,11 @@ class GatewayBatch:
             details = {"epoch": message.ep, "stream": "inv", "s0": start, "n": len(overlap)}
             await self._alarms.note(self.gateway.id, "stream_fork", details, self._now_us)
         else:
-            ids = await self._points.describe(message.devices, message.points, self._now_us)
-            if new := ids[len(overlap) :]:
+            # What is known already says nothing new: a later entry may have changed it since.
+            points = message.points[len(overlap) :]
+            runs = await self._hellos.runs(message.ep)
+            new = await self._points.describe(message.devices, points, self._now_us, newest=runs)
+            if new:
                 await self._points.append(message.ep, len(known), new)
                 self.stamp = secrets.token_hex(8)
                 await self._gateways.stamp_dictionary(self.gateway.id, self.stamp)

@@ -73,14 +73,29 @@ class DictionaryRepository:
         return [ids.get(clean(point.key)) for point in points]
 
     async def describe(
-        self, devices: Sequence[model.Device], points: Sequence[model.Point], now_us: int
+        self,
+        devices: Sequence[model.Device],
+        points: Sequence[model.Point],
+        now_us: int,
+        *,
+        newest: bool = True,
     ) -> list[int]:
-        """Bring devices and points to what the gateway says; return the ids of `points`."""
-        device_ids = await self._devices(devices, {clean(point.device) for point in points})
-        ids = await self._points(points, device_ids, now_us)
+        """Bring devices and points to what the gateway says; return the ids of `points`.
+
+        Args:
+            devices: what they hang on; more than those is fine.
+            points: the later one of a key counts.
+            now_us: when that is.
+            newest: False if a former start of the gateway says so: what is known stays as it is.
+        """
+        named = {clean(point.device) for point in points}
+        device_ids = await self._devices(devices, named, newest=newest)
+        ids = await self._points(points, device_ids, now_us, newest=newest)
         return [ids[clean(point.key)] for point in points]
 
-    async def _devices(self, devices: Sequence[model.Device], named: set[str]) -> dict[str, int]:
+    async def _devices(
+        self, devices: Sequence[model.Device], named: set[str], *, newest: bool
+    ) -> dict[str, int]:
         wanted = {clean(device.key): _device(device) for device in devices}
         have = {row.key: row for row in await self._existing(Device, wanted.keys() | named)}
         for key in named - have.keys() - wanted.keys():
@@ -92,7 +107,7 @@ class DictionaryRepository:
         new = [self._head | {"key": key} | wanted[key] for key in wanted.keys() - have.keys()]
         if new:
             await self._session.execute(insert(Device), new)
-        for key in wanted.keys() & have.keys():
+        for key in wanted.keys() & have.keys() if newest else ():
             changed = {k: v for k, v in wanted[key].items() if getattr(have[key], k) != v}
             if changed:
                 change = update(Device).where(Device.id == have[key].id)
@@ -100,7 +115,12 @@ class DictionaryRepository:
         return await self._ids(Device, wanted.keys() | named)
 
     async def _points(
-        self, points: Sequence[model.Point], devices: dict[str, int], now_us: int
+        self,
+        points: Sequence[model.Point],
+        devices: dict[str, int],
+        now_us: int,
+        *,
+        newest: bool,
     ) -> dict[str, int]:
         wanted = {
             clean(point.key): _point(point) | {"device_id": devices[clean(point.device)]}
@@ -114,7 +134,7 @@ class DictionaryRepository:
         ]
         if new:
             await self._session.execute(insert(Point), new)
-        for key, row in have.items():
+        for key, row in have.items() if newest else ():
             changed = {k: v for k, v in wanted[key].items() if getattr(row, k) != v}
             if changed:
                 change = update(Point).where(Point.id == row.id)

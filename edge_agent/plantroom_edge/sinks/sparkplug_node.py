@@ -46,6 +46,8 @@ class Node:
     bd_seq: int = 0
     _seq: int = 0
     _items: dict[int, _Item] = field(default_factory=dict)
+    _aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Device id and name → alias: a point that has changed has a further one."""
     _born: set[str] = field(default_factory=set)
     """Devices whose birth is out."""
     _names: dict[str, str] = field(default_factory=dict)
@@ -65,11 +67,13 @@ class Node:
                 device,
                 {key: ("string", text) for key, text in texts.items() if text},
             )
-            known = self._items.get(alias)
-            if known is not None:
-                item.datatype, item.last = known.datatype, known.last
-            if known is None or known.properties != item.properties:
+            before = self._aliases.get((device, item.name), alias)
+            self._aliases[device, item.name] = alias
+            known = self._items.pop(before, None)
+            if known is None or before != alias or known.properties != item.properties:
                 self._born.discard(device)
+            if known is not None and before == alias:
+                item.datatype, item.last = known.datatype, known.last
             self._items[alias] = item
 
     def _device(self, key: str) -> str:
