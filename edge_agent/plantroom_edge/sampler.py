@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -157,6 +157,8 @@ class Sampler:
             for device in self.devices.values():
                 device.groups.clear()
         self._anew = False
+        for entry in self._groups():
+            self.sampling.follow(entry.lane, known)
         for index, group in enumerate(self._new_groups(inventory, known)):
             device = self.devices.setdefault(group.device, DeviceState())
             place = phase(index, len(inventory.groups), group.interval)
@@ -197,8 +199,7 @@ class Sampler:
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
         """Return the groups to begin with: those none of whose points is polled already."""
-        entries = (entry for device in self.devices.values() for entry in device.groups)
-        polled = {key for entry in entries for key in entry.group.points}
+        polled = {key for entry in self._groups() for key in entry.group.points}
         new = []
         for group in inventory.groups:
             if not group.points or polled.intersection(group.points):
@@ -208,6 +209,10 @@ class Sampler:
             else:
                 self.counters["groups_without_points"] += 1
         return new
+
+    def _groups(self) -> Iterator[Group]:
+        for device in self.devices.values():
+            yield from device.groups
 
     def _tell_missing(self, missing: tuple[str, ...]) -> None:
         self.missing = missing

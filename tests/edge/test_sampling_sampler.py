@@ -332,6 +332,26 @@ async def test_the_points_of_a_bus_that_cannot_be_opened_any_more_are_stale() ->
         assert plant.shelf.rows("d:t")[-1][1:] == (1.0, "")
 
 
+async def test_a_point_that_changes_is_stored_as_what_it_is_now() -> None:
+    """A search that finds another unit, and what follows from the point, changes what samples say."""
+    plant = Plant([point("d:t", "°C"), point("d:n", "kWh")], {"counters": [{"point": "d:n"}]})
+    plant.table.values = {"d:t": 20.0, "d:n": 7.0}
+    plant.table.missing = ("e",)  # looked for every 30 s
+    async with plant.polling():
+        await plant.time.advance(10.0)
+        plant.table.points[:] = [point("d:t", "K"), point("d:n", "MWh")]
+        await plant.time.advance(40.0)
+    for key, before, now in (
+        ("d:t", "°C", "K"),
+        ("d:n", "kWh", "MWh"),
+        ("d:n:total", "kWh", "MWh"),
+    ):
+        units = plant.shelf.units(key)
+        assert (units[0], units[-1]) == (before, now)
+        assert units == sorted(units, key=[before, now].index)
+        assert len(plant.shelf.rows(key)) == len(units) > 40
+
+
 async def test_a_dead_device_is_not_stale_on_top() -> None:
     """Whoever said why there is no value needs not say that it is old."""
     plant = Plant([point("d:t")], BY_EXCEPTION)

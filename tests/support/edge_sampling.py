@@ -79,10 +79,14 @@ class Shelf:
 
     async def add_points(self, points: list[Point], _devices: object) -> list[int]:
         for point in points:
-            if point.key not in self.keys:
+            if point not in self.points or self._alias(point.key) != self.points.index(point):
                 self.keys.append(point.key)
                 self.points.append(point)
-        return [self.keys.index(point.key) for point in points]
+        return [self._alias(point.key) for point in points]
+
+    def _alias(self, key: str) -> int:
+        """Return the alias that a point has now: one that has changed has a further one."""
+        return len(self.keys) - 1 - self.keys[::-1].index(key)
 
     def offer(self, batch: Batch) -> asyncio.Future[None]:
         promise: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -95,13 +99,17 @@ class Shelf:
 
     def rows(self, key: str) -> list[tuple[int, Value, str]]:
         """Return time, value and reason of the samples of a point."""
-        alias = self.keys.index(key)
         return [
             (batch.times[i], batch.values[i], batch.quality.get(i, (0, ""))[1])
             for batch in self.batches
             for i, one in enumerate(batch.points)
-            if one == alias
+            if self.keys[one] == key
         ]
+
+    def units(self, key: str) -> list[str]:
+        """Return the unit in which each sample of a point is to be understood."""
+        aliases = (alias for batch in self.batches for alias in batch.points)
+        return [self.points[alias].unit for alias in aliases if self.keys[alias] == key]
 
 
 class Plant:

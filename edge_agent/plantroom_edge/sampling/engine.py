@@ -136,6 +136,18 @@ class Sampling:
             stale_after=self.config.stale_after * group.interval,
         )
 
+    def follow(self, lane: Lane, aliases: Mapping[str, int]) -> None:
+        """Have a lane's rows go under the aliases that its points have now: some may be other ones."""
+        self._derivation.bind(aliases)
+        keys = lane.group.points
+        lane.aliases = [
+            aliases.get(key, alias) for key, alias in zip(keys, lane.aliases, strict=True)
+        ]
+        lane.counters = [
+            (row, aliases.get(keys[row] + TOTAL, alias), counter)
+            for row, alias, counter in lane.counters
+        ]
+
     def _gate(self, group: PollGroup, needed: Sequence[int]) -> RowGate | None:
         bands: list[Band | None] = []
         for row, key in enumerate(group.points):
