@@ -44,6 +44,11 @@ def _verdict(name: str, rig: Rig, setting: Setting, *, lost: bool = True) -> lis
     ]
 
 
+def _copy(folder: Path, image: Path) -> None:
+    """Copy a gateway's folder as an image of its disk does: without the sockets in it."""
+    shutil.copytree(folder, image, ignore=shutil.ignore_patterns("*.sock"))
+
+
 @case("edge-restored", faults="12", pr=2, full=25)
 def edge_restored(setting: Setting) -> Sequence[Figure]:
     """The gateway's folder is replaced by an older copy, `count` times: no number is used twice."""
@@ -55,7 +60,7 @@ def edge_restored(setting: Setting) -> Sequence[Figure]:
             image = rig.folder / "image"
             rig.drain()
             agent.kill()
-            shutil.copytree(folder, image)
+            _copy(folder, image)
             agent.start()
             last = rig.epoch()
             wait_for(lambda: rig.polling(last), what="polling", seconds=60)  # noqa: B023 -- at once
@@ -87,7 +92,7 @@ def edge_cloned(setting: Setting) -> Sequence[Figure]:
             agent = rig.stack.children["agent"]
             agent.kill()
             home = rig.folder / f"twin-{number}"
-            shutil.copytree(rig.folder / "agent", home)
+            _copy(rig.folder / "agent", home)
             document = yaml.safe_load(rig.stack.agent_config.read_text())
             document["data"] = str(home)
             config = rig.folder / f"twin-{number}.yaml"
