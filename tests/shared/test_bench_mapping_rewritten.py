@@ -80,7 +80,7 @@ def test_numbers_become_others_of_the_same_length() -> None:
         one, two = (re.search(r"(?i)ahu.0(\d)", name) for name in found[:2])
         assert one
         assert two
-        assert len({"1", one[1], two[1]}) == 3
+        assert one[1] not in {"1", two[1]}
         assert re.search(r"(?i)boiler.00[1-689].kwh", found[5])
         wing = [re.search(r"(?i)vav.(\d).([1-9]\d)/zn.co2", name) for name in found[2:4]]
         assert wing[0]
