@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.mapping import command, mappers
+from benchmarks.mapping import command, dictionary, mappers
 from benchmarks.mapping import speed as speeds
 from benchmarks.mapping.labelled import Labelled
 from support.mappinglists import SITES, write
@@ -91,6 +91,28 @@ def test_only_chooses_buildings_and_train_gives_lessons(
     assert "not judged" in capsys.readouterr().out
     found = _json(capsys, *argv, "--train", str(lessons))
     assert set(found["results"]["tfidf"]["plain"]["buildings"]) == {"south"}
+
+
+def test_with_the_same_lessons_there_is_one_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two buildings that are not among the lessons share it; without lessons each has its own."""
+    folder, lessons = write(tmp_path), tmp_path / "lessons"
+    lessons.mkdir()
+    text = (folder / "north.csv").read_text(encoding="utf-8").replace("north", "west")
+    (lessons / "west.csv").write_text(text, encoding="utf-8")
+    trained: list[set[str]] = []
+
+    def counted(rows: Sequence[Labelled]) -> mappers.Mapper:
+        trained.append({row.building for row in rows})
+        return mappers.Plantroom()
+
+    monkeypatch.setattr(dictionary, "train", counted)
+    argv = ("--data", str(folder), "--no-speed")
+    _json(capsys, *argv, "--train", str(lessons))
+    assert trained == [{"west"}]
+    _json(capsys, *argv)
+    assert trained[1:] == [{"south"}, {"north"}]
 
 
 def test_one_more_mapper_can_be_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,16 +118,25 @@ def _makers(options: argparse.Namespace) -> dict[str, Make]:
         makers[name] = _trained(_load(name))
     if not options.no_baselines:
         makers["dictionary"] = _trained(dictionary.train)
-        makers["tfidf"] = _tfidf
+        makers["tfidf"] = _tfidf()
     return makers
 
 
 def _trained(train: mappers.Train) -> Make:
-    return lambda _, rows: train(rows)
+    """Train once as long as the lessons are the same: with --train they mostly are."""
+    last: list[tuple[Sequence[Labelled], mappers.Mapper]] = []
+
+    def make(_: str, rows: Sequence[Labelled]) -> mappers.Mapper:
+        if not last or last[0][0] != rows:
+            last[:] = [(rows, train(rows))]
+        return last[0][1]
+
+    return make
 
 
-def _tfidf(building: str, rows: Sequence[Labelled]) -> mappers.Mapper | None:
-    return tfidf.train(rows) if tfidf.can_learn(rows) else None
+def _tfidf() -> Make:
+    make = _trained(tfidf.train)
+    return lambda building, rows: make(building, rows) if tfidf.can_learn(rows) else None
 
 
 def _load(name: str) -> mappers.Train:
