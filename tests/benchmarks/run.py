@@ -20,13 +20,17 @@ NAMES = {
     "deadunits": "polls on time of Modbus units that share a socket with dead ones",
     "edge": "CPU, memory and delivery of the agent: 1,000 and 10,000 registers/s, 2,000 objects/s",
     "ingest": "samples/s from the buffer of the edge to the committed store, beside the floors",
+    "mapping": "how well and how fast points get their meaning; has options of its own (--help)",
     "wire": "bytes a sample takes on the wire and on the disk, on the demo site",
 }
 
 
 def main(argv: list[str]) -> int:
     """Run one benchmark and print its figures."""
-    known = "\n".join(f"  {name:<6} {what}" for name, what in NAMES.items())
+    if argv[:1] == ["mapping"]:  # its figures are a table, and it needs a folder of lists
+        command = importlib.import_module("benchmarks.mapping.command")
+        return int(command.main(argv[1:]))
+    known = "\n".join(f"  {name:<9} {what}" for name, what in NAMES.items())
     parser = argparse.ArgumentParser(
         prog="./plantroom bench",
         description=f"{__doc__}\n\nbenchmarks:\n{known}",

@@ -1,0 +1,108 @@
+"""What is judged, behind one small interface.
+
+A `Train` makes a mapper from the labelled rows of other sites. For every building that is judged
+it is called with rows that hold nothing of that building.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from benchmarks.mapping.labelled import Labelled
+from benchmarks.mapping.score import Meaning
+from plantroom_shared.mapping import map_points
+from plantroom_shared.model import Point
+
+TRAINED_ON: Final[frozenset[str]] = frozenset()
+"""Buildings whose labels the shipped mapper has learned from: these are judged by one that has not."""
+
+
+class Mapper(Protocol):
+    """Says what the points of one building mean."""
+
+    def map(self, rows: Sequence[Labelled]) -> list[Meaning]:
+        """Return one meaning per row, in their order; the labels are not for its eyes."""
+        ...
+
+    def ask(self, found: Sequence[Meaning], told: Mapping[str, str]) -> list[str]:
+        """Return the templates it would ask a person about, the most worthwhile first."""
+        ...
+
+    def learn(
+        self, rows: Sequence[Labelled], found: Sequence[Meaning], told: Mapping[str, str]
+    ) -> list[Meaning]:
+        """Return the meanings after a person has told the classes of some templates."""
+        ...
+
+
+Train = Callable[[Sequence[Labelled]], Mapper]
+
+
+class Asking:
+    """How a mapper asks that has no better way: an answer holds for its template and no further."""
+
+    def ask(self, found: Sequence[Meaning], told: Mapping[str, str]) -> list[str]:
+        """Order by points covered times how unsure they are."""
+        worth: dict[str, float] = defaultdict(float)
+        for item in found:
+            if item.template not in told:
+                worth[item.template] += 1.0 - (item.confidence or 0.0)
+        return sorted(worth, key=lambda template: (-worth[template], template))
+
+    def learn(
+        self, rows: Sequence[Labelled], found: Sequence[Meaning], told: Mapping[str, str]
+    ) -> list[Meaning]:
+        """Spread each answer over its template."""
+        return [
+            replace(item, point_class=told[item.template], coarse="", confidence=1.0)
+            if item.template in told
+            else item
+            for item in found
+        ]
+
+
+class Plantroom(Asking):
+    """The mapper that ships."""
+
+    def map(self, rows: Sequence[Labelled]) -> list[Meaning]:
+        """Map them as ``plantroom-cloud map`` does."""
+        return [
+            Meaning(
+                item.point_class, item.equipment, item.equip_class, item.confidence, item.template
+            )
+            for item in map_points([point_of(row, index) for index, row in enumerate(rows)])
+        ]
+
+
+def train_plantroom(rows: Sequence[Labelled]) -> Mapper:
+    """Return our mapper as it comes out of training on these rows only.
+
+    Nothing of it is trained on labels yet, so it is the one that ships.
+    """
+    return Plantroom()
+
+
+def plantroom(building: str, rows: Sequence[Labelled]) -> Mapper:
+    """Return our mapper for a building: as it ships, unless it has seen the building's labels."""
+    return train_plantroom(rows) if building in TRAINED_ON else Plantroom()
+
+
+def point_of(row: Labelled, index: int) -> Point:
+    """Return what a mapper sees of a row."""
+    # Not validated: a cell may be longer than what travels on the wire, as in `plantroom-cloud map`.
+    return Point.model_construct(
+        key=str(index),
+        device="list",
+        name=row.name,
+        description=row.description,
+        unit=row.unit,
+        object_type=row.object_type,
+        states=(),
+        writable=None,
+        equip_class="",
+        point_class="",
+        enos="",
+    )
