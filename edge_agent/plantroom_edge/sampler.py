@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
 from plantroom_edge.breaker import STEP, Change, Pacer
 from plantroom_edge.buffer import Buffer
+from plantroom_edge.bus_news import BusNews
 from plantroom_edge.detectors import Detector
 from plantroom_edge.drivers import Driver, Inventory, Notifying, Poll, PollGroup
-from plantroom_edge.reach import Reach
+from plantroom_edge.reach import Reach, ways
 from plantroom_edge.sampling.config import SamplingConfig
 from plantroom_edge.sampling.device import DeviceState, Group
 from plantroom_edge.sampling.engine import Sampling
@@ -25,6 +26,7 @@ from plantroom_edge.sampling.slots import next_slot, phase
 from plantroom_edge.sampling.soundness import is_sound
 from plantroom_edge.sinks import Sink
 from plantroom_edge.supervise import Sleep, Supervisor
+from plantroom_edge.turns import Turn
 from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
@@ -95,8 +97,7 @@ class Sampler:
         self.missing: tuple[str, ...] = ()
         self._again = 0.0
         self.counters: Counter[str] = Counter()
-        self._defects: set[tuple[str, type[BaseException]]] = set()
-        """Device and kind of what reads have raised: each is told once."""
+        self._news = BusNews(name)
         self._anew = True
         """The bus was opened and has not been discovered since."""
         self.driver: Driver | None = None
@@ -148,7 +149,8 @@ class Sampler:
         inventory = self.sampling.admit(found)
         self._again = inventory.again
         if inventory.missing != self.missing:
-            self._tell_missing(inventory.missing)
+            self.missing = inventory.missing
+            self._news.missing(self.missing)
         aliases = await self._buffer.add_points(inventory.points, inventory.devices)
         for sink in self._sinks:
             sink.describe(inventory.points, aliases, inventory.devices)
@@ -167,7 +169,8 @@ class Sampler:
             task = f"{self.name}/{group.device}"
             run = partial(self._poll_for_ever, driver, device, entry)
             tasks.create_task(self._supervisor.keep_running(task, run), name=task)
-        self._note_reach(driver, found, {point.key: point.unit for point in inventory.points})
+        units = {point.key: point.unit for point in inventory.points}
+        self._reach |= ways(driver, found, units, self._turn)
 
     async def _search(self, driver: Driver) -> Inventory:
         try:
@@ -177,25 +180,8 @@ class Sampler:
             msg = f"bus {self.name}: the search for devices has not ended within {DISCOVER_LIMIT:.0f} s"
             raise Unavailable(msg) from error
 
-    def _note_reach(self, driver: Driver, found: Inventory, units: Mapping[str, str]) -> None:
-        protocols = {device.key: device.protocol for device in found.devices}
-        groups = {key: place for place, it in enumerate(found.groups) for key in it.points}
-        ways: dict[tuple[object, ...], Reach] = {}  # ten thousand points go a few dozen ways
-        for point in found.points:
-            place = groups.get(point.key)
-            converted = units.get(point.key) != point.unit
-            like = (point.device, place, point.writable, converted)
-            if like not in ways:
-                ways[like] = Reach(
-                    point.device,
-                    protocols.get(point.device, ""),
-                    driver,
-                    self.devices.setdefault(point.device, DeviceState()).lock,
-                    None if place is None else found.groups[place],
-                    point.writable,
-                    converted,
-                )
-            self._reach[point.key] = ways[like]
+    def _turn(self, device: str) -> Turn:
+        return self.devices.setdefault(device, DeviceState()).lock
 
     def _new_groups(self, inventory: Inventory, known: dict[str, int]) -> list[PollGroup]:
         """Return the groups to begin with: those none of whose points is polled already."""
@@ -213,16 +199,6 @@ class Sampler:
     def _groups(self) -> Iterator[Group]:
         for device in self.devices.values():
             yield from device.groups
-
-    def _tell_missing(self, missing: tuple[str, ...]) -> None:
-        self.missing = missing
-        if missing:
-            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            what = "some of the bus does not answer; it is looked for again every 30 s"
-            extra = {"bus": self.name, "missing": shown, "count": len(missing)}
-            log.warning(what, extra=extra)
-        else:
-            log.info("all of the bus answers", extra={"bus": self.name})
 
     # ------------------------------------------------------------ polling
 
@@ -294,7 +270,7 @@ class Sampler:
             for other in device.groups:  # they are not polled meanwhile, and their values are stale
                 if other is not entry:
                     self._store(other, other.lane.mark(DOWN, ts))
-        self._tell(entry.group.device, change, poll)
+        self._news.changed(entry.group.device, change, poll)
         self._show(entry.group, poll)
         return change
 
@@ -324,7 +300,8 @@ class Sampler:
             return Poll.dead(self._clock.now_us(), rows, "timeout")
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- a defect costs this poll only
             heed_cancellation()
-            self._tell_defect(group.device, error)
+            self.counters["reads_failed"] += 1
+            self._news.defect(group.device, error)
             return Poll.dead(self._clock.now_us(), rows, "driver-error")
         if not is_sound(poll, rows):
             self.counters["reads_misshapen"] += 1
@@ -375,27 +352,6 @@ class Sampler:
             return
         for sink in self._sinks:
             sink.feed(batch)
-
-    def _tell(self, device: str, change: Change, poll: Poll) -> None:
-        extra = {"bus": self.name, "device": device}
-        if change is Change.FAILED:
-            reason = next(iter(poll.quality.values()), (0, ""))[1]
-            what = "device does not answer; it is asked again with growing pauses"
-            log.warning(what, extra={**extra, "reason": reason})
-        elif change is Change.RECOVERED:
-            log.info("device answers again", extra=extra)
-
-    def _tell_defect(self, device: str, error: BaseException) -> None:
-        self.counters["reads_failed"] += 1
-        if (device, type(error)) not in self._defects:
-            self._defects.add((device, type(error)))
-            what = "a read ended in a defect of the driver; it costs this poll, and is told once"
-            extra = {
-                "bus": self.name,
-                "device": device,
-                "error": f"{type(error).__name__}: {error}",
-            }
-            log.error(what, extra=extra, exc_info=error)
 
     def _show(self, group: PollGroup, poll: Poll) -> None:
         for detector in self._detectors:

@@ -215,8 +215,9 @@ async def test_two_processes_on_a_shared_subscription(
                 if acknowledged():
                     break
             await eventually(acknowledged, "everything acknowledged")
-            assert one.statistics.messages > 0
-            assert two.statistics.messages > 0
+            # One may still be at work on what the other has had again.
+            for part in (one, two):
+                await eventually(lambda: part.statistics.messages > 0, "a part")  # noqa: B023 -- at once
         # One is gone: the other takes everything.
         before = one.statistics.messages
         hello = wire.Hello(session=EPOCHS[0], agent="1", epochs=[wire.Holding(ep=EPOCHS[1])])

@@ -122,7 +122,9 @@ async def test_without_a_cloud_everything_is_kept(
     """An agent without a cloud section polls and buffers, for ever, and says so once."""
     config = load(edge_agent.write_config(tmp_path, devices=1, points=2, interval=0.02))
     task, stop = await started(config)
-    await eventually(lambda: status.read(config.status_file).get("counters", {}).get("accepted"))
+    await eventually(
+        lambda: status.read(config.status_file).get("buffer", {}).get("accepted", {}).get("tel")
+    )
     await stopped(task, stop)
     books = status.books(config.buffer_file)
     assert books["accepted"] == books["on_edge"] > 0

@@ -188,6 +188,7 @@ async def _besieged(
         Figure(NAME, "Modbus among them", runs, share, LEAST_MODBUS, least=True, unit="%"),
         Figure(NAME, "agents that ended", 1, float(not alive)),
         Figure(NAME, "tasks that ended in a defect", runs, len(said["tasks"])),
+        Figure(NAME, "reads that did", runs, said["counters"].get("reads_failed", 0)),
         Figure(NAME, "megabytes more", runs, grown, MEMORY, unit="MB"),
     ]
     return figures + _verdict(rows, began, ended, runs)
