@@ -6,9 +6,8 @@ import functools
 import heapq
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 KINDS: Final = ("Setpoint", "Command", "Status", "Alarm", "Sensor", "Parameter", "Limit")
 _QUANTITIES: Final = frozenset(
@@ -88,13 +87,6 @@ _WEAK_IN_CLASS: Final = frozenset(
 _IGNORED: Final = frozenset({"Point"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
-    name: str
-    words: frozenset[str]
-    kind: str
-
-
 @functools.cache
 def _table() -> dict[str, Any]:
     data = resources.files("plantroom_shared.mapping") / "data" / "brick.json"
@@ -128,17 +120,6 @@ def parents(name: str) -> tuple[str, ...]:
     return tuple(_table()["points"].get(canonical(name), ()))
 
 
-@functools.cache
-def _by_kind() -> dict[str, tuple[_Class, ...]]:
-    found: dict[str, list[_Class]] = {kind: [] for kind in KINDS}
-    for name in point_classes():
-        kind = kind_of(name)
-        if kind:
-            words = frozenset(name.split("_")) - _IGNORED
-            found[kind].append(_Class(name, words, kind))
-    return {kind: tuple(classes) for kind, classes in found.items()}
-
-
 def kind_of(name: str) -> str:
     """Return Sensor, Setpoint, Command, Status, Alarm, Parameter or Limit; empty for others."""
     last = name.rsplit("_", 1)[-1]
@@ -157,15 +138,58 @@ def weight(word: str) -> float:
     return 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A class with its score: what the words say for it less what they say against it."""
 
     name: str
     score: float
 
 
-@functools.lru_cache(maxsize=16384)
+class _Index(NamedTuple):
+    """The classes of one kind, by the words of their names; scores in 1/10,000."""
+
+    names: tuple[str, ...]
+    """The shorter first: of equal scores the shorter name wins."""
+    bare: tuple[int, ...]
+    """What a class scores of which no word is said."""
+    holders: Mapping[str, tuple[int, ...]]
+    """Word → positions of the classes that have it."""
+    few: tuple[int, ...]
+    """The best of which no word is said: they fill up short lists."""
+
+
+_ONE: Final = 10_000
+_FOR, _AGAINST, _KIND = 1.45, 0.45, 4.0
+_FILL: Final = 12
+
+
+@functools.cache
+def _index(kind: str) -> _Index:
+    names = sorted(
+        (name for name in point_classes() if kind_of(name) == kind),
+        key=lambda name: (len(name), name),
+    )
+    words = [frozenset(name.split("_")) - _IGNORED for name in names]
+    holders: dict[str, list[int]] = {}
+    for position, own in enumerate(words):
+        for word in sorted(own):
+            holders.setdefault(word, []).append(position)
+    bare = tuple(-sum(_missing(word, kind) for word in own) for own in words)
+    few = sorted(range(len(names)), key=lambda at: (-bare[at], at))[:_FILL]
+    return _Index(
+        tuple(names), bare, {word: tuple(own) for word, own in holders.items()}, tuple(few)
+    )
+
+
+@functools.cache
+def _missing(word: str, kind: str) -> int:
+    """Return what a class loses that says a word which the point does not."""
+    if word == kind:
+        return 0
+    return round(_ONE * (0.5 if word in _WEAK_IN_CLASS else 1.1 * weight(word)))
+
+
+@functools.lru_cache(maxsize=4096)
 def rank(
     words: tuple[tuple[str, float], ...], kinds: tuple[tuple[str, float], ...], top: int = 5
 ) -> tuple[Ranked, ...]:
@@ -174,25 +198,22 @@ def rank(
     Args:
         words: (word of a Brick class name, how sure it is meant, 0..1).
         kinds: (kind, how sure, 0..1).
-        top: how many to return.
+        top: how many to return, at most 12 of them without a word in common.
     """
-    sure_of = dict(words)
-    against = sum(0.45 * weight(word) * sure for word, sure in words)
-    found: list[tuple[float, int, str]] = []
+    # Whole numbers: sums do not depend on their order, and equal scores are equal.
+    said = [(word, round(_ONE * weight(word) * sure)) for word, sure in words]
+    against = sum(round(_AGAINST * amount) for _, amount in said)
+    found: list[tuple[int, int, str]] = []
     for kind, sure in kinds:
-        for candidate in _by_kind()[kind]:
-            score = _score(candidate.words, sure_of, kind) + 4.0 * sure - against
-            found.append((-round(score, 4), len(candidate.name), candidate.name))
-    return tuple(Ranked(name, -score) for score, _, name in heapq.nsmallest(top, found))
-
-
-def _score(class_words: frozenset[str], words: Mapping[str, float], kind: str) -> float:
-    """Return what the words say for a class, less what it says that they do not."""
-    score = 0.0
-    for word in class_words:
-        sure = words.get(word, 0.0)
-        if sure:
-            score += 1.45 * weight(word) * sure
-        elif word != kind:
-            score -= 0.5 if word in _WEAK_IN_CLASS else 1.1 * weight(word)
-    return score
+        index = _index(kind)
+        bare = index.bare
+        scores = {position: bare[position] for position in index.few}
+        for word, amount in said:
+            gain = round(_FOR * amount) + _missing(word, kind)
+            for position in index.holders.get(word, ()):
+                scores[position] = scores.get(position, bare[position]) + gain
+        offset = round(_ONE * _KIND * sure) - against
+        best = heapq.nlargest(top, ((score, -at) for at, score in scores.items()))
+        found += ((-score - offset, len(index.names[-at]), index.names[-at]) for score, at in best)
+    found.sort()
+    return tuple(Ranked(name, -score / _ONE) for score, _, name in found[:top])

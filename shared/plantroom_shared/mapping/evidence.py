@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from plantroom_shared.mapping.lexicon import Piece
-from plantroom_shared.mapping.rules import Rule, group, rules
+from plantroom_shared.mapping.rules import bits, group, rules
 from plantroom_shared.units import parse_unit
 
 AIR_SIDE: Final = frozenset(
@@ -156,6 +156,11 @@ class Facts:
         return unit.quantity if unit else ""
 
     @cached_property
+    def bits(self) -> int:
+        """The facts as the rules compare them."""
+        return bits(self.said)
+
+    @property
     def said(self) -> frozenset[str]:
         """The facts, as the rules name them."""
         kind, quantity = self.object_type.casefold(), self.quantity
@@ -227,14 +232,11 @@ def _take(found: Evidence, piece: Piece, sure: float) -> None:
 def weigh(found: Evidence, facts: Facts) -> None:
     """Turn ideas and physical facts into words and kinds, in place."""
     _unit(found, facts)
-    known = _Known(found, facts)
-    for rule in rules("repair"):
-        _apply(found, rule, known)
-    for rule in rules("medium"):
-        _apply(found, rule, known)
+    known = _known(found, facts)
+    known = _apply(found, "repair", known)
+    known = _apply(found, "medium", known)
     _kinds(found, known)
-    for rule in rules("complete"):
-        _apply(found, rule, known)
+    _apply(found, "complete", known | _kind_bit(found))
 
 
 def in_brick_terms(found: Evidence, facts: Facts) -> None:
@@ -242,9 +244,7 @@ def in_brick_terms(found: Evidence, facts: Facts) -> None:
 
     Thing models do tell supply from leaving and one valve from another, so this comes last.
     """
-    known = _Known(found, facts)
-    for rule in rules("brick"):
-        _apply(found, rule, known)
+    _apply(found, "brick", _known(found, facts) | _kind_bit(found))
 
 
 def word_set(found: Evidence) -> frozenset[str]:
@@ -252,33 +252,34 @@ def word_set(found: Evidence) -> frozenset[str]:
     return frozenset(word for word, sure in found.words.items() if sure >= 0.5)
 
 
-class _Known:
-    """Answers the conditions of rules: words, facts (``@…``) and the likeliest kind (``=…``)."""
-
-    def __init__(self, found: Evidence, facts: Facts) -> None:
-        self._words = found.words
-        self._kinds = found.kinds
-        clear = {"@clear": found.coverage > _CLEAR, "@plain": found.coverage > _PLAIN}
-        self._facts = facts.said | {name for name, holds in clear.items() if holds}
-
-    def __call__(self, name: str) -> bool:
-        """Tell whether it holds."""
-        if name[0] == "@":
-            return name in self._facts
-        if name[0] == "=":
-            return bool(self._kinds) and name[1:] == max(self._kinds, key=lambda k: self._kinds[k])
-        return name in self._words
+def _known(found: Evidence, facts: Facts) -> int:
+    """Return what the conditions of rules may ask for: words, and facts (``@…``)."""
+    known = facts.bits | bits(found.words)
+    coverage = found.coverage
+    if coverage > _CLEAR:
+        known |= bits(("@clear",))
+    if coverage > _PLAIN:
+        known |= bits(("@plain",))
+    return known
 
 
-def _apply(found: Evidence, rule: Rule, known: _Known) -> None:
-    if not rule.holds(known):
-        return
-    found.drop(*rule.drop)
-    for word, sure in rule.add:
-        found.add(word, sure)
+def _kind_bit(found: Evidence) -> int:
+    """Return the likeliest kind as the rules ask for it: ``=Sensor``."""
+    return bits((f"={max(found.kinds, key=lambda kind: found.kinds[kind])}",))
 
 
-def _kinds(found: Evidence, known: _Known) -> None:
+def _apply(found: Evidence, phase: str, known: int) -> int:
+    """Apply all rules of a phase that hold, in order; return what is known then."""
+    for rule in rules(phase):
+        if known & rule.first and rule.holds(known):
+            found.drop(*rule.drop)
+            for word, sure in rule.add:
+                found.add(word, sure)
+            known = known & rule.kept | rule.added
+    return known
+
+
+def _kinds(found: Evidence, known: int) -> None:
     """Decide what kind of point it is: said, and shown by type, unit and states."""
     said = dict(next((rule.kinds for rule in rules("said") if rule.holds(known)), ()))
     shown = dict(next((rule.kinds for rule in rules("shown") if rule.holds(known)), ()))
