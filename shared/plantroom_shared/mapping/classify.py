@@ -35,6 +35,8 @@ class Verdict:
     candidates: tuple[str, ...]
     """The best classes, the best first."""
     evidence: tuple[str, ...]
+    pattern: str = ""
+    """The pattern of evidence that the confidence was calibrated for."""
 
 
 NOTHING: Final = Verdict("", None, frozenset(), (), ())
