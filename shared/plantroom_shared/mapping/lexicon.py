@@ -6,6 +6,7 @@ All languages share one table (English wins a conflict); it is read once, on fir
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,8 @@ _LETTERS: Final = frozenset("tp")
 _WEAK_SEPARATORS: Final = frozenset("-_ ./'&")
 _MAX_JOIN: Final = 4
 _MIN_KNOWN: Final = 0.62
+_COMPOUND_MIN: Final = 3
+"""Letters: shorter ones are too common by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Piece(NamedTuple):
 class _Lexicon:
     entries: dict[str, Entry] = field(default_factory=dict)
     trailing: dict[str, Entry] = field(default_factory=dict)
+    compounds: dict[str, Entry] = field(default_factory=dict)
+    """Initialisms: only ever a whole run of letters."""
     longest: int = 0
 
 
@@ -79,6 +84,23 @@ def _add(lexicon: _Lexicon, data: dict[str, Any]) -> None:
     for meaning, spellings in data.get("trailing", {}).items():
         for spelling in spellings.split():
             lexicon.trailing.setdefault(spelling, Entry(tuple(meaning.split())))
+    for line in data.get("compounds", ()):
+        for spelling, meaning in _compounds(line.split(), data["parts"]):
+            lexicon.compounds.setdefault(spelling, Entry(meaning))
+
+
+def _compounds(
+    names: list[str], parts: dict[str, dict[str, str]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return every spelling that parts make one after the other, with its meaning."""
+    choices = []
+    for name in names:
+        own = [(s, k) for k, v in parts[name.strip("[]")].items() for s in v.split()]
+        choices.append([*own, ("", "")] if name.startswith("[") else own)
+    for chosen in itertools.product(*choices):
+        spelling = "".join(part for part, _ in chosen)
+        if len(spelling) >= _COMPOUND_MIN:
+            yield spelling, tuple(word for _, words in chosen for word in words.split())
 
 
 def spellings() -> Iterator[tuple[str, Entry]]:
@@ -180,7 +202,7 @@ def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | N
         edges: where camel case, or the ends, already cut it: spellings along them are cheaper.
     """
     lexicon = _lexicon()
-    entry = lexicon.entries.get(text)
+    entry = lexicon.entries.get(text) or lexicon.compounds.get(text)
     if entry is not None:
         return ((0, len(text), entry),)
     best: list[tuple[float, int, Entry | None]] = [(0.0, 0, None)]
