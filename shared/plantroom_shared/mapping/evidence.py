@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from plantroom_shared.mapping.expand import Guess, expand
 from plantroom_shared.mapping.lexicon import Piece
 from plantroom_shared.mapping.rules import bits, group, rules
+from plantroom_shared.mapping.scorer import Scorer
 from plantroom_shared.units import parse_unit
 
 AIR_SIDE: Final = frozenset(
@@ -102,9 +104,9 @@ class Evidence:
 
     words: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, float] = field(default_factory=dict)
-    known: int = 0
+    known: float = 0
     """Letters of the point's part of the name that the lexicon explains …"""
-    unknown: int = 0
+    unknown: float = 0
     """… and those it does not."""
     kind_said: bool = False
     """A word says what kind of point it is; otherwise the rest of the evidence had to."""
@@ -187,7 +189,11 @@ class Facts:
 
 
 def gather(
-    pieces: Iterable[Piece], description: Iterable[Piece], medium: frozenset[str], facts: Facts
+    pieces: Iterable[Piece],
+    description: Iterable[Piece],
+    medium: frozenset[str],
+    facts: Facts,
+    scorer: Scorer,
 ) -> Evidence:
     """Return the evidence of one template.
 
@@ -196,11 +202,16 @@ def gather(
         description: its description.
         medium: words that stand before the equipment, for its medium only.
         facts: what else is known.
+        scorer: the learned weights.
     """
     found = Evidence()
     for piece in pieces:
-        _count(found, piece)
-        _take(found, piece, 1.0)
+        guess = None if piece.entry or piece.is_id else expand(piece.text, scorer)
+        if guess is not None:
+            _guess(found, piece, guess)
+        else:
+            _count(found, piece)
+            _take(found, piece, 1.0)
     for piece in description:
         _take(found, piece, 0.9)
         found.described |= piece.entry is not None and bool(piece.entry.words)
@@ -208,6 +219,16 @@ def gather(
         for word in medium & MEDIA:
             found.add(word, 0.5)
     return found
+
+
+def _guess(found: Evidence, piece: Piece, guess: Guess) -> None:
+    """Take the word that an unknown abbreviation most likely stands for."""
+    known = len(piece.text) * guess.sure
+    found.known += known
+    found.unknown += len(piece.text) - known
+    found.notes.append(f"{piece.text} ~ {guess.word}")
+    for word in guess.entry.words:
+        found.add(word, guess.sure)
 
 
 def _count(found: Evidence, piece: Piece) -> None:

@@ -103,6 +103,12 @@ def _compounds(
             yield spelling, tuple(word for _, words in chosen for word in words.split())
 
 
+def tables() -> tuple[dict[str, Entry], ...]:
+    """Return the tables that spellings are looked up in: training takes some away for a while."""
+    lexicon = _lexicon()
+    return lexicon.entries, lexicon.trailing, lexicon.compounds
+
+
 def spellings() -> Iterator[tuple[str, Entry]]:
     """Return every spelling there is."""
     return iter(_lexicon().entries.items())

@@ -20,6 +20,7 @@ from plantroom_shared.mapping.evidence import MEDIA, Facts
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.models import counterpart
 from plantroom_shared.mapping.names import clean, fill, fold
+from plantroom_shared.mapping.scorer import Scorer, shipped
 from plantroom_shared.model import Point
 
 PROFILE_CONFIDENCE: Final = 0.99
@@ -90,9 +91,12 @@ class _Context(NamedTuple):
     space: bool
 
 
-class _Decision(NamedTuple):
+class Decision(NamedTuple):
+    """What a template in its context is taken for."""
+
     verdict: Verdict
     about: str
+    """The part of the template that is about the point; empty where all of it is."""
     thing: tuple[str, str] | None
     """Its model and model point; None where that depends on the numbers of the name."""
 
@@ -122,27 +126,41 @@ def _part(text: str) -> str:
     return plain.replace("%", "%25").replace("|", "%7C").replace(",", "%2C")
 
 
-def meanings(rows: Sequence[Row], decided: Mapping[str, str] | None = None) -> list[MappedPoint]:
+def meanings(
+    rows: Sequence[Row],
+    decided: Mapping[str, str] | None = None,
+    scorer: Scorer | None = None,
+) -> list[MappedPoint]:
     """Return what the points of a site mean, in their order.
 
     Args:
         rows: the points in their places.
         decided: template key → the class that a person gave it; an empty class: none fits.
+        scorer: learned weights other than those that ship.
     """
+    scorer = scorer or shipped()
     # A profile that names thing-model points names all of its device's.
     told = {row.point.device for row in rows if row.point.enos}
-    known: dict[_Context, _Decision] = {}
     found: list[MappedPoint] = []
-    for row in rows:
-        context = _context(row)
-        decision = known.get(context)
-        if decision is None:
-            decision = known[context] = _decide(context)
+    for row, decision in zip(rows, decisions(rows, scorer), strict=True):
         item = _mapped(row, decision, told)
         if decided and item.source != "profile":
             item = _as_decided(row, item, decided)
         found.append(item)
     return _resolve(found)
+
+
+def decisions(rows: Sequence[Row], scorer: Scorer) -> list[Decision]:
+    """Return what the template of every row is taken for; equal contexts are decided once."""
+    known: dict[_Context, Decision] = {}
+    found: list[Decision] = []
+    for row in rows:
+        context = _context(row)
+        decision = known.get(context)
+        if decision is None:
+            decision = known[context] = _decide(context, scorer)
+        found.append(decision)
+    return found
 
 
 def _context(row: Row) -> _Context:
@@ -161,7 +179,7 @@ def _context(row: Row) -> _Context:
     )
 
 
-def _decide(context: _Context) -> _Decision:
+def _decide(context: _Context, scorer: Scorer) -> Decision:
     about = context.template[context.cut :].lstrip()
     before = context.template[: context.start]
     verdict = classify(
@@ -169,10 +187,11 @@ def _decide(context: _Context) -> _Decision:
         _medium(before) if before and not context.equip_class else frozenset(),
         context.description,
         Facts(*context[4:]),
+        scorer,
     )
     phases = _PHASE.search(about) is not None
     thing = None if phases else counterpart(context.equip_class, verdict.words)
-    return _Decision(verdict, about if context.cut else "", thing)
+    return Decision(verdict, about if context.cut else "", thing)
 
 
 @lru_cache(maxsize=4096)
@@ -181,7 +200,7 @@ def _medium(before: str) -> frozenset[str]:
     return frozenset(words & MEDIA)
 
 
-def _mapped(row: Row, decision: _Decision, told: set[str]) -> MappedPoint:
+def _mapped(row: Row, decision: Decision, told: set[str]) -> MappedPoint:
     point, verdict = row.point, decision.verdict
     hinted = bool(point.point_class) and is_point_class(point.point_class)
     model_id, model_point = _thing(row, decision, told)
@@ -202,7 +221,7 @@ def _mapped(row: Row, decision: _Decision, told: set[str]) -> MappedPoint:
     )
 
 
-def _thing(row: Row, decision: _Decision, told: set[str]) -> tuple[str, str]:
+def _thing(row: Row, decision: Decision, told: set[str]) -> tuple[str, str]:
     if row.point.enos:
         model_id, _, model_point = row.point.enos.partition("/")
         return model_id, model_point

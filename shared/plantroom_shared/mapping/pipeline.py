@@ -11,8 +11,9 @@ from typing import Final
 from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipment import PARTS, Place, place, shared_prefix
 from plantroom_shared.mapping.lexicon import parse
-from plantroom_shared.mapping.meanings import MappedPoint, meanings
+from plantroom_shared.mapping.meanings import MappedPoint, Row, meanings
 from plantroom_shared.mapping.names import clean, fill, fold
+from plantroom_shared.mapping.scorer import Scorer
 from plantroom_shared.model import Device, Point
 
 AIR_HANDLERS: Final = frozenset(
@@ -46,6 +47,7 @@ def map_points(
     devices: Sequence[Device] = (),
     *,
     decided: Mapping[str, str] | None = None,
+    scorer: Scorer | None = None,
 ) -> list[MappedPoint]:
     """Return what the points of one site mean, in their order.
 
@@ -56,15 +58,21 @@ def map_points(
         points: every point of the site; names are untrusted.
         devices: the devices that serve them; names without an equipment belong to their device.
         decided: `template_key` → the class that a person gave it; an empty class: none fits.
+        scorer: learned weights other than those that ship: for training and its judgement.
     """
+    mapped = iter(meanings(grouped(points, devices), decided, scorer))
+    return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
+
+
+def grouped(points: Sequence[Point], devices: Sequence[Device] = ()) -> Sequence[Row]:
+    """Return the points of the plant with their equipment, in their order."""
     known = {device.key: device for device in devices}
     rows = _rows([point for point in points if not _is_gateway(point)])
     _equipment(rows, known)
     _one_spelling(rows)
     _fans_of_one_unit(rows)
     _classes_of_groups(rows)
-    mapped = iter(meanings(rows, decided))
-    return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
+    return rows
 
 
 def _is_gateway(point: Point) -> bool:
