@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from plantroom_shared.mapping.classes import point_classes
 from plantroom_shared.mapping.lexicon import Entry, spellings
 from plantroom_shared.mapping.scorer import Scorer
 
@@ -25,7 +26,7 @@ FEATURES: Final = (
     "consonants",
     "second",
 )
-SHORTEST, LONGEST = 3, 10
+SHORTEST, LONGEST = 3, 8
 """Letters of an abbreviation; shorter ones mean too many things."""
 _LONG_ENOUGH: Final = 5
 """Letters of a word that is worth shortening."""
@@ -46,10 +47,15 @@ class Guess(NamedTuple):
 def expand(text: str, scorer: Scorer) -> Guess | None:
     """Return what an unknown run of letters most likely stands for; None where nothing is likely.
 
+    A word that names classes is meant as it stands, though no lexicon lists it.
+
     Args:
         text: lower case letters that no spelling explains.
         scorer: the learned weights.
     """
+    own = _class_words().get(text)
+    if own is not None:
+        return Guess(text, Entry((own,)), 1.0)
     best: Guess | None = None
     for word, entry, values in candidates(text):
         sure = scorer.expansion.probability(values)
@@ -67,6 +73,17 @@ def candidates(text: str) -> Iterator[tuple[str, Entry, tuple[float, ...]]]:
             values = _features(text, word)
             if values is not None:
                 yield word, entry, values
+
+
+@functools.cache
+def _class_words() -> dict[str, str]:
+    """Return the words of the names of point classes, by how they are written in a name."""
+    return {
+        word.lower(): word
+        for name in point_classes()
+        for word in name.split("_")
+        if len(word) > SHORTEST
+    }
 
 
 @functools.cache
