@@ -84,6 +84,8 @@ _WEAK_IN_CLASS: Final = frozenset(
         "Level",
     }
 )
+_WORD: Final = 4
+"""Letters that a word has; shorter ones are abbreviations."""
 _IGNORED: Final = frozenset({"Point"})
 
 
@@ -113,6 +115,17 @@ def is_equip_class(name: str) -> bool:
 def point_classes() -> Iterator[str]:
     """Return every live point class, by its canonical name."""
     return iter(_table()["points"])
+
+
+@functools.cache
+def class_words() -> Mapping[str, str]:
+    """Return the longer words of the names of point classes, by their spelling in lower case."""
+    return {
+        word.lower(): word
+        for name in point_classes()
+        for word in name.split("_")
+        if len(word) >= _WORD
+    }
 
 
 def parents(name: str) -> tuple[str, ...]:

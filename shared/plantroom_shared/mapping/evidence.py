@@ -90,6 +90,8 @@ _ALARMING: Final = frozenset(
 )
 _ALSO: Final = {"temperature_difference": ("Differential",), "reactive_power": ("Power",)}
 _CLEAR, _PLAIN, _SAID = 0.7, 0.5, 0.9
+_BESIDE: Final = 0.6
+"""What is left of a kind that is shown where a word says another one."""
 _BINARY: Final = ("binary", "coil", "discrete", "bool")
 
 
@@ -307,7 +309,8 @@ def _kinds(found: Evidence, known: int) -> None:
     found.kind_said = any(sure >= _SAID for sure in said.values())
     for kind in {**said, **shown}:
         both = kind in said and kind in shown
-        found.kinds[kind] = min(1.2, said[kind] + 0.2) if both else said.get(kind) or shown[kind]
+        alone = shown.get(kind, 0.0) * (_BESIDE if found.kind_said else 1.0)
+        found.kinds[kind] = min(1.2, said[kind] + 0.2) if both else said.get(kind, alone)
     if not found.kinds:
         found.kinds["Sensor" if found.any(*group("physical")) else "Status"] = 0.4
 

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from plantroom_shared.mapping.classes import point_classes
+from plantroom_shared.mapping.classes import class_words
 from plantroom_shared.mapping.lexicon import Entry, spellings
 from plantroom_shared.mapping.scorer import Scorer
 
@@ -53,7 +53,7 @@ def expand(text: str, scorer: Scorer) -> Guess | None:
         text: lower case letters that no spelling explains.
         scorer: the learned weights.
     """
-    own = _class_words().get(text)
+    own = class_words().get(text)
     if own is not None:
         return Guess(text, Entry((own,)), 1.0)
     best: Guess | None = None
@@ -73,17 +73,6 @@ def candidates(text: str) -> Iterator[tuple[str, Entry, tuple[float, ...]]]:
             values = _features(text, word)
             if values is not None:
                 yield word, entry, values
-
-
-@functools.cache
-def _class_words() -> dict[str, str]:
-    """Return the words of the names of point classes, by how they are written in a name."""
-    return {
-        word.lower(): word
-        for name in point_classes()
-        for word in name.split("_")
-        if len(word) > SHORTEST
-    }
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from plantroom_shared.mapping.classes import class_words
 from plantroom_shared.mapping.names import Token, tokens
 from plantroom_shared.mapping.rules import load
 
@@ -211,6 +212,8 @@ def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | N
     entry = lexicon.entries.get(text) or lexicon.compounds.get(text)
     if entry is not None:
         return ((0, len(text), entry),)
+    if text in class_words():
+        return ((0, len(text), None),)  # no `rad` in `radiant`: see `expand`
     best: list[tuple[float, int, Entry | None]] = [(0.0, 0, None)]
     for end in range(1, len(text) + 1):
         options: list[tuple[float, int, Entry | None]] = [
