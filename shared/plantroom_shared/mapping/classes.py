@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import heapq
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -174,6 +173,8 @@ class _Index(NamedTuple):
 _ONE: Final = 10_000
 _FOR, _AGAINST, _KIND = 1.45, 0.45, 4.0
 _FILL: Final = 12
+_PLACES: Final = 4096
+"""More than there are classes."""
 
 
 @functools.cache
@@ -219,14 +220,30 @@ def rank(
     found: list[tuple[int, int, str]] = []
     for kind, sure in kinds:
         index = _index(kind)
-        bare = index.bare
-        scores = {position: bare[position] for position in index.few}
-        for word, amount in said:
-            gain = round(_FOR * amount) + _missing(word, kind)
-            for position in index.holders.get(word, ()):
-                scores[position] = scores.get(position, bare[position]) + gain
+        scores = _scores(index, said, kind)
         offset = round(_ONE * _KIND * sure) - against
-        best = heapq.nlargest(top, ((score, -at) for at, score in scores.items()))
-        found += ((-score - offset, len(index.names[-at]), index.names[-at]) for score, at in best)
+        # One number per class orders them: by score, the shorter name first among equals.
+        order = sorted([score * _PLACES - at for at, score in scores.items()], reverse=True)
+        for number in order[:top]:
+            at = -number % _PLACES
+            name = index.names[at]
+            found.append((-scores[at] - offset, len(name), name))
     found.sort()
-    return tuple(Ranked(name, -score / _ONE) for score, _, name in found[:top])
+    return tuple([Ranked(name, -score / _ONE) for score, _, name in found[:top]])
+
+
+def _scores(index: _Index, said: Sequence[tuple[str, int]], kind: str) -> dict[int, int]:
+    """Return position → score of the classes of a kind that share a word, and of a few more."""
+    bare, holders = index.bare, index.holders
+    scores = {position: bare[position] for position in index.few}
+    for word, amount in said:
+        own = holders.get(word)
+        if own is None:
+            continue
+        gain = round(_FOR * amount) + _missing(word, kind)
+        for position in own:
+            if position in scores:
+                scores[position] += gain
+            else:
+                scores[position] = bare[position] + gain
+    return scores

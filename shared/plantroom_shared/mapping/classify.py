@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping import confidence
-from plantroom_shared.mapping.classes import Ranked, kind_of, rank
+from plantroom_shared.mapping.classes import KINDS, Ranked, kind_of, rank
 from plantroom_shared.mapping.evidence import (
     Evidence,
     Facts,
@@ -44,7 +43,6 @@ class Verdict:
 NOTHING: Final = Verdict("", None, frozenset(), (), ())
 
 
-@lru_cache(maxsize=16384)
 def classify(
     text: str, medium: frozenset[str], description: str, facts: Facts, scorer: Scorer
 ) -> Verdict:
@@ -100,14 +98,20 @@ def _kinds(found: Evidence) -> dict[str, float]:
 
 
 def _brick_words(found: Evidence) -> dict[str, float]:
-    kinds = {"Sensor", "Setpoint", "Command", "Status", "Alarm", "Parameter", "Limit"}
-    best = max(found.kinds, key=lambda kind: found.kinds[kind])
-    keep = {"Parameter": {"Alarm", "Limit"}, "Limit": {"Setpoint"}}.get(best, set())
+    best = max(found.kinds, key=found.kinds.__getitem__)
+    left_out = _LEFT_OUT.get(best, _KIND_WORDS)
     return {
         word: sure
         for word, sure in found.words.items()
-        if word[0].isupper() and (word not in kinds or word in keep)
+        if word not in left_out and word[0].isupper()
     }
+
+
+_KIND_WORDS: Final = frozenset(KINDS)
+_LEFT_OUT: Final = {
+    "Parameter": _KIND_WORDS - {"Alarm", "Limit"},
+    "Limit": _KIND_WORDS - {"Setpoint"},
+}
 
 
 def _evidence(found: Evidence, facts: Facts, ranked: Sequence[Ranked]) -> tuple[str, ...]:

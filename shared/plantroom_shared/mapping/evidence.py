@@ -14,7 +14,7 @@ from typing import Final
 
 from plantroom_shared.mapping.expand import Guess, expand
 from plantroom_shared.mapping.lexicon import Piece
-from plantroom_shared.mapping.rules import bits, group, rules
+from plantroom_shared.mapping.rules import bits, group, holds, rules
 from plantroom_shared.mapping.scorer import Scorer
 from plantroom_shared.units import parse_unit
 
@@ -119,7 +119,8 @@ class Evidence:
 
     def add(self, word: str, sure: float = 1.0) -> None:
         """Raise a word to `sure`."""
-        self.words[word] = max(sure, self.words.get(word, 0.0))
+        if sure > self.words.get(word, 0.0):
+            self.words[word] = sure
 
     def has(self, *wanted: str) -> bool:
         """Tell whether all words are there."""
@@ -288,24 +289,32 @@ def _known(found: Evidence, facts: Facts) -> int:
 
 def _kind_bit(found: Evidence) -> int:
     """Return the likeliest kind as the rules ask for it: ``=Sensor``."""
-    return bits((f"={max(found.kinds, key=lambda kind: found.kinds[kind])}",))
+    return bits(("=" + max(found.kinds, key=found.kinds.__getitem__),))
 
 
 def _apply(found: Evidence, phase: str, known: int) -> int:
     """Apply all rules of a phase that hold, in order; return what is known then."""
     for rule in rules(phase):
-        if known & rule.first and rule.holds(known):
-            found.drop(*rule.drop)
+        if known & rule.first and not known & rule.refused and holds(rule, known):
+            for word in rule.drop:
+                found.words.pop(word, None)
             for word, sure in rule.add:
                 found.add(word, sure)
             known = known & rule.kept | rule.added
     return known
 
 
+def _first(phase: str, known: int) -> dict[str, float]:
+    """Return the kinds of the first rule of a phase that holds."""
+    for rule in rules(phase):
+        if known & rule.first and not known & rule.refused and holds(rule, known):
+            return dict(rule.kinds)
+    return {}
+
+
 def _kinds(found: Evidence, known: int) -> None:
     """Decide what kind of point it is: said, and shown by type, unit and states."""
-    said = dict(next((rule.kinds for rule in rules("said") if rule.holds(known)), ()))
-    shown = dict(next((rule.kinds for rule in rules("shown") if rule.holds(known)), ()))
+    said, shown = _first("said", known), _first("shown", known)
     found.kind_said = any(sure >= _SAID for sure in said.values())
     for kind in {**said, **shown}:
         both = kind in said and kind in shown

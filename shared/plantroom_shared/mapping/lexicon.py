@@ -126,7 +126,7 @@ class _Run(NamedTuple):
     """Where camel case cuts the letters, both ends included; empty for a number."""
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=8192)
 def parse(template: str) -> tuple[Piece, ...]:
     """Return the pieces of a template, known spellings joined and cut out of runs."""
     runs = _runs(tokens(template))
@@ -200,7 +200,7 @@ def _cut(run: _Run, *, last: bool) -> Iterator[Piece]:
         yield Piece(text[start:stop], "" if start else sep, begin + start, begin + stop, entry)
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=16384)
 def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | None], ...]:
     """Cut a run of letters into spellings at the least cost; unexplained stretches stay whole.
 

@@ -76,19 +76,9 @@ class Row(Protocol):
     equip_class: str
 
 
-class _Context(NamedTuple):
-    """All that a template is decided by: equal ones are decided once."""
-
-    template: str
-    start: int
-    cut: int
-    description: str
-    equip_class: str
-    unit: str
-    object_type: str
-    states: tuple[str, ...]
-    writable: bool | None
-    space: bool
+_Context = tuple[str, int, int, str, str, str, str, tuple[str, ...], bool | None, bool]
+"""All that a template is decided by: template, where its equipment begins, where the words about the
+point begin, description, equipment class, unit, type, states, writable, whether it is a space's."""
 
 
 class Decision(NamedTuple):
@@ -152,20 +142,54 @@ def meanings(
 
 def decisions(rows: Sequence[Row], scorer: Scorer) -> list[Decision]:
     """Return what the template of every row is taken for; equal contexts are decided once."""
+    deciding = _Deciding(scorer)
     known: dict[_Context, Decision] = {}
     found: list[Decision] = []
     for row in rows:
         context = _context(row)
         decision = known.get(context)
         if decision is None:
-            decision = known[context] = _decide(context, scorer)
+            decision = known[context] = deciding.decide(context)
         found.append(decision)
     return found
 
 
+class _Deciding:
+    """Decides contexts; what differs in nothing but its path is decided once.
+
+    Args:
+        scorer: the learned weights.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._facts: dict[tuple[object, ...], Facts] = {}
+        self._known: dict[tuple[str, frozenset[str], str, int], Decision] = {}
+
+    def decide(self, context: _Context) -> Decision:
+        """Return what a template in its context is taken for."""
+        template, start, cut, description, equip_class, *more = context
+        about = template[cut:].lstrip()
+        before = "" if equip_class else template[:start]
+        medium = _medium(before) if before else frozenset()
+        said = context[4:]
+        facts = self._facts.get(said)
+        if facts is None:
+            facts = Facts(equip_class, *more)  # type: ignore[arg-type]  # in the order of `_Context`
+            self._facts[said] = facts
+        key = (about, medium, description, id(facts))
+        decision = self._known.get(key)
+        if decision is None or bool(decision.about) != bool(cut):
+            verdict = classify(about, medium, description, facts, self._scorer)
+            phases = _PHASE.search(about) is not None
+            thing = None if phases else counterpart(equip_class, verdict.words)
+            decision = self._known[key] = Decision(verdict, about if cut else "", thing)
+        return decision
+
+
 def _context(row: Row) -> _Context:
     point, where = row.point, row.where
-    return _Context(
+    return (
         row.template,
         where.start,
         where.cut,
@@ -173,25 +197,10 @@ def _context(row: Row) -> _Context:
         row.equip_class,
         point.unit,
         point.object_type,
-        tuple(point.states),
+        point.states,
         point.writable,
         where.kind == "space",
     )
-
-
-def _decide(context: _Context, scorer: Scorer) -> Decision:
-    about = context.template[context.cut :].lstrip()
-    before = context.template[: context.start]
-    verdict = classify(
-        about,
-        _medium(before) if before and not context.equip_class else frozenset(),
-        context.description,
-        Facts(*context[4:]),
-        scorer,
-    )
-    phases = _PHASE.search(about) is not None
-    thing = None if phases else counterpart(context.equip_class, verdict.words)
-    return Decision(verdict, about if context.cut else "", thing)
 
 
 @lru_cache(maxsize=4096)

@@ -30,13 +30,17 @@ class Rule:
     kept: int
     """The bits of what it adds, and all but those of what it drops."""
 
-    def holds(self, known: int) -> bool:
-        """Tell whether the conditions are met by what is known, as `bits` gives it."""
-        return bool(
-            known & self.first
-            and not known & self.refused
-            and all(known & choices for choices in self.wanted)
-        )
+
+def holds(rule: Rule, known: int) -> bool:
+    """Tell whether the conditions are met by what is known, as `bits` gives it.
+
+    That `first` and `refused` allow it, the caller has seen: a call for each rule would cost more
+    than all else.
+    """
+    for choices in rule.wanted:  # noqa: SIM110 - a generator costs more than the loop
+        if not known & choices:
+            return False
+    return True
 
 
 def load(name: str) -> Any:
@@ -80,7 +84,7 @@ def _rule(line: str, groups: Mapping[str, frozenset[str]]) -> Rule:
             add.append((name[1:], float(sure or 1)))
         else:
             kinds.append((name, float(sure or 1)))
-    masks = [bits(choices) for choices in wanted]
+    masks = [bits(choices) for choices in sorted(wanted, key=len)]
     return Rule(
         line,
         masks[0],
