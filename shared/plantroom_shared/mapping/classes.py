@@ -173,6 +173,8 @@ class _Index(NamedTuple):
 _ONE: Final = 10_000
 _FOR, _AGAINST, _KIND = 1.45, 0.45, 4.0
 _FILL: Final = 12
+_FAR: Final = 5 * _ONE
+"""So far behind the best, a class is rarely among the first dozen: a shorter list to sort."""
 _PLACES: Final = 4096
 """More than there are classes."""
 
@@ -223,7 +225,11 @@ def rank(
         scores = _scores(index, said, kind)
         offset = round(_ONE * _KIND * sure) - against
         # One number per class orders them: by score, the shorter name first among equals.
-        order = sorted([score * _PLACES - at for at, score in scores.items()], reverse=True)
+        least = max(scores.values()) - _FAR
+        order = [score * _PLACES - at for at, score in scores.items() if score >= least]
+        if len(order) < top:
+            order = [score * _PLACES - at for at, score in scores.items()]
+        order.sort(reverse=True)
         for number in order[:top]:
             at = -number % _PLACES
             name = index.names[at]

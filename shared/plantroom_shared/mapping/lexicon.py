@@ -144,7 +144,9 @@ def parse(template: str) -> tuple[Piece, ...]:
             pieces.append(piece)
             index += used
             continue
-        pieces += _cut(run, last=index == len(runs) - 1)
+        # The C of `Phase C` is no command.
+        phase = bool(pieces and pieces[-1].entry and "phase" in pieces[-1].entry.words)
+        pieces += _cut(run, last=index == len(runs) - 1 and not phase)
         index += 1
     return tuple(pieces)
 
@@ -209,7 +211,9 @@ def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | N
         edges: where camel case, or the ends, already cut it: spellings along them are cheaper.
     """
     lexicon = _lexicon()
-    entry = lexicon.entries.get(text) or lexicon.compounds.get(text)
+    entry = lexicon.entries.get(text)
+    if entry is None and len(edges) == 2:
+        entry = lexicon.compounds.get(text)
     if entry is not None:
         return ((0, len(text), entry),)
     if text in class_words():

@@ -175,7 +175,7 @@ def _forget() -> None:
     for name in _MODULES:
         for item in vars(import_module(f"plantroom_shared.mapping.{name}")).values():
             clear: Callable[[], None] | None = getattr(item, "cache_clear", None)
-            if clear is not None and item is not lexicon._lexicon:  # noqa: SLF001 - it is what has the gaps
+            if clear is not None and item is not lexicon._lexicon:
                 clear()
 
 
