@@ -1,19 +1,18 @@
-"""Which equipment a name belongs to: the grammar of a building's names.
+"""Where a name names its equipment.
 
 Work is done per template: a template says where in its names the equipment stands (`Place`), the
-names then only fill in their numbers.
+names then only fill in their numbers. Separators are weak evidence: which of them stands between a
+word and its number, or within a number, changes nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.lexicon import Piece, parse
-from plantroom_shared.mapping.names import fold
 
 PARTS: Final = frozenset(
     {
@@ -27,12 +26,29 @@ PARTS: Final = frozenset(
     }
 )
 """Equipment that is part of what it stands in; by itself only where nothing else is named."""
+TERMINALS: Final = frozenset(
+    {
+        "Variable_Air_Volume_Box",
+        "Variable_Air_Volume_Box_With_Reheat",
+        "Constant_Air_Volume_Box",
+        "Fan_Coil_Unit",
+        "Terminal_Unit",
+        "Chilled_Beam",
+        "Radiator",
+        "Induction_Unit",
+    }
+)
+"""Equipment that serves one space and is often numbered as the space is."""
 _VAGUE: Final = frozenset({"Pump", "Meter", "Battery", "Fan", "Photovoltaic_Inverter", "Lighting"})
 """Words too common to name equipment without a number."""
-_ID_SEPARATORS: Final = frozenset({"", " ", "-", "_", ".", " - ", "#", " #", ":", "/"})
-_LOOPS: Final = {"Chilled Water": "Chilled_Water_System", "Hot Water": "Hot_Water_System"}
-_TREE: Final = "/"
-_PREFIX_SHARE, _PREFIX_MIN, _PREFIX_ROUNDS = 0.6, 5, 3
+_LOOPS: Final = {("Chilled", "Water"): "Chiller", ("Hot", "Water"): "Hot_Water_System"}
+"""A loop named by its medium alone stands for what makes it cold; a hot one has many makers."""
+_STRONG: Final = frozenset("./:'")
+"""What separates levels where there are too few names to tell."""
+_COUNTERS: Final = frozenset({"号", "號"})
+_ORDINALS: Final = frozenset({"st", "nd", "rd", "th"})
+_CODE: Final = 12
+"""Letters of a word that may be a code: longer ones are words of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +61,21 @@ class Place:
     equip_class: str
     """Brick class by its word; empty for a space or an unknown word."""
     kind: str
-    """``equipment``, ``space``, ``part``, ``unknown``, ``system`` or ``none``."""
+    """``equipment``, ``space``, ``loop``, ``part``, ``unknown``, ``system`` or ``none``."""
     path: bool = False
     """The path before it tells it apart from its namesakes."""
     whole: bool = False
     """The point's words stand before it too: ``HourCWP``."""
+    word: str = ""
+    """The word that its number follows, in small letters: equal words name equal machines."""
+    branch: int = 0
+    """Where the branch ends that it begins, if further on: ``VAV Room 12 Office/``; else 0."""
+    sure: bool = True
+    """The branch names it whole; if not, only where the shorter name would name two machines."""
+    vague: bool = False
+    """Only its parent makes clear what it is: ``Pump1`` below ``CHW``."""
+    parent: tuple[int, int, str, str] | None = None
+    """What stands above it in the name: start, end, class and kind."""
 
     @property
     def cut(self) -> int:
@@ -61,52 +87,110 @@ NOWHERE: Final = Place(0, 0, "", "none")
 
 
 @lru_cache(maxsize=65536)
-def place(template: str, skip: int = 0) -> Place:
+def place(template: str, skip: int = 0, tree: str = "") -> Place:
     """Return where `template` names its equipment.
 
     Args:
         template: a folded name.
         skip: characters of a prefix that every name of the site shares.
+        tree: what separates levels at this site; empty where nothing does.
     """
     pieces = [piece for piece in parse(template) if piece.start >= skip]
-    found = list(_mentions(pieces))
+    found = list(_mentions(pieces, tree))
     best = _choose(found)
-    if best is None:
-        best = _system(pieces) or _medium(pieces)
+    if best is None or best.kind == "unknown":
+        best = _system(pieces, tree) or best or _medium(pieces, tree)
     if best is None:
         return NOWHERE
     before = [piece for piece in pieces if piece.end <= best.start]
-    tree = any(_TREE in piece.sep for piece in [*before[1:], *_at(pieces, best.start)])
-    leaf = template.find(_TREE, best.end) if tree else -1
-    if leaf > 0:
-        # In a tree of places the whole branch names it: `/VAV Corridor 8100 West/`.
-        best = replace(best, end=leaf)
-    named = any(piece.is_id for piece in before) and best.kind != "space"
-    return replace(best, path=bool(before) and (tree or (named and _foreign(before))))
+    best = _with_branch(best, template, pieces, tree)
+    if best.kind == "unknown" and not best.equip_class:
+        best = replace(best, equip_class=_heading(before))
+    named = best.kind != "space" and any(piece.is_id for piece in before)
+    loop = _within(template, best, tree)
+    parent = loop or _above(best, found, pieces, tree)
+    return replace(best, path=named and _foreign(before), parent=parent, vague=loop is not None)
 
 
-def _at(pieces: list[Piece], start: int) -> list[Piece]:
-    return [piece for piece in pieces if piece.start == start][:1]
+def _with_branch(best: Place, template: str, pieces: list[Piece], tree: str) -> Place:
+    """In a tree of places the whole branch may name it: ``/VAV Corridor 8100 West/``."""
+    leaf = template.find(tree, best.end) if tree else -1
+    between = [piece for piece in pieces if best.end <= piece.start < leaf]
+    if leaf <= best.end or not between or any(p.entry and p.entry.equip for p in between):
+        return best
+    sure = not all(p.entry and p.entry.words and not p.entry.space for p in between)
+    return replace(best, branch=leaf, sure=sure)
+
+
+def _heading(before: list[Piece]) -> str:
+    """Return the class that heads a path: ``AHU`` in ``AHU.AC2``."""
+    for piece in reversed(before):
+        if piece.entry and piece.entry.equip and piece.entry.equip not in PARTS:
+            return piece.entry.equip
+    return ""
+
+
+def _above(
+    best: Place, found: list[Place], pieces: list[Piece], tree: str
+) -> tuple[int, int, str, str] | None:
+    """Return the equipment that stands before it in the name."""
+    for mention in reversed(found):
+        if mention.end <= best.start and mention.kind in {"equipment", "loop"}:
+            return (mention.start, mention.end, mention.equip_class, mention.kind)
+    head = _medium(pieces, tree)
+    if head is not None and head.end <= best.end and head.start <= best.start and head != best:
+        return (head.start, head.end, head.equip_class, head.kind)
+    return None
 
 
 def _foreign(before: list[Piece]) -> bool:
     """Tell whether numbers before it belong to something that is no equipment: a building, a wing."""
-    return not any(piece.entry and (piece.entry.equip or piece.entry.space) for piece in before)
+    return not any(
+        piece.entry and (piece.entry.equip or piece.entry.space or piece.entry.words in _LOOPS)
+        for piece in before
+    )
 
 
-def _mentions(pieces: list[Piece]) -> Iterable[Place]:
+def _mentions(pieces: list[Piece], tree: str) -> Iterator[Place]:
     for index, piece in enumerate(pieces):
-        if piece.is_id and (index == 0 or not _is_code_start(pieces, index)):
-            continue
-        code_at = _code_after(pieces, index)
+        if piece.is_id:
+            counted = _counted(pieces, index)
+            if counted is not None:
+                yield counted
+                continue
+            if index == 0 or not _is_code_start(pieces, index):
+                continue
+        code_at = _code_after(pieces, index, tree)
         if code_at is None:
             continue
         end_index = _code_end(pieces, code_at)
-        kind, equip_class = _kind(pieces, index)
+        kind, equip_class = _kind(pieces, index, code_at)
         last = end_index == len(pieces) - 1
-        if not kind or (last and kind == "unknown" and index > 0):
+        if not kind or (last and kind in {"unknown", "loop"} and index > 0):
             continue
-        yield Place(piece.start, pieces[end_index].end, equip_class, kind)
+        yield Place(piece.start, pieces[end_index].end, equip_class, kind, word=piece.text)
+
+
+def _counted(pieces: list[Piece], index: int) -> Place | None:
+    """Return equipment whose number comes first: ``1号冷水机组``, ``2# Boiler``."""
+    at = index + 1
+    while at < len(pieces) and pieces[at].text in _COUNTERS:
+        at += 1
+    if at >= len(pieces) or (at + 1 < len(pieces) and pieces[at + 1].is_id):
+        return None
+    noun, before = pieces[at], pieces[index - 1] if index else None
+    entry = noun.entry
+    spoken = at > index + 1 or not noun.text.isascii()
+    claimed = before is not None and (
+        not pieces[index].sep
+        or (before.entry and (before.entry.equip or before.entry.space or before.entry.storey))
+    )
+    if entry is None or not entry.equip or noun.sep not in {"", " "} or (claimed and not spoken):
+        return None
+    if not spoken and index:
+        return None
+    kind = "part" if entry.equip in PARTS else "equipment"
+    return Place(pieces[index].start, noun.end, entry.equip, kind, word=noun.text)
 
 
 def _is_code_start(pieces: list[Piece], index: int) -> bool:
@@ -117,57 +201,56 @@ def _is_code_start(pieces: list[Piece], index: int) -> bool:
     )
 
 
-def _kind(pieces: list[Piece], index: int) -> tuple[str, str]:
+def _kind(pieces: list[Piece], index: int, code_at: int) -> tuple[str, str]:
     piece = pieces[index]
     entry = piece.entry
     if piece.is_id:
         return "unknown", ""
     if entry is None:
-        return ("unknown", "") if len(piece.text) <= 12 else ("", "")
+        return ("unknown", "") if len(piece.text) <= _CODE else ("", "")
     if entry.equip:
         return ("part" if entry.equip in PARTS else "equipment"), entry.equip
     if entry.space:
         return "space", ""
+    if entry.words in _LOOPS and code_at == index + 1 and not pieces[code_at].sep:
+        return "loop", _LOOPS[entry.words]
     return "", ""
 
 
-def _code_after(pieces: list[Piece], index: int) -> int | None:
-    """Return where the number of the word at `index` stands: next, or behind one letter or room word."""
+def _code_after(pieces: list[Piece], index: int, tree: str) -> int | None:
+    """Return where the number of the word at `index` stands: next, or behind a letter or a room word."""
     if pieces[index].is_id:
         return index
     entry = pieces[index].entry
     named = entry is not None and bool(entry.equip)
-    for ahead in (1, 2, 3):
-        at = index + ahead
-        if at >= len(pieces):
-            return None
+    serving = entry is not None and entry.equip in TERMINALS
+    for at in range(index + 1, min(index + 4, len(pieces))):
         piece = pieces[at]
         if piece.is_id:
-            return at if piece.sep in _ID_SEPARATORS or named else None
+            return at
         letter = len(piece.text) == 1 and at + 1 < len(pieces) and not pieces[at + 1].sep
-        passable = piece.sep in {" ", "_", "-", "."} and (
-            letter or (named and (piece.entry is None or piece.entry.space) and piece.sep == " ")
-        )
-        if not passable:
+        room = serving and piece.entry is not None and piece.entry.space
+        label = named and piece.entry is None and (not tree or tree not in piece.sep)
+        if not piece.sep or not (letter or room or label):
             return None
     return None
 
 
 def _code_end(pieces: list[Piece], at: int) -> int:
     """Return the last piece of the code that begins with the number at `at`: ``1-2-91``, ``2150A``."""
-    joint = pieces[at].sep if pieces[at].sep in {"_", "-", "."} else "-"
     while at + 1 < len(pieces):
         ahead = pieces[at + 1]
-        ends = at + 2 == len(pieces) or bool(pieces[at + 2].sep)
-        code = at + 2 < len(pieces) and pieces[at + 2].is_id and len(ahead.text) <= 2
-        if (ahead.is_id and ahead.sep in {"-", joint, ""}) or (
-            not ahead.sep
-            and not ahead.is_id
-            and ((len(ahead.text) == 1 and ends) or (code and not pieces[at + 2].sep))
-        ):
-            at += 1
+        behind = pieces[at + 2] if at + 2 < len(pieces) else None
+        if ahead.is_id:
+            # A number that ends the name tells points apart, not machines; nor does `1st`.
+            more = behind is not None and behind.text not in _ORDINALS
         else:
+            letter = len(ahead.text) == 1 and (behind is None or bool(behind.sep))
+            code = behind is not None and behind.is_id and not behind.sep and len(ahead.text) <= 2
+            more = not ahead.sep and (letter or code)
+        if not more:
             break
+        at += 1
     return at
 
 
@@ -179,66 +262,62 @@ def _choose(found: list[Place]) -> Place | None:
         return spaces[-1]
     if strong:
         return strong[-1]
-    for kind in ("part", "unknown"):
+    for kind in ("loop", "part", "unknown"):
         of_kind = [mention for mention in found if mention.kind == kind]
         if of_kind:
             return of_kind[0]
     return None
 
 
-def _system(pieces: list[Piece]) -> Place | None:
+def _system(pieces: list[Piece], tree: str) -> Place | None:
     """Return equipment named without a number: ``Chilled Water Plant …``, ``CWPFlow``."""
-    for index, piece in enumerate(pieces):
+    for index, piece in enumerate(pieces[:-1] or pieces):
         entry = piece.entry
         if entry is None or not entry.equip or entry.equip in PARTS | _VAGUE:
             continue
         if entry.words and index > 0:
             continue
-        if index == 0 and len(pieces) > 1:
-            return Place(piece.start, piece.end, entry.equip, "system")
-        after = index + 1 < len(pieces) and _TREE in pieces[index + 1].sep
-        plain = all(not before.sep for before in pieces[1 : index + 1])
-        if after or plain:
-            return Place(piece.start, piece.end, entry.equip, "system", whole=not after)
+        place_ = Place(piece.start, piece.end, entry.equip, "system", word=piece.text)
+        if (index == 0 and len(pieces) > 1) or _ends_path(pieces, index, tree):
+            return place_
+        if all(not before.sep for before in pieces[1 : index + 1]):
+            return replace(place_, whole=True)
     return None
 
 
-def _medium(pieces: list[Piece]) -> Place | None:
+def _ends_path(pieces: list[Piece], index: int, tree: str) -> bool:
+    """Tell whether all before it is a path: in a tree its level ends here, else it says ``system``."""
+    if index + 1 >= len(pieces):
+        return False
+    if tree:
+        return tree in pieces[index + 1].sep
+    spoken = pieces[index].entry
+    system = spoken is not None and spoken.equip.endswith("_System")
+    return system and not any(p.entry and p.entry.words for p in pieces[:index])
+
+
+def _medium(pieces: list[Piece], tree: str) -> Place | None:
     """Return a loop that heads a path by its medium alone: ``CHW.Supply Temp``."""
-    if len(pieces) < 2 or pieces[0].entry is None or pieces[1].sep[:1] not in {".", "/", ":", "'"}:
+    if len(pieces) < 2 or pieces[0].entry is None:
         return None
-    equip_class = _LOOPS.get(" ".join(pieces[0].entry.words), "")
-    return Place(pieces[0].start, pieces[0].end, equip_class, "system") if equip_class else None
+    first, sep = pieces[0], pieces[1].sep
+    if tree not in sep if tree else sep[:1] not in _STRONG:
+        return None
+    equip_class = _LOOPS.get(pieces[0].entry.words, "")
+    if not equip_class:
+        return None
+    return Place(first.start, first.end, equip_class, "system", word=first.text)
 
 
-def shared_prefix(names: Sequence[str]) -> int:
-    """Return how many leading characters say nothing, since most names share them.
-
-    Only whole segments that hold no equipment word count.
-    """
-    skip = 0
-    if len(names) < _PREFIX_MIN:
-        return 0
-    for _ in range(_PREFIX_ROUNDS):
-        heads = Counter(_segment(name, skip) for name in names)
-        head, count = heads.most_common(1)[0]
-        if not head or count < _PREFIX_SHARE * len(names) or _says_something(head):
-            break
-        skip += len(head)
-    return skip
+def _within(template: str, best: Place, tree: str) -> tuple[int, int, str, str] | None:
+    """Return the loop that is the first half of a joined word: the ``CHW`` of ``CHW.Pump1``."""
+    at = template.find(tree, best.start, best.end) if tree else -1
+    head = parse(template[best.start : at]) if at > best.start else ()
+    entry = head[0].entry if len(head) == 1 else None
+    equip_class = _LOOPS.get(entry.words, "") if entry else ""
+    return (best.start, at, equip_class, "system") if equip_class else None
 
 
-def _segment(name: str, skip: int) -> str:
-    for at in range(skip, len(name)):
-        if name[at] in "./:'" or (name[at] in "_ " and at > skip):
-            end = at + 1
-            while end < len(name) and name[end] in "./:' _-":
-                end += 1
-            return name[skip:end]
-    return ""
-
-
-def _says_something(head: str) -> bool:
-    pieces = parse(fold(head)[0])
-    entries = [piece.entry for piece in pieces if piece.entry is not None]
-    return any(e.equip or e.space or (e.words and not e.storey) for e in entries)
+def words_of(pieces: Iterable[Piece]) -> set[str]:
+    """Return the Brick words that pieces are known to mean."""
+    return {word for piece in pieces if piece.entry for word in piece.entry.words}
