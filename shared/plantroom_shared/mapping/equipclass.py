@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from plantroom_shared.mapping.equipment import PARTS
-from plantroom_shared.mapping.lexicon import parse
+from plantroom_shared.mapping.lexicon import Piece, parse
 from plantroom_shared.mapping.names import clean, fold
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ TERMINAL: Final = "Variable_Air_Volume_Box"
 _ELECTRIC: Final = frozenset(
     {"Voltage", "Current", "Energy", "Demand", "Factor", "Reactive", "Frequency", "Power"}
 )
+_TELLING: Final = {
+    "Boiler": frozenset({"firing", "burner", "flame"}),
+    "Chiller": frozenset({"evaporator", "compressor"}),
+}
+"""Words and ideas that points of one kind of equipment have."""
 _USUAL: Final = 0.3
 """Share of machines of one word that have a point, from which on it belongs to their kind."""
 
@@ -61,7 +66,12 @@ def settle(rows: list[Row]) -> None:
     for key, own in words.items():
         of_word[kind_of[key]].append(own)
     usual = {key: of_points(_common(groups)) for key, groups in of_word.items() if key[1]}
-    found = {key: usual.get(kind_of[key]) or of_points(own) for key, own in words.items()}
+    found = {
+        key: (kind_of[key][0] == "space" and of_points(own))
+        or usual.get(kind_of[key])
+        or of_points(own)
+        for key, own in words.items()
+    }
     spaces = Counter(found[key] for key in words if kind_of[key][0] == "space" and found[key])
     serves = spaces.most_common(1)[0][0] if spaces else ""
     for row in rows:
@@ -86,12 +96,13 @@ def _words(rows: Iterable[Row]) -> dict[str, set[str]]:
 def _of_text(template: str, cut: int, description: str) -> frozenset[str]:
     pieces = [piece for piece in parse(template) if piece.start >= cut]
     pieces += parse(description) if description else ()
-    return frozenset(
-        word
-        for piece in pieces
-        if piece.entry
-        for word in (*piece.entry.words, *piece.entry.equip.split("_"))
-    )
+    return frozenset(word for piece in pieces for word in _said(piece))
+
+
+def _said(piece: Piece) -> tuple[str, ...]:
+    if piece.entry is None:
+        return (piece.text,)
+    return (*piece.entry.words, *piece.entry.equip.split("_"))
 
 
 def _common(groups: list[set[str]]) -> set[str]:
@@ -111,4 +122,4 @@ def of_points(own: set[str]) -> str:
         return "Air_Handling_Unit" if handled else "Fan_Coil_Unit"
     if len(own & _ELECTRIC) > 2 and not own & {"Air", "Water", "Fan", "Damper", "Valve"}:
         return "Electrical_Meter"
-    return ""
+    return next((name for name, words in _TELLING.items() if own & words), "")

@@ -7,7 +7,7 @@ word and its number, or within a number, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -47,6 +47,8 @@ _STRONG: Final = frozenset("./:'")
 """What separates levels where there are too few names to tell."""
 _COUNTERS: Final = frozenset({"号", "號"})
 _ORDINALS: Final = frozenset({"st", "nd", "rd", "th"})
+_SHORT: Final = 2
+"""Letters of a word that means too many things to be found anywhere in a name."""
 _CODE: Final = 12
 """Letters of a word that may be a code: longer ones are words of a sentence."""
 
@@ -87,19 +89,26 @@ NOWHERE: Final = Place(0, 0, "", "none")
 
 
 @lru_cache(maxsize=65536)
-def place(template: str, skip: int = 0, tree: str = "") -> Place:
+def place(
+    template: str, skip: int = 0, tree: str = "", single: frozenset[str] = frozenset()
+) -> Place:
     """Return where `template` names its equipment.
 
     Args:
         template: a folded name.
         skip: characters of a prefix that every name of the site shares.
         tree: what separates levels at this site; empty where nothing does.
+        single: words that at this site have one number: the next one is about the point.
     """
     pieces = [piece for piece in parse(template) if piece.start >= skip]
-    found = list(_mentions(pieces, tree))
+    found = list(_mentions(pieces, tree, single))
     best = _choose(found)
     if best is None or best.kind == "unknown":
-        best = _system(pieces, tree) or best or _medium(pieces, tree)
+        system = _system(pieces, tree)
+        # `CHW-SYS.P1` is a part of the system, but `AHU.AC2` is one of the air handlers.
+        if system and (best is None or system.equip_class.endswith("_System")):
+            best = system
+        best = best or _medium(pieces, tree)
     if best is None:
         return NOWHERE
     before = [piece for piece in pieces if piece.end <= best.start]
@@ -151,7 +160,7 @@ def _foreign(before: list[Piece]) -> bool:
     )
 
 
-def _mentions(pieces: list[Piece], tree: str) -> Iterator[Place]:
+def _mentions(pieces: list[Piece], tree: str, single: frozenset[str]) -> Iterator[Place]:
     for index, piece in enumerate(pieces):
         if piece.is_id:
             counted = _counted(pieces, index)
@@ -163,10 +172,11 @@ def _mentions(pieces: list[Piece], tree: str) -> Iterator[Place]:
         code_at = _code_after(pieces, index, tree)
         if code_at is None:
             continue
-        end_index = _code_end(pieces, code_at)
+        end_index = _code_end(pieces, code_at, joins=piece.text not in single)
         kind, equip_class = _kind(pieces, index, code_at)
         last = end_index == len(pieces) - 1
-        if not kind or (last and kind in {"unknown", "loop"} and index > 0):
+        weak = kind in {"unknown", "loop"} or equip_class in _VAGUE
+        if not kind or (last and weak and index > 0):
             continue
         yield Place(piece.start, pieces[end_index].end, equip_class, kind, word=piece.text)
 
@@ -236,14 +246,13 @@ def _code_after(pieces: list[Piece], index: int, tree: str) -> int | None:
     return None
 
 
-def _code_end(pieces: list[Piece], at: int) -> int:
+def _code_end(pieces: list[Piece], at: int, *, joins: bool) -> int:
     """Return the last piece of the code that begins with the number at `at`: ``1-2-91``, ``2150A``."""
     while at + 1 < len(pieces):
         ahead = pieces[at + 1]
         behind = pieces[at + 2] if at + 2 < len(pieces) else None
         if ahead.is_id:
-            # A number that ends the name tells points apart, not machines; nor does `1st`.
-            more = behind is not None and behind.text not in _ORDINALS
+            more = joins and continues(pieces, at + 1)
         else:
             letter = len(ahead.text) == 1 and (behind is None or bool(behind.sep))
             code = behind is not None and behind.is_id and not behind.sep and len(ahead.text) <= 2
@@ -252,6 +261,14 @@ def _code_end(pieces: list[Piece], at: int) -> int:
             break
         at += 1
     return at
+
+
+def continues(pieces: Sequence[Piece], at: int) -> bool:
+    """Tell whether the number at `at` may belong to the one before it.
+
+    A number that ends the name tells points apart, not machines; nor does `1st`.
+    """
+    return at + 1 < len(pieces) and pieces[at + 1].text not in _ORDINALS
 
 
 def _choose(found: list[Place]) -> Place | None:
@@ -271,18 +288,21 @@ def _choose(found: list[Place]) -> Place | None:
 
 def _system(pieces: list[Piece], tree: str) -> Place | None:
     """Return equipment named without a number: ``Chilled Water Plant …``, ``CWPFlow``."""
-    for index, piece in enumerate(pieces[:-1] or pieces):
+    inside = None
+    for index, piece in enumerate(pieces):
         entry = piece.entry
         if entry is None or not entry.equip or entry.equip in PARTS | _VAGUE:
             continue
         if entry.words and index > 0:
             continue
-        place_ = Place(piece.start, piece.end, entry.equip, "system", word=piece.text)
+        found = Place(piece.start, piece.end, entry.equip, "system", word=piece.text)
         if (index == 0 and len(pieces) > 1) or _ends_path(pieces, index, tree):
-            return place_
-        if all(not before.sep for before in pieces[1 : index + 1]):
-            return replace(place_, whole=True)
-    return None
+            return found
+        joined = all(not before.sep for before in pieces[1 : index + 1])
+        ahead = pieces[index + 1].entry if index + 1 < len(pieces) else None
+        if joined or (len(piece.text) > _SHORT and not (ahead and ahead.space)):
+            inside = inside or replace(found, whole=True)
+    return inside
 
 
 def _ends_path(pieces: list[Piece], index: int, tree: str) -> bool:
@@ -293,7 +313,9 @@ def _ends_path(pieces: list[Piece], index: int, tree: str) -> bool:
         return tree in pieces[index + 1].sep
     spoken = pieces[index].entry
     system = spoken is not None and spoken.equip.endswith("_System")
-    return system and not any(p.entry and p.entry.words for p in pieces[:index])
+    return system and not any(
+        p.entry and p.entry.words and not (p.entry.space or p.entry.storey) for p in pieces[:index]
+    )
 
 
 def _medium(pieces: list[Piece], tree: str) -> Place | None:

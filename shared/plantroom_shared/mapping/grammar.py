@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
+from plantroom_shared.mapping.equipment import continues
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.names import fold
 
 _PREFIX_SHARE, _PREFIX_MIN, _PREFIX_ROUNDS = 0.6, 5, 4
 _TREE_SHARE, _TREE_MIN = 0.8, 5
+_PATH: Final = "/"
+"""What separates levels by convention, where too few names show it."""
 _FAN_OUT: Final = 2.5
 """Points that an average branch of a tree has at least: words of a phrase branch less."""
 _LEAF_IDS: Final = 0.3
@@ -74,14 +78,14 @@ def level_separator(templates: Sequence[str]) -> str:
     many branches), and a branch has several such points. The separator of words has none of
     these: ``Zone Air Temp`` and ``Zone Air Flow`` are no branches of ``Zone Air``.
     """
-    if len(templates) < _TREE_MIN:
-        return ""
     templates = templates[:: len(templates) // _SAMPLE + 1]
     seen = Counter(char for text in templates for char in set(_SEPARATOR.findall(text)) - {"#"})
     usual = [char for char, count in seen.items() if count >= _TREE_SHARE * len(templates)]
     scored = [(_fan_out(templates, char), seen[char], char) for char in usual]
     best = max(scored, default=(0.0, 0, ""))
-    return best[2] if best[0] >= _FAN_OUT else ""
+    if best[0] >= _FAN_OUT and len(templates) >= _TREE_MIN:
+        return best[2]
+    return _PATH if _PATH in usual else ""
 
 
 def _fan_out(templates: Iterable[str], char: str) -> float:
@@ -97,3 +101,23 @@ def _fan_out(templates: Iterable[str], char: str) -> float:
     if not count or with_id > _LEAF_IDS * count:
         return 0.0
     return count / len(branches)
+
+
+def single_numbers(templates: Mapping[str, int]) -> frozenset[str]:
+    """Return the words that mostly have one number, not a number of several parts.
+
+    Where ``AH`` is followed by ``3_SAT`` more often than by ``3_12_SAT``, the 12 is about the point.
+
+    Args:
+        templates: template → how many points have it.
+    """
+    seen: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for template, count in templates.items():
+        pieces = parse(template)
+        for at, (word, number) in enumerate(pairwise(pieces)):
+            if number.is_id and not word.is_id:
+                next_is_number = at + 2 < len(pieces) and pieces[at + 2].is_id
+                vote = seen[word.text]
+                vote[0] += count
+                vote[1] += count * (next_is_number and continues(pieces, at + 2))
+    return frozenset(word for word, (all_, joined) in seen.items() if 0 < joined < 0.5 * all_)

@@ -15,7 +15,7 @@ from typing import Final
 from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipclass import AIR_HANDLERS, of_description, of_device, settle
 from plantroom_shared.mapping.equipment import TERMINALS, Place, place, words_of
-from plantroom_shared.mapping.grammar import level_separator, site_prefix
+from plantroom_shared.mapping.grammar import level_separator, single_numbers, site_prefix
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.names import clean, fill, fold
 from plantroom_shared.model import Device, Point
@@ -38,6 +38,8 @@ class Row:
     template: str
     runs: tuple[str, ...]
     description: str
+    skip: int
+    """Characters of the template that name the site."""
     where: Place
     equipment: str = ""
     """Key of the equipment within the site."""
@@ -80,10 +82,13 @@ def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
         skip = len(fold(head)[0]) if head and name.startswith(head) else 0
         folded.append((template, runs, skip))
     tree = level_separator([*{template[skip:]: None for template, _, skip in folded}])
+    single = single_numbers(Counter(template for template, _, _ in folded))
     rows = []
     for point, (template, runs, skip) in zip(points, folded, strict=True):
         description = fold(clean(point.description))[0] if point.description else ""
-        rows.append(Row(point, template, runs, description, place(template, skip, tree)))
+        rows.append(
+            Row(point, template, runs, description, skip, place(template, skip, tree, single))
+        )
     return rows, tree
 
 
@@ -272,11 +277,11 @@ def _loose(rows: list[Row], devices: Mapping[str, Device], tree: str) -> None:
             row.equipment = _title(device)
             row.equip_class = of_device(device) or of_description(row.description)
             continue
+        head = row.template.rpartition(tree)[0] if tree else ""
         loop = next((loops[word] for word in _medium(row.template) if word in loops), None)
-        if loop:
+        if loop and "#" not in head[row.skip :]:
             row.equipment, row.equip_class = loop
         else:
-            head = row.template.rpartition(tree)[0] if tree else ""
             row.equipment = _filled(row, 0, len(head))
             row.equip_class = row.equip_class or of_description(row.description)
 
