@@ -41,7 +41,10 @@ TERMINALS: Final = frozenset(
 """Equipment that serves one space and is often numbered as the space is."""
 _VAGUE: Final = frozenset({"Pump", "Meter", "Battery", "Fan", "Photovoltaic_Inverter", "Lighting"})
 """Words too common to name equipment without a number."""
-_LOOPS: Final = {("Chilled", "Water"): "Chiller", ("Hot", "Water"): "Hot_Water_System"}
+_LOOPS: Final[dict[tuple[str, ...], str]] = {
+    ("Chilled", "Water"): "Chiller",
+    ("Hot", "Water"): "Hot_Water_System",
+}
 """A loop named by its medium alone stands for what makes it cold; a hot one has many makers."""
 _STRONG: Final = frozenset("./:'")
 """What separates levels where there are too few names to tell."""
@@ -72,8 +75,8 @@ class Place:
     """The word that its number follows, in small letters: equal words name equal machines."""
     branch: int = 0
     """Where the branch ends that it begins, if further on: ``VAV Room 12 Office/``; else 0."""
-    sure: bool = True
-    """The branch names it whole; if not, only where the shorter name would name two machines."""
+    rivals: tuple[Place, ...] = ()
+    """All mentions it was chosen from, where no word says which is right."""
     vague: bool = False
     """Only its parent makes clear what it is: ``Pump1`` below ``CHW``."""
     parent: tuple[int, int, str, str] | None = None
@@ -111,9 +114,21 @@ def place(
         best = best or _medium(pieces, tree)
     if best is None:
         return NOWHERE
+    best = _complete(best, template, pieces, tree, found)
+    if best.kind == "unknown":
+        weak = [mention for mention in found if mention.kind == "unknown"]
+        rivals = tuple(_complete(mention, template, pieces, tree, found) for mention in weak)
+        return replace(best, rivals=rivals)
+    return best
+
+
+def _complete(
+    best: Place, template: str, pieces: list[Piece], tree: str, found: list[Place]
+) -> Place:
+    """Add what stands around a mention: its branch, its path, its parent."""
     before = [piece for piece in pieces if piece.end <= best.start]
     best = _with_branch(best, template, pieces, tree)
-    if best.kind == "unknown" and not best.equip_class:
+    if best.kind == "unknown":
         best = replace(best, equip_class=_heading(before))
     named = best.kind != "space" and any(piece.is_id for piece in before)
     loop = _within(template, best, tree)
@@ -122,13 +137,12 @@ def place(
 
 
 def _with_branch(best: Place, template: str, pieces: list[Piece], tree: str) -> Place:
-    """In a tree of places the whole branch may name it: ``/VAV Corridor 8100 West/``."""
+    """Say where its branch ends: that may name it whole, as ``VAV Corridor 8100 West/``."""
     leaf = template.find(tree, best.end) if tree else -1
     between = [piece for piece in pieces if best.end <= piece.start < leaf]
     if leaf <= best.end or not between or any(p.entry and p.entry.equip for p in between):
         return best
-    sure = not all(p.entry and p.entry.words and not p.entry.space for p in between)
-    return replace(best, branch=leaf, sure=sure)
+    return replace(best, branch=leaf)
 
 
 def _heading(before: list[Piece]) -> str:
@@ -338,6 +352,17 @@ def _within(template: str, best: Place, tree: str) -> tuple[int, int, str, str] 
     entry = head[0].entry if len(head) == 1 else None
     equip_class = _LOOPS.get(entry.words, "") if entry else ""
     return (best.start, at, equip_class, "system") if equip_class else None
+
+
+@lru_cache(maxsize=65536)
+def label_after(template: str, end: int) -> tuple[str, int]:
+    """Return the word behind `end` that may tell machines apart, and where it ends; else empty."""
+    after = [piece for piece in parse(template) if piece.start >= end][:2]
+    if len(after) < 2 or after[0].is_id or not after[1].sep:
+        return "", 0
+    entry = after[0].entry
+    known = entry is not None and not (entry.space or entry.storey)
+    return ("", 0) if known else (after[0].text, after[0].end)
 
 
 def words_of(pieces: Iterable[Piece]) -> set[str]:

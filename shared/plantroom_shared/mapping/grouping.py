@@ -14,7 +14,7 @@ from typing import Final
 
 from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipclass import AIR_HANDLERS, of_description, of_device, settle
-from plantroom_shared.mapping.equipment import TERMINALS, Place, place, words_of
+from plantroom_shared.mapping.equipment import TERMINALS, Place, label_after, place, words_of
 from plantroom_shared.mapping.grammar import level_separator, single_numbers, site_prefix
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.names import clean, fill, fold
@@ -23,7 +23,7 @@ from plantroom_shared.model import Device, Point
 FEEDS, PART_OF = "feeds", "part-of"
 _AHU_PARTS: Final = frozenset({"Supply_Fan", "Return_Fan"})
 _EDGE: Final = " ./:_-'"
-_MOST: Final = 0.5
+_MOST, _FEW = 0.5, 0.2
 _MEDIA: Final = {
     "Chilled": frozenset({"Chiller", "Chilled_Water_System"}),
     "Hot": frozenset({"Hot_Water_System"}),
@@ -58,6 +58,8 @@ def group(points: Sequence[Point], devices: Mapping[str, Device]) -> list[Row]:
         devices: key → device; names without an equipment belong to their device.
     """
     rows, tree = _read(points)
+    _weak(rows)
+    _labels(rows)
     _branches(rows)
     _name(rows, devices)
     _one_spelling(rows)
@@ -92,39 +94,89 @@ def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
     return rows, tree
 
 
+def _weak(rows: list[Row]) -> None:
+    """Choose, where no word says which of several codes is the machine, what explains most with least.
+
+    A machine is a code below which the same points recur: of all ways to cut a name the one
+    wins that needs the fewest machines and points to tell all its names.
+    """
+    machines: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    suffixes: dict[str, set[str]] = defaultdict(set)
+    told: Counter[str] = Counter()
+    open_ = [row for row in rows if row.where.rivals]
+    if all(len(row.where.rivals) < 2 for row in open_):
+        return
+    for row in open_:
+        for rival in row.where.rivals:
+            head = row.template[: rival.end]
+            machines[head].add(row.runs[: head.count("#")])
+            suffixes[head].add(fill(row.template, row.runs, len(row.template), rival.end))
+            told[head] += 1
+    cost = {head: (len(machines[head]) + len(suffixes[head])) / told[head] for head in told}
+    for row in open_:
+        row.where = min(row.where.rivals, key=lambda rival: cost[row.template[: rival.end]])
+
+
+def _labels(rows: list[Row]) -> None:
+    """Tell machines apart by a word where no number does: ``AHU East``, ``Chiller B``.
+
+    A word is a label if what follows it also follows other words at the same place.
+    """
+    told: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    ends: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        if row.where.kind == "system" and not row.where.whole and row.template not in ends:
+            label, end = label_after(row.template, row.where.end)
+            ends[row.template] = (label, end)
+            if label:
+                told[row.where.word][_folded(row.template[end:])].add(label)
+    labels = {
+        word: {label for own in rest.values() if len(own) > 1 for label in own}
+        for word, rest in told.items()
+    }
+    for row in rows:
+        label, end = ends.get(row.template, ("", 0))
+        if label and row.where.kind == "system" and label in labels[row.where.word]:
+            row.where = replace(row.where, end=end, kind="equipment")
+
+
 def _branches(rows: list[Row]) -> None:
-    """Take the whole branch as the name where it is one, or where less would name two machines.
+    """Take the whole branch as the name where its code alone names none, or would name two machines.
 
     ``RM12_MIX.Temp`` beside ``RM12.Temp`` is another machine; ``HX1-PID.Gain`` is the same, as
     ``HX1`` has no gain of its own.
     """
-    doubted: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    if not any(row.where.branch for row in rows):
+        return
+    told: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
-        if row.where.branch and not row.where.sure:
-            doubted[row.template].add(row.runs)
-    other: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    shorter = {
-        row.template: row.template[: row.where.end] + row.template[row.where.branch :]
-        for row in rows
-        if row.template in doubted
-    }
-    wanted = set(shorter.values())
+        if row.where.kind != "none":
+            told[_short(row)].add(_branch(row))
+    alone = Counter(row.where.word for row in rows if not row.where.branch)
+    longer = Counter(row.where.word for row in rows if row.where.branch)
+    always = {word for word, count in longer.items() if alone[word] < _FEW * count}
+    votes: dict[object, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
-        if row.template in wanted:
-            other[row.template].add(row.runs)
-    votes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        if row.where.branch:
+            # By its words, and for this one machine: rooms are called alike, but few are split.
+            for key in (_branch(row), (_short(row)[0], _branch(row))):
+                votes[key][0] += 1
+                votes[key][1] += len(told[_short(row)]) > 1
     for row in rows:
-        if row.template in doubted:
-            vote = votes[_branch(row)]
-            vote[0] += 1
-            vote[1] += row.runs in other[shorter[row.template]]
-    for row in rows:
-        if row.where.branch and (row.where.sure or _won(votes[_branch(row)])):
-            row.where = replace(row.where, end=row.where.branch)
+        if row.where.branch:
+            own = votes[_short(row)[0], _branch(row)]
+            if row.where.word in always or _won(own) or _won(votes[_branch(row)]):
+                row.where = replace(row.where, end=row.where.branch)
+
+
+def _short(row: Row) -> tuple[str, str]:
+    """Return the machine without its branch, and what the name says of its point."""
+    leaf = row.template[max(row.where.branch, row.where.end) :]
+    return fill(row.template, row.runs, row.where.end, 0), leaf
 
 
 def _branch(row: Row) -> str:
-    return row.template[row.where.start : row.where.branch]
+    return row.template[row.where.start : max(row.where.branch, row.where.end)]
 
 
 def _won(vote: Sequence[int]) -> bool:
@@ -312,7 +364,9 @@ def _parents(rows: list[Row]) -> None:
     for row in rows:
         if row.where.parent is not None:
             text = _filled(row, row.where.parent[0], row.where.parent[1])
-            key = known.get(_folded(text), text)
+            key = known.get(_folded(text)) or (
+                text if row.where.parent[2] in AIR_HANDLERS else row.equipment
+            )
             if key != row.equipment:
                 told[row.equipment][key] += 1
     for row in rows:
