@@ -17,7 +17,7 @@ from plantroom_shared.mapping.equipclass import AIR_HANDLERS, of_description, of
 from plantroom_shared.mapping.equipment import TERMINALS, Place, label_after, place, words_of
 from plantroom_shared.mapping.grammar import level_separator, single_numbers, site_prefix
 from plantroom_shared.mapping.lexicon import parse
-from plantroom_shared.mapping.names import clean, fill, fold
+from plantroom_shared.mapping.names import clean, fold
 from plantroom_shared.model import Device, Point
 
 FEEDS, PART_OF = "feeds", "part-of"
@@ -35,6 +35,8 @@ class Row:
     """A point with what its name says."""
 
     point: Point
+    name: str
+    """Cleaned."""
     template: str
     runs: tuple[str, ...]
     description: str
@@ -86,10 +88,10 @@ def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
     tree = level_separator([*{template[skip:]: None for template, _, skip in folded}])
     single = single_numbers(Counter(template for template, _, _ in folded))
     rows = []
-    for point, (template, runs, skip) in zip(points, folded, strict=True):
+    for point, name, (template, runs, skip) in zip(points, names, folded, strict=True):
         description = fold(clean(point.description))[0] if point.description else ""
         rows.append(
-            Row(point, template, runs, description, skip, place(template, skip, tree, single))
+            Row(point, name, template, runs, description, skip, place(template, skip, tree, single))
         )
     return rows, tree
 
@@ -110,7 +112,7 @@ def _weak(rows: list[Row]) -> None:
         for rival in row.where.rivals:
             head = row.template[: rival.end]
             machines[head].add(row.runs[: head.count("#")])
-            suffixes[head].add(fill(row.template, row.runs, len(row.template), rival.end))
+            suffixes[head].add(_slice(row, rival.end, len(row.template)))
             told[head] += 1
     cost = {head: (len(machines[head]) + len(suffixes[head])) / told[head] for head in told}
     for row in open_:
@@ -172,7 +174,7 @@ def _branches(rows: list[Row]) -> None:
 def _short(row: Row) -> tuple[str, str]:
     """Return the machine without its branch, and what the name says of its point."""
     leaf = row.template[max(row.where.branch, row.where.end) :]
-    return fill(row.template, row.runs, row.where.end, 0), leaf
+    return _slice(row, 0, row.where.end), leaf
 
 
 def _branch(row: Row) -> str:
@@ -209,7 +211,17 @@ def _title(device: Device) -> str:
 
 
 def _filled(row: Row, start: int, end: int) -> str:
-    return fill(row.template, row.runs, end, start).strip(_EDGE)
+    return _slice(row, start, end).strip(_EDGE)
+
+
+def _slice(row: Row, start: int, end: int) -> str:
+    """Return a stretch of the template with its numbers put back: a stretch of the name."""
+    runs = row.runs
+    first = row.template.count("#", 0, start) if start else 0
+    last = first + row.template.count("#", start, end)
+    before = sum(map(len, runs[:first])) - first
+    inside = sum(map(len, runs[first:last])) - last + first
+    return row.name[start + before : end + before + inside]
 
 
 def _namesakes(rows: list[Row]) -> set[str]:
@@ -221,7 +233,7 @@ def _namesakes(rows: list[Row]) -> set[str]:
     words: dict[str, str] = {}
     for row in rows:
         if row.where.kind != "none" and row.where.start and not row.where.path:
-            path = fill(row.template, row.runs, row.where.start)
+            path = _slice(row, 0, row.where.start)
             seen[row.equipment][_folded(path)].add(_folded(row.template[row.where.end :]))
             words[row.equipment] = row.where.word
     votes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -236,6 +248,8 @@ def _namesakes(rows: list[Row]) -> set[str]:
 
 def _same_name_elsewhere(rows: list[Row]) -> set[tuple[str, str]]:
     """Return (device, equipment) where two devices serve the same points of a name: two machines."""
+    if len({row.point.device for row in rows}) < 2:
+        return set()
     seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in rows:
         if row.where.kind != "none":
@@ -293,17 +307,24 @@ def _fans_of_one_unit(rows: list[Row]) -> None:
 
 def _merge_beginnings(rows: list[Row], device: str, own: set[str]) -> None:
     """``AH-1`` beside the single ``AH1-1`` is no second unit: one code begins the other."""
-    for short in sorted(own, key=len):
-        longer = [key for key in own if _folded(key).startswith(_folded(short) + "-")]
-        if len(longer) == 1:
-            own.discard(short)
-            for row in rows:
-                if row.equipment == short and row.point.device == device:
-                    row.equipment = longer[0]
+    longer: dict[str, list[str]] = defaultdict(list)
+    for key in own:
+        parts = _folded(key).split("-")
+        for count in range(1, len(parts)):
+            longer["-".join(parts[:count])].append(key)
+    moved = {key: of[0] for key in sorted(own) if len(of := longer.get(_folded(key), [])) == 1}
+    if not moved:
+        return
+    own.difference_update(moved)
+    for row in rows:
+        if row.equipment in moved and row.point.device == device:
+            row.equipment = moved[row.equipment]
 
 
 def _parts_of_a_loop(rows: list[Row]) -> None:
     """Give a loop its parts: a bare pump below it, or what has a single point of its own there."""
+    if not any(row.where.parent and row.where.parent[3] == "system" for row in rows):
+        return
     suffixes: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         suffixes[row.equipment].add(row.template[row.where.end :])
