@@ -12,7 +12,7 @@ from plantroom_shared.mapping.lexicon import Piece, parse
 from plantroom_shared.mapping.names import clean, fold
 
 if TYPE_CHECKING:
-    from plantroom_shared.mapping.grouping import Row
+    from plantroom_shared.mapping.rows import Row
     from plantroom_shared.model import Device
 
 AIR_HANDLERS: Final = frozenset(
@@ -28,6 +28,7 @@ TERMINAL: Final = "Variable_Air_Volume_Box"
 _ELECTRIC: Final = frozenset(
     {"Voltage", "Current", "Energy", "Demand", "Factor", "Reactive", "Frequency", "Power"}
 )
+_HVAC: Final = frozenset({"Air", "Water", "Fan", "Damper", "Valve", "Pump", "Temperature"})
 _TELLING: Final = {
     "Boiler": frozenset({"firing", "burner", "flame"}),
     "Chiller": frozenset({"evaporator", "compressor"}),
@@ -112,14 +113,16 @@ def _common(groups: list[set[str]]) -> set[str]:
 
 def of_points(own: set[str]) -> str:
     """Return the class of the equipment whose points say these words; empty where they tell none."""
-    zoned = "Zone" in own or "Reheat" in own
-    if "Damper" in own and own & {"Zone", "Flow", "Temperature"} and not own & {"Mixed"}:
+    zoned = bool(own & {"Zone", "Reheat"})
+    handles = bool(own & {"Mixed", "Outside", "Return", "Exhaust"})
+    if "Damper" in own and own & {"Zone", "Flow", "Temperature"} and (zoned or not handles):
         return TERMINAL
     if own >= {"Air", "Flow"} and zoned and "Fan" not in own:
         return TERMINAL
-    if "Fan" in own and "Valve" in own:
-        handled = own & {"Mixed", "Outside", "Return"} or ("Supply" in own and not zoned)
-        return "Air_Handling_Unit" if handled else "Fan_Coil_Unit"
-    if len(own & _ELECTRIC) > 2 and not own & {"Air", "Water", "Fan", "Damper", "Valve"}:
+    if own & {"Fan", "Supply"} and "Air" in own and (handles or "Valve" in own) and not zoned:
+        return "Air_Handling_Unit"
+    if own >= {"Fan", "Valve"}:
+        return "Fan_Coil_Unit"
+    if not own & _HVAC and (len(own & _ELECTRIC) > 2 or own >= {"Energy", "Power"}):
         return "Electrical_Meter"
     return next((name for name, words in _TELLING.items() if own & words), "")

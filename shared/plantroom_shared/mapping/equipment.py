@@ -66,7 +66,8 @@ class Place:
     equip_class: str
     """Brick class by its word; empty for a space or an unknown word."""
     kind: str
-    """``equipment``, ``space``, ``loop``, ``part``, ``unknown``, ``system`` or ``none``."""
+    """``equipment``, ``space``, ``loop``, ``part``, ``system``, ``unknown``, ``word`` (a word
+    about points: a machine only if that explains the names) or ``none``."""
     path: bool = False
     """The path before it tells it apart from its namesakes."""
     whole: bool = False
@@ -112,11 +113,13 @@ def place(
         if system and (best is None or system.equip_class.endswith("_System")):
             best = system
         best = best or _medium(pieces, tree)
+    weak = [mention for mention in found if mention.kind == "word"]
+    best = best or (weak[0] if weak else None)
     if best is None:
         return NOWHERE
     best = _complete(best, template, pieces, tree, found)
-    if best.kind == "unknown":
-        weak = [mention for mention in found if mention.kind == "unknown"]
+    if best.kind in {"unknown", "word"}:
+        weak = [mention for mention in found if mention.kind == best.kind]
         rivals = tuple(_complete(mention, template, pieces, tree, found) for mention in weak)
         return replace(best, rivals=rivals)
     return best
@@ -181,7 +184,7 @@ def _mentions(pieces: list[Piece], tree: str, single: frozenset[str]) -> Iterato
             if counted is not None:
                 yield counted
                 continue
-            if index == 0 or not _is_code_start(pieces, index):
+            if index and not _is_code_start(pieces, index):
                 continue
         code_at = _code_after(pieces, index, tree)
         if code_at is None:
@@ -189,8 +192,8 @@ def _mentions(pieces: list[Piece], tree: str, single: frozenset[str]) -> Iterato
         end_index = _code_end(pieces, code_at, joins=piece.text not in single)
         kind, equip_class = _kind(pieces, index, code_at)
         last = end_index == len(pieces) - 1
-        weak = kind in {"unknown", "loop"} or equip_class in _VAGUE
-        if not kind or (last and weak and index > 0):
+        weak = kind in {"unknown", "loop", "word"} or equip_class in _VAGUE
+        if not kind or (last and weak and (index > 0 or kind == "word")):
             continue
         yield Place(piece.start, pieces[end_index].end, equip_class, kind, word=piece.text)
 
@@ -229,16 +232,16 @@ def _kind(pieces: list[Piece], index: int, code_at: int) -> tuple[str, str]:
     piece = pieces[index]
     entry = piece.entry
     if piece.is_id:
-        return "unknown", ""
+        return ("unknown", "") if index else ("word", "")
     if entry is None:
-        return ("unknown", "") if len(piece.text) <= _CODE else ("", "")
+        return ("unknown", "") if len(piece.text) <= _CODE else ("word", "")
     if entry.equip:
         return ("part" if entry.equip in PARTS else "equipment"), entry.equip
     if entry.space:
         return "space", ""
     if entry.words in _LOOPS and code_at == index + 1 and not pieces[code_at].sep:
         return "loop", _LOOPS[entry.words]
-    return "", ""
+    return "word", ""
 
 
 def _code_after(pieces: list[Piece], index: int, tree: str) -> int | None:

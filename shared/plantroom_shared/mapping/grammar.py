@@ -55,14 +55,18 @@ def shared_prefix(names: Sequence[str]) -> int:
 
 
 def _segment(name: str, skip: int) -> str:
-    """Return the next segment with what ends it, a number that follows a bare word included."""
+    """Return the next segment with what ends it, a number that follows a bare word included.
+
+    Empty at the end of a name, and before a number: what stands there is what it numbers.
+    """
     match = _SEGMENT.match(name, skip)
-    if match is None or match.end() == len(name):
+    if match is None:
         return ""
-    ahead = _SEGMENT.match(name, match.end())
+    end = match.end()
+    ahead = _SEGMENT.match(name, end)
     if ahead and ahead[0][0].isdigit() and not any(map(str.isdigit, match[0])):
-        return name[skip : ahead.end()] if ahead.end() < len(name) else ""
-    return match[0]
+        end = ahead.end()
+    return name[skip:end] if end < len(name) and not name[end].isdigit() else ""
 
 
 def _says_something(head: str) -> bool:

@@ -10,14 +10,16 @@ from typing import Final
 from plantroom_shared.mapping.classes import canonical, is_point_class
 from plantroom_shared.mapping.classify import Verdict, classify
 from plantroom_shared.mapping.evidence import MEDIA, Facts
-from plantroom_shared.mapping.grouping import Row, group
+from plantroom_shared.mapping.grouping import group
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.models import counterpart
 from plantroom_shared.mapping.names import clean, fill, fold
+from plantroom_shared.mapping.rows import Row
 from plantroom_shared.model import Device, Point
 
 PROFILE_CONFIDENCE: Final = 0.99
 """A device profile was written by a person who read the vendor's register list."""
+_NOTE: Final = 120
 GATEWAY: Final = "agent"
 """The protocol of the gateway's own figures, with which the keys of its device and points begin."""
 
@@ -118,9 +120,14 @@ def _mapped(row: Row, told: set[str]) -> MappedPoint:
         model_point=model_point,
         confidence=PROFILE_CONFIDENCE if hinted else verdict.confidence,
         source="profile" if hinted or point.enos else "offline",
-        evidence=("the device's profile says so",) if hinted else verdict.evidence,
+        evidence=_evidence(row, verdict, hinted=hinted),
         candidates=verdict.candidates,
     )
+
+
+def _evidence(row: Row, verdict: Verdict, *, hinted: bool) -> tuple[str, ...]:
+    own = ("the device's profile says so",) if hinted else verdict.evidence
+    return (*own, row.why[:_NOTE]) if row.why else own
 
 
 @lru_cache(maxsize=4096)
