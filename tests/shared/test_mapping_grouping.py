@@ -167,11 +167,15 @@ def test_words_about_points_name_no_machines_unless_that_explains_the_names() ->
 
 
 def test_a_device_keeps_names_that_only_number_its_points() -> None:
-    """Behind a controller of its own, numbered words are points of that controller's machine."""
-    names = below(range(1, 6), ("Temp", "Setpoint", "Flow", "Alarm"), "Loop {}:{}")
-    points = [Point(key=name, device="a", name=name) for name in names]
-    found = map_points(points, [Device(key="a", name="AHU-7", protocol="bacnet")])
-    assert {item.equipment for item in found} == {"AHU-7"}
+    """Behind a controller of its own `DI1` and `Stage 2` are points; codes with points of their own are machines."""
+    devices = [Device(key=key, name=f"AHU-{key}", protocol="bacnet") for key in "12"]
+    names = ["DI1 Alarm", "DI2 Run", "AI3 Temp", "Stage 1 Status", "Stage 2 Status"]
+    points = [Point(key=key + name, device=key, name=name) for key in "12" for name in names]
+    found = map_points(points, devices)
+    assert [item.equipment for item in found] == ["AHU-1"] * 5 + ["AHU-2"] * 5
+    codes = below(("QZ1", "QZ2", "QZ3", "QZ4"), ("Temp", "Flow", "Run", "Mode"))
+    found = map_points([Point(key=name, device="1", name=name) for name in codes], devices)
+    assert {item.equipment for item in found} == {"QZ1", "QZ2", "QZ3", "QZ4"}
 
 
 def test_a_loop_has_its_bare_pumps_and_loose_points() -> None:

@@ -11,42 +11,49 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from plantroom_shared.mapping.equipment import NOWHERE, label_after
+from plantroom_shared.mapping.equipment import NOWHERE, Place, label_after
 from plantroom_shared.mapping.rows import Row, spelled, stretch
 from plantroom_shared.model import Device
 
 _MOST, _FEW = 0.5, 0.2
 _SAVING: Final = 0.7
-"""Machines and points that a word about points may need per name it explains, to name machines."""
+"""Machines and points that a doubtful code may need per name it explains."""
 
 
 def choose(rows: list[Row], devices: Mapping[str, Device]) -> None:
     """Choose, where no word says which of several codes is the machine, what explains most with least.
 
     A machine is a code below which the same points recur: of all ways to cut a name the one
-    wins that needs the fewest machines and points to tell all its names.
+    wins that needs the fewest machines and points to tell all its names. What saves nothing is no
+    machine: numbered points of the device that serves them, or of none.
     """
-    machines: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    suffixes: dict[str, set[str]] = defaultdict(set)
-    told: Counter[str] = Counter()
-    open_ = [row for row in rows if _is_open(row)]
+    machines: dict[tuple[str, str], set[tuple[str, ...]]] = defaultdict(set)
+    suffixes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    told: Counter[tuple[str, str]] = Counter()
+    open_ = [row for row in rows if _is_open(row, devices)]
     for row in open_:
         for rival in row.where.rivals:
-            head = row.template[: rival.end]
-            machines[head].add(row.runs[: head.count("#")])
+            head = _head(row, rival, devices)
+            machines[head].add(row.runs[: head[1].count("#")])
             suffixes[head].add(stretch(row, rival.end, len(row.template)))
             told[head] += 1
     cost = {head: (len(machines[head]) + len(suffixes[head])) / told[head] for head in told}
     for row in open_:
-        best = min(row.where.rivals, key=lambda rival: cost[row.template[: rival.end]])
-        lone = best.kind == "word" and cost[row.template[: best.end]] > _SAVING
-        row.where = (
-            NOWHERE if lone or (best.kind == "word" and row.point.device in devices) else best
-        )
+        found = [(cost[_head(row, rival, devices)], rival) for rival in row.where.rivals]
+        least, best = min(found, key=lambda item: item[0])
+        doubtful = best.kind == "word" or row.point.device in devices
+        row.where = NOWHERE if doubtful and least > _SAVING else best
 
 
-def _is_open(row: Row) -> bool:
-    return len(row.where.rivals) > 1 or row.where.kind == "word"
+def _is_open(row: Row, devices: Mapping[str, Device]) -> bool:
+    if not row.where.rivals:
+        return False
+    return len(row.where.rivals) > 1 or row.where.kind == "word" or row.point.device in devices
+
+
+def _head(row: Row, rival: Place, devices: Mapping[str, Device]) -> tuple[str, str]:
+    """Return what machines of one kind share: on a device of their own, that too."""
+    return row.point.device if row.point.device in devices else "", row.template[: rival.end]
 
 
 def letter(rows: list[Row]) -> None:

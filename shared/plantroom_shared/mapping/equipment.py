@@ -46,6 +46,7 @@ _LOOPS: Final[dict[tuple[str, ...], str]] = {
     ("Hot", "Water"): "Hot_Water_System",
 }
 """A loop named by its medium alone stands for what makes it cold; a hot one has many makers."""
+_PUMPED: Final = ("Chilled", "Condenser", "Hot")
 _STRONG: Final = frozenset("./:'")
 """What separates levels where there are too few names to tell."""
 _COUNTERS: Final = frozenset({"号", "號"})
@@ -133,6 +134,8 @@ def _complete(
     best = _with_branch(best, template, pieces, tree)
     if best.kind == "unknown":
         best = replace(best, equip_class=_heading(before))
+    if best.equip_class == "Pump":
+        best = replace(best, equip_class=_pump(before))
     named = best.kind != "space" and any(piece.is_id for piece in before)
     loop = _within(template, best, tree)
     parent = loop or _above(best, found, pieces, tree)
@@ -156,6 +159,12 @@ def _heading(before: list[Piece]) -> str:
     return ""
 
 
+def _pump(before: list[Piece]) -> str:
+    """Return which pump it is by the medium of what stands before it."""
+    said = words_of(before) | {word for p in before if p.entry for word in p.entry.equip.split("_")}
+    return next((f"{medium}_Water_Pump" for medium in _PUMPED if medium in said), "Pump")
+
+
 def _above(
     best: Place, found: list[Place], pieces: list[Piece], tree: str
 ) -> tuple[int, int, str, str] | None:
@@ -163,6 +172,9 @@ def _above(
     for mention in reversed(found):
         if mention.end <= best.start and mention.kind in {"equipment", "loop"}:
             return (mention.start, mention.end, mention.equip_class, mention.kind)
+    for piece in pieces:
+        if piece.end <= best.start and piece.entry and piece.entry.equip.endswith("_System"):
+            return (piece.start, piece.end, piece.entry.equip, "plant")
     head = _medium(pieces, tree)
     if head is not None and head.end <= best.end and head.start <= best.start and head != best:
         return (head.start, head.end, head.equip_class, head.kind)
@@ -273,11 +285,16 @@ def _code_end(pieces: list[Piece], at: int, *, joins: bool) -> int:
         else:
             letter = len(ahead.text) == 1 and (behind is None or bool(behind.sep))
             code = behind is not None and behind.is_id and not behind.sep and len(ahead.text) <= 2
-            more = not ahead.sep and (letter or code)
+            more = not ahead.sep and (letter or code) and _is_letters(ahead)
         if not more:
             break
         at += 1
     return at
+
+
+def _is_letters(piece: Piece) -> bool:
+    """Tell letters of a code from a word: one sign is a word in some scripts."""
+    return piece.entry is None or (piece.text.isascii() and not piece.entry.equip)
 
 
 def continues(pieces: Sequence[Piece], at: int) -> bool:

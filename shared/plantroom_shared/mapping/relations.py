@@ -53,7 +53,7 @@ def _merge_beginnings(rows: list[Row], device: str, own: set[str]) -> None:
 
 
 def own_parts(rows: list[Row]) -> None:
-    """Give a loop its parts: a bare pump below it, or what has a single point of its own there."""
+    """Give a loop its parts: a bare pump below it, or a single point of the maker it stands for."""
     if not any(row.where.parent and row.where.parent[3] == "system" for row in rows):
         return
     suffixes: dict[str, set[str]] = defaultdict(set)
@@ -64,7 +64,8 @@ def own_parts(rows: list[Row]) -> None:
         if above is None or above[3] != "system" or row.where.kind == "space":
             continue
         loop = label(row, above[0], above[1])
-        if loop in suffixes and (row.where.vague or len(suffixes[row.equipment]) < 2):
+        same = row.equip_class == above[2] and len(suffixes[row.equipment]) < 2
+        if loop in suffixes and (row.where.vague or same):
             start, end, equip_class, kind = above
             row.where = Place(start, end, equip_class, kind)
             row.equipment, row.equip_class = loop, equip_class
