@@ -227,6 +227,7 @@ def test_a_unit_is_one_where_its_code_is_once_given_short() -> None:
         (("SAT", "CCV", "SF_SPD", "OAT"), "Air_Handling_Unit"),
         (("ZN-T", "DMPR-POS", "Flow"), "Variable_Air_Volume_Box"),
         (("ZN-T", "Fan", "CHW Valve"), "Fan_Coil_Unit"),
+        (("ZN-T", "Airflow"), "Variable_Air_Volume_Box"),
         (("kWh", "Voltage", "Power Factor"), "Electrical_Meter"),
         (("Firing Rate", "Status"), "Boiler"),
         (("Evaporator Pressure", "Status"), "Chiller"),
@@ -246,6 +247,71 @@ def test_a_heading_says_what_unknown_codes_are() -> None:
     found = mapped(below(("AC2", "AC3"), ("Temp", "Mode", "Alarm"), "b.AHU.{}.{}"))
     assert {item.equip_class for item in found} == {"Air_Handling_Unit"}
     assert len({item.equipment for item in found}) == 2
+
+
+def test_a_bare_pump_is_what_its_path_is_about() -> None:
+    """A pump of a hot water plant pumps hot water; the plant contains it and the boilers."""
+    names = below(
+        ("Boiler 1", "Boiler 2", "Pump 1", "Pump 2"), ("Status", "Hours"), "HW Plant {} {}"
+    )
+    found = mapped([*names, "HW Plant Supply Temp", "HW Plant DP"])
+    assert {(i.equipment, i.equip_class, i.parent, i.relation) for i in found[4:8]} == {
+        (f"Pump {n}", "Hot_Water_Pump", "HW Plant", "part-of") for n in (1, 2)
+    }
+    assert {i.equip_class for i in found[8:]} == {"Hot_Water_System"}
+    assert {i.equip_class for i in mapped(below(("Pump 1", "Pump 2"), ("Run",)))} == {"Pump"}
+
+
+def test_a_numbered_loop_is_equipment_and_contains_what_stands_below_it() -> None:
+    """`CHW1` names a chilled water circuit; its pumps are machines of their own."""
+    names = [
+        *below(("CHW1", "CHW2"), ("SupTemp", "RetTemp"), "X.{}_{}"),
+        *below(("CHW1.CHP1", "CHW2.CHP2"), ("Run", "Hz"), "X.{}_{}"),
+    ]
+    found = mapped(names)
+    assert [item.equipment for item in found[::2]] == ["CHW1", "CHW2", "CHP1", "CHP2"]
+    assert [item.parent for item in found[::2]] == ["", "", "CHW1", "CHW2"]
+    assert {item.equip_class for item in found[:4]} == {"Chiller"}
+
+
+def test_a_machine_below_a_loop_is_a_part_of_it() -> None:
+    """`CHW.CT1` is a tower with points of its own; the status of `CH1` is the loop's."""
+    names = [
+        *below(("SupTemp", "RetTemp", "Flow", "DP", "CH1STATUS", "CH2STATUS"), ("",), "x.CHW.{}{}"),
+        *below(("CT1", "CT2"), ("FanSpeed", "Leaving Temp", "Vibration"), "x.CHW.{}.{}"),
+        *below(("AHU01", "AHU02"), ("SAT", "RAT", "OAD", "SF", "RF"), "x.AHU.{}.{}"),
+    ]
+    found = mapped(names)
+    assert {item.equipment for item in found[:6]} == {"CHW"}
+    assert {(i.equipment, i.parent, i.relation) for i in found[6:12]} == {
+        ("CT1", "CHW", "part-of"),
+        ("CT2", "CHW", "part-of"),
+    }
+
+
+def test_equipment_of_a_tree_may_have_no_number() -> None:
+    """In a tree a level that names equipment is it; a word inside another level is not."""
+    names = below(
+        ("Roof/AHU", "Cellar/Boiler", "Cellar/Chiller Valves"),
+        ("Temp", "Run", "Mode"),
+        "Mill/{}/{}",
+    )
+    found = equipment(*names)
+    assert {found[n] for n in names[:3]} == {"AHU"}
+    assert {found[n] for n in names[3:6]} == {"Boiler"}
+    assert {mapped(names)[n].equip_class for n in range(6)} == {"Air_Handling_Unit", "Boiler"}
+
+
+def test_a_description_or_a_device_tells_what_a_name_does_not() -> None:
+    """Equipment that only the description, or only the device's model, names."""
+    points = [Point(key="a", device="d", name="QX", description="Boiler flow temperature")]
+    assert map_points(points)[0].equip_class == "Boiler"
+    box = Device(key="d", name="ctl", protocol="bacnet", model="VAV-U")
+    assert map_points(points, [box])[0].equip_class == "Variable_Air_Volume_Box"
+    plain = Device(key="d", name="ctl", protocol="bacnet")
+    assert map_points(points, [plain])[0].equip_class == "Boiler"
+    nothing = [Point(key="a", device="d", name="QX", description="qwx zzz")]
+    assert map_points(nothing, [plain])[0].equip_class == ""
 
 
 def test_what_all_names_begin_with_is_the_site() -> None:

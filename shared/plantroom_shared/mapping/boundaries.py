@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from plantroom_shared.mapping.equipment import NOWHERE, Place, label_after
+from plantroom_shared.mapping.equipment import label_after
+from plantroom_shared.mapping.mentions import NOWHERE, Place
 from plantroom_shared.mapping.rows import Row, spelled, stretch
 from plantroom_shared.model import Device
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from plantroom_shared.mapping.equipment import PARTS
 from plantroom_shared.mapping.lexicon import Piece, parse
+from plantroom_shared.mapping.mentions import PARTS
 from plantroom_shared.mapping.names import clean, fold
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from plantroom_shared.mapping.equipment import continues
 from plantroom_shared.mapping.lexicon import parse
+from plantroom_shared.mapping.mentions import continues
 from plantroom_shared.mapping.names import fold
 
 _PREFIX_SHARE, _PREFIX_MIN, _PREFIX_ROUNDS = 0.6, 5, 4

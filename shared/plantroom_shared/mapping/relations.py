@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.equipclass import AIR_HANDLERS, of_description, of_device
-from plantroom_shared.mapping.equipment import TERMINALS, Place, words_of
+from plantroom_shared.mapping.equipment import words_of
 from plantroom_shared.mapping.lexicon import parse
+from plantroom_shared.mapping.mentions import TERMINALS, Place
 from plantroom_shared.mapping.rows import Row, label, spelled, title
 from plantroom_shared.model import Device
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from plantroom_shared.mapping.names import clean
 
 if TYPE_CHECKING:
-    from plantroom_shared.mapping.equipment import Place
+    from plantroom_shared.mapping.mentions import Place
     from plantroom_shared.model import Device, Point
 
 _EDGE: Final = " ./:_-'"
