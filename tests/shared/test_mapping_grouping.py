@@ -242,6 +242,14 @@ def test_what_an_unknown_word_is_shows_in_its_points(
     assert {item.equip_class for item in mapped(names)} == {equip_class}
 
 
+def test_words_that_describe_a_room_are_not_about_its_points() -> None:
+    """`VAV Room 11 Project/Airflow` is an air flow, with and without what the room is for."""
+    rooms = ("VAV Room 11 Project", "VAV Room 12", "VAV Room 13")
+    found = mapped(below(rooms, ("Airflow", "Zone Temp", "Schedule"), "North/{}/{}"))
+    assert len({item.equipment for item in found}) == 3
+    assert [i.point_class for i in found[:3]] == [i.point_class for i in found[3:6]]
+
+
 def test_a_heading_says_what_unknown_codes_are() -> None:
     """`AC2` below `AHU` is an air handler."""
     found = mapped(below(("AC2", "AC3"), ("Temp", "Mode", "Alarm"), "b.AHU.{}.{}"))

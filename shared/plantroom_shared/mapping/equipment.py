@@ -76,7 +76,8 @@ def _with_branch(best: Place, template: str, pieces: list[Piece], tree: str) -> 
     between = [piece for piece in pieces if best.end <= piece.start < leaf]
     if leaf <= best.end or not between or any(p.entry and p.entry.equip for p in between):
         return best
-    return replace(best, branch=leaf)
+    about_it = all(p.entry and p.entry.words and not p.entry.space for p in between)
+    return replace(best, branch=leaf, leaf=0 if about_it else leaf)
 
 
 def _heading(before: list[Piece]) -> str:

@@ -70,6 +70,8 @@ class Place:
     """The word that its number follows, in small letters: equal words name equal machines."""
     branch: int = 0
     """Where the branch ends that it begins, if further on: ``VAV Room 12 Office/``; else 0."""
+    leaf: int = 0
+    """Where the words about the point begin, if not at once: ``Office`` is none; else 0."""
     rivals: tuple[Place, ...] = ()
     """All mentions it was chosen from, where no word says which is right."""
     vague: bool = False
@@ -80,7 +82,7 @@ class Place:
     @property
     def cut(self) -> int:
         """Where the words about the point begin."""
-        return 0 if self.whole else self.end
+        return 0 if self.whole else max(self.end, self.leaf)
 
 
 NOWHERE: Final = Place(0, 0, "", "none")
