@@ -11,15 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from plantroom_shared.mapping.classes import canonical, is_point_class, kind_of
 from plantroom_shared.mapping.classify import Verdict, classify
-from plantroom_shared.mapping.equipment import Place
 from plantroom_shared.mapping.evidence import MEDIA, Facts
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.models import counterpart
 from plantroom_shared.mapping.names import clean, fill, fold
+from plantroom_shared.mapping.rows import Row
 from plantroom_shared.mapping.scorer import Scorer, shipped
 from plantroom_shared.model import Point
 
@@ -29,6 +29,7 @@ PERSON_CONFIDENCE: Final = 0.99
 """A person decided; people err too."""
 _PHASE: Final = re.compile(r"(?:l|ph|phase)[ _-]?[#123]|ph(?:ase)?[ _-]?[abc]", re.IGNORECASE)
 """Where the number of a phase may stand, which is told from the name with its numbers."""
+_NOTE: Final = 120
 _KEY_TEXT: Final = 128
 _KEY_STATES: Final = 16
 
@@ -61,19 +62,10 @@ class MappedPoint:
     """The part of the template that is about the point; empty where all of it is."""
     pattern: str = ""
     """The pattern of evidence that the confidence was calibrated for."""
-
-
-class Row(Protocol):
-    """A point with its place, as the grouping gives it."""
-
-    point: Point
-    template: str
-    runs: tuple[str, ...]
-    description: str
-    """Folded."""
-    where: Place
-    equipment: str
-    equip_class: str
+    parent: str = ""
+    """Key of the equipment that feeds or contains its equipment; empty where nothing tells."""
+    relation: str = ""
+    """What the parent is to it: ``feeds`` or ``part-of``; empty without one."""
 
 
 _Context = tuple[str, int, int, str, str, str, str, tuple[str, ...], bool | None, bool]
@@ -223,11 +215,18 @@ def _mapped(row: Row, decision: Decision, told: set[str]) -> MappedPoint:
         model_point,
         PROFILE_CONFIDENCE if hinted else verdict.confidence,
         "profile" if hinted or point.enos else "offline",
-        ("the device's profile says so",) if hinted else verdict.evidence,
+        _evidence(row, verdict, hinted=hinted),
         verdict.candidates,
         decision.about,
         "" if hinted else verdict.pattern,
+        row.parent,
+        row.relation,
     )
+
+
+def _evidence(row: Row, verdict: Verdict, *, hinted: bool) -> tuple[str, ...]:
+    own = ("the device's profile says so",) if hinted else verdict.evidence
+    return (*own, row.why[:_NOTE]) if row.why else own
 
 
 def _thing(row: Row, decision: Decision, told: set[str]) -> tuple[str, str]:

@@ -41,7 +41,7 @@ _STRENGTH_OF_EXPANSION, _STRENGTH_OF_CONFIDENCE = 10.0, 0.03
 _PER_ROW: Final = 8.0
 """Weighs the penalty: rows of one building are no independent evidence."""
 _ABBREVIATION: Final = 8
-_MODULES: Final = ("lexicon", "expand", "equipment", "pipeline", "classify", "meanings")
+_MODULES: Final = ("lexicon", "expand", "equipment", "equipclass", "relations", "rows", "meanings")
 
 
 class Lesson(NamedTuple):
