@@ -30,6 +30,9 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["mapping"]:  # its figures are a table, and it needs a folder of lists
         command = importlib.import_module("benchmarks.mapping.command")
         return int(command.main(argv[1:]))
+    if argv[:1] == ["mapping-training"]:  # makes the learned part of the mapper; measures nothing
+        training = importlib.import_module("benchmarks.mapping.training")
+        return int(training.main(argv[1:]))
     known = "\n".join(f"  {name:<9} {what}" for name, what in NAMES.items())
     parser = argparse.ArgumentParser(
         prog="./plantroom bench",

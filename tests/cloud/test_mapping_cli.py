@@ -48,6 +48,7 @@ def test_a_list_becomes_a_mapped_list(tmp_path: Path) -> None:
     assert rows[0]["equip_id"] == rows[1]["equip_id"] == "AHU-1"
     assert 0 < float(rows[0]["confidence"]) < 1
     assert "3 points of 2 buildings" in result.output
+    assert "of these points at 95% precision" in result.output
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

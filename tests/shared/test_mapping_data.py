@@ -106,7 +106,7 @@ def test_rules_use_known_groups_and_kinds() -> None:
     """Every line of the evidence rules parses into something that can hold and do something."""
     for phase in PHASES:
         for rule in rules(phase):
-            assert rule.wanted or rule.refused, rule.line
+            assert rule.first, rule.line
             assert rule.add or rule.drop or rule.kinds, rule.line
             assert {kind for kind, _ in rule.kinds} <= set(KINDS), rule.line
     assert "Temperature" in group("physical")

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from plantroom_cloud.mapping.pointlist import Counted, read_lists, write_mapped
 from plantroom_shared.errors import ConfigError
-from plantroom_shared.mapping import map_points
+from plantroom_shared.mapping import map_points, promise
 
 __all__ = ["map_points_command"]
 
@@ -56,3 +56,6 @@ def map_points_command(
         highlight=False,
         soft_wrap=True,
     )
+    made = promise([item.confidence for items in mapped.values() for item in items])
+    least = "" if made.threshold is None else f", confidence {made.threshold:.2f} and above"
+    console.print(f"to be accepted: {made}{least}", markup=False, highlight=False, soft_wrap=True)

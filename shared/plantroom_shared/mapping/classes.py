@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import heapq
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 KINDS: Final = ("Setpoint", "Command", "Status", "Alarm", "Sensor", "Parameter", "Limit")
 _QUANTITIES: Final = frozenset(
@@ -85,14 +83,9 @@ _WEAK_IN_CLASS: Final = frozenset(
         "Level",
     }
 )
+_WORD: Final = 4
+"""Letters that a word has; shorter ones are abbreviations."""
 _IGNORED: Final = frozenset({"Point"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    name: str
-    words: frozenset[str]
-    kind: str
 
 
 @functools.cache
@@ -123,20 +116,20 @@ def point_classes() -> Iterator[str]:
     return iter(_table()["points"])
 
 
+@functools.cache
+def class_words() -> Mapping[str, str]:
+    """Return the longer words of the names of point classes, by their spelling in lower case."""
+    return {
+        word.lower(): word
+        for name in point_classes()
+        for word in name.split("_")
+        if len(word) >= _WORD
+    }
+
+
 def parents(name: str) -> tuple[str, ...]:
     """Return the classes directly above a point class."""
     return tuple(_table()["points"].get(canonical(name), ()))
-
-
-@functools.cache
-def _by_kind() -> dict[str, tuple[_Class, ...]]:
-    found: dict[str, list[_Class]] = {kind: [] for kind in KINDS}
-    for name in point_classes():
-        kind = kind_of(name)
-        if kind:
-            words = frozenset(name.split("_")) - _IGNORED
-            found[kind].append(_Class(name, words, kind))
-    return {kind: tuple(classes) for kind, classes in found.items()}
 
 
 def kind_of(name: str) -> str:
@@ -157,15 +150,62 @@ def weight(word: str) -> float:
     return 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A class with its score: what the words say for it less what they say against it."""
 
     name: str
     score: float
 
 
-@functools.lru_cache(maxsize=16384)
+class _Index(NamedTuple):
+    """The classes of one kind, by the words of their names; scores in 1/10,000."""
+
+    names: tuple[str, ...]
+    """The shorter first: of equal scores the shorter name wins."""
+    bare: tuple[int, ...]
+    """What a class scores of which no word is said."""
+    holders: Mapping[str, tuple[int, ...]]
+    """Word → positions of the classes that have it."""
+    few: tuple[int, ...]
+    """The best of which no word is said: they fill up short lists."""
+
+
+_ONE: Final = 10_000
+_FOR, _AGAINST, _KIND = 1.45, 0.45, 4.0
+_FILL: Final = 12
+_FAR: Final = 5 * _ONE
+"""So far behind the best, a class is rarely among the first dozen: a shorter list to sort."""
+_PLACES: Final = 4096
+"""More than there are classes."""
+
+
+@functools.cache
+def _index(kind: str) -> _Index:
+    names = sorted(
+        (name for name in point_classes() if kind_of(name) == kind),
+        key=lambda name: (len(name), name),
+    )
+    words = [frozenset(name.split("_")) - _IGNORED for name in names]
+    holders: dict[str, list[int]] = {}
+    for position, own in enumerate(words):
+        for word in sorted(own):
+            holders.setdefault(word, []).append(position)
+    bare = tuple(-sum(_missing(word, kind) for word in own) for own in words)
+    few = sorted(range(len(names)), key=lambda at: (-bare[at], at))[:_FILL]
+    return _Index(
+        tuple(names), bare, {word: tuple(own) for word, own in holders.items()}, tuple(few)
+    )
+
+
+@functools.cache
+def _missing(word: str, kind: str) -> int:
+    """Return what a class loses that says a word which the point does not."""
+    if word == kind:
+        return 0
+    return round(_ONE * (0.5 if word in _WEAK_IN_CLASS else 1.1 * weight(word)))
+
+
+@functools.lru_cache(maxsize=4096)
 def rank(
     words: tuple[tuple[str, float], ...], kinds: tuple[tuple[str, float], ...], top: int = 5
 ) -> tuple[Ranked, ...]:
@@ -174,25 +214,42 @@ def rank(
     Args:
         words: (word of a Brick class name, how sure it is meant, 0..1).
         kinds: (kind, how sure, 0..1).
-        top: how many to return.
+        top: how many to return, at most 12 of them without a word in common.
     """
-    sure_of = dict(words)
-    against = sum(0.45 * weight(word) * sure for word, sure in words)
-    found: list[tuple[float, int, str]] = []
+    # Whole numbers: sums do not depend on their order, and equal scores are equal.
+    said = [(word, round(_ONE * weight(word) * sure)) for word, sure in words]
+    against = sum(round(_AGAINST * amount) for _, amount in said)
+    found: list[tuple[int, int, str]] = []
     for kind, sure in kinds:
-        for candidate in _by_kind()[kind]:
-            score = _score(candidate.words, sure_of, kind) + 4.0 * sure - against
-            found.append((-round(score, 4), len(candidate.name), candidate.name))
-    return tuple(Ranked(name, -score) for score, _, name in heapq.nsmallest(top, found))
+        index = _index(kind)
+        scores = _scores(index, said, kind)
+        offset = round(_ONE * _KIND * sure) - against
+        # One number per class orders them: by score, the shorter name first among equals.
+        least = max(scores.values()) - _FAR
+        order = [score * _PLACES - at for at, score in scores.items() if score >= least]
+        if len(order) < top:
+            order = [score * _PLACES - at for at, score in scores.items()]
+        order.sort(reverse=True)
+        for number in order[:top]:
+            at = -number % _PLACES
+            name = index.names[at]
+            found.append((-scores[at] - offset, len(name), name))
+    found.sort()
+    return tuple([Ranked(name, -score / _ONE) for score, _, name in found[:top]])
 
 
-def _score(class_words: frozenset[str], words: Mapping[str, float], kind: str) -> float:
-    """Return what the words say for a class, less what it says that they do not."""
-    score = 0.0
-    for word in class_words:
-        sure = words.get(word, 0.0)
-        if sure:
-            score += 1.45 * weight(word) * sure
-        elif word != kind:
-            score -= 0.5 if word in _WEAK_IN_CLASS else 1.1 * weight(word)
-    return score
+def _scores(index: _Index, said: Sequence[tuple[str, int]], kind: str) -> dict[int, int]:
+    """Return position → score of the classes of a kind that share a word, and of a few more."""
+    bare, holders = index.bare, index.holders
+    scores = {position: bare[position] for position in index.few}
+    for word, amount in said:
+        own = holders.get(word)
+        if own is None:
+            continue
+        gain = round(_FOR * amount) + _missing(word, kind)
+        for position in own:
+            if position in scores:
+                scores[position] += gain
+            else:
+                scores[position] = bare[position] + gain
+    return scores

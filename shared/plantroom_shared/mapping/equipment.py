@@ -1,4 +1,4 @@
-"""Which equipment a name belongs to: the grammar of a building's names.
+"""Where a name names its equipment.
 
 Work is done per template: a template says where in its names the equipment stands (`Place`), the
 names then only fill in their numbers.
@@ -6,169 +6,116 @@ names then only fill in their numbers.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.lexicon import Piece, parse
-from plantroom_shared.mapping.names import fold
+from plantroom_shared.mapping.mentions import LOOPS, NOWHERE, PARTS, VAGUE, Place, mentions
 
-PARTS: Final = frozenset(
-    {
-        "Fan",
-        "Supply_Fan",
-        "Return_Fan",
-        "Exhaust_Fan",
-        "Variable_Frequency_Drive",
-        "Humidifier",
-        "Radiator",
-    }
-)
-"""Equipment that is part of what it stands in; by itself only where nothing else is named."""
-_VAGUE: Final = frozenset({"Pump", "Meter", "Battery", "Fan", "Photovoltaic_Inverter", "Lighting"})
-"""Words too common to name equipment without a number."""
-_ID_SEPARATORS: Final = frozenset({"", " ", "-", "_", ".", " - ", "#", " #", ":", "/"})
-_LOOPS: Final = {"Chilled Water": "Chilled_Water_System", "Hot Water": "Hot_Water_System"}
-_TREE: Final = "/"
-_PREFIX_SHARE, _PREFIX_MIN, _PREFIX_ROUNDS = 0.6, 5, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a template names its equipment."""
-
-    start: int
-    end: int
-    """The name up to here is the equipment and its path; the rest is about the point."""
-    equip_class: str
-    """Brick class by its word; empty for a space or an unknown word."""
-    kind: str
-    """``equipment``, ``space``, ``part``, ``unknown``, ``system`` or ``none``."""
-    path: bool = False
-    """The path before it tells it apart from its namesakes."""
-    whole: bool = False
-    """The point's words stand before it too: ``HourCWP``."""
-
-    @property
-    def cut(self) -> int:
-        """Where the words about the point begin."""
-        return 0 if self.whole else self.end
-
-
-NOWHERE: Final = Place(0, 0, "", "none")
+_PUMPED: Final = ("Chilled", "Condenser", "Hot")
+_STRONG: Final = frozenset("./:'")
+"""What separates levels where there are too few names to tell."""
+_SHORT: Final = 2
+"""Letters of a word that means too many things to be found anywhere in a name."""
 
 
 @lru_cache(maxsize=65536)
-def place(template: str, skip: int = 0) -> Place:
+def place(
+    template: str, skip: int = 0, tree: str = "", single: frozenset[str] = frozenset()
+) -> Place:
     """Return where `template` names its equipment.
 
     Args:
         template: a folded name.
         skip: characters of a prefix that every name of the site shares.
+        tree: what separates levels at this site; empty where nothing does.
+        single: words that at this site have one number: the next one is about the point.
     """
     pieces = [piece for piece in parse(template) if piece.start >= skip]
-    found = list(_mentions(pieces))
+    found = list(mentions(pieces, tree, single))
     best = _choose(found)
-    if best is None:
-        best = _system(pieces) or _medium(pieces)
+    if best is None or best.kind == "unknown":
+        system = _system(pieces, tree)
+        # `CHW-SYS.P1` is a part of the system, but `AHU.AC2` is one of the air handlers.
+        if system and (best is None or system.equip_class.endswith("_System")):
+            best = system
+        best = best or _medium(pieces, tree)
+    weak = [mention for mention in found if mention.kind == "word"]
+    best = best or (weak[0] if weak else None)
     if best is None:
         return NOWHERE
+    best = _complete(best, template, pieces, tree, found)
+    if best.kind in {"unknown", "word"}:
+        weak = [mention for mention in found if mention.kind == best.kind]
+        rivals = tuple(_complete(mention, template, pieces, tree, found) for mention in weak)
+        return replace(best, rivals=rivals)
+    return best
+
+
+def _complete(
+    best: Place, template: str, pieces: list[Piece], tree: str, found: list[Place]
+) -> Place:
+    """Add what stands around a mention: its branch, its path, its parent."""
     before = [piece for piece in pieces if piece.end <= best.start]
-    tree = any(_TREE in piece.sep for piece in [*before[1:], *_at(pieces, best.start)])
-    leaf = template.find(_TREE, best.end) if tree else -1
-    if leaf > 0:
-        # In a tree of places the whole branch names it: `/VAV Corridor 8100 West/`.
-        best = replace(best, end=leaf)
-    named = any(piece.is_id for piece in before) and best.kind != "space"
-    return replace(best, path=bool(before) and (tree or (named and _foreign(before))))
+    best = _with_branch(best, template, pieces, tree)
+    if best.kind == "unknown":
+        best = replace(best, equip_class=_heading(before))
+    if best.equip_class == "Pump":
+        best = replace(best, equip_class=_pump(before))
+    named = best.kind != "space" and any(piece.is_id for piece in before)
+    loop = _within(template, best, tree)
+    parent = loop or _above(best, found, pieces, tree)
+    return replace(best, path=named and _foreign(before), parent=parent, vague=loop is not None)
 
 
-def _at(pieces: list[Piece], start: int) -> list[Piece]:
-    return [piece for piece in pieces if piece.start == start][:1]
+def _with_branch(best: Place, template: str, pieces: list[Piece], tree: str) -> Place:
+    """Say where its branch ends: that may name it whole, as ``VAV Corridor 8100 West/``."""
+    leaf = template.find(tree, best.end) if tree else -1
+    between = [piece for piece in pieces if best.end <= piece.start < leaf]
+    if leaf <= best.end or not between or any(p.entry and p.entry.equip for p in between):
+        return best
+    about_it = all(p.entry and p.entry.words and not p.entry.space for p in between)
+    return replace(best, branch=leaf, leaf=0 if about_it else leaf)
+
+
+def _heading(before: list[Piece]) -> str:
+    """Return the class that heads a path: ``AHU`` in ``AHU.AC2``."""
+    for piece in reversed(before):
+        if piece.entry and piece.entry.equip and piece.entry.equip not in PARTS:
+            return piece.entry.equip
+    return ""
+
+
+def _pump(before: list[Piece]) -> str:
+    """Return which pump it is by the medium of what stands before it."""
+    said = words_of(before) | {word for p in before if p.entry for word in p.entry.equip.split("_")}
+    return next((f"{medium}_Water_Pump" for medium in _PUMPED if medium in said), "Pump")
+
+
+def _above(
+    best: Place, found: list[Place], pieces: list[Piece], tree: str
+) -> tuple[int, int, str, str] | None:
+    """Return the equipment that stands before it in the name."""
+    for mention in reversed(found):
+        if mention.end <= best.start and mention.kind in {"equipment", "loop"}:
+            return (mention.start, mention.end, mention.equip_class, mention.kind)
+    for piece in pieces:
+        if piece.end <= best.start and piece.entry and piece.entry.equip.endswith("_System"):
+            return (piece.start, piece.end, piece.entry.equip, "plant")
+    head = _medium(pieces, tree)
+    if head is not None and head.end <= best.end and head.start <= best.start and head != best:
+        return (head.start, head.end, head.equip_class, head.kind)
+    return None
 
 
 def _foreign(before: list[Piece]) -> bool:
     """Tell whether numbers before it belong to something that is no equipment: a building, a wing."""
-    return not any(piece.entry and (piece.entry.equip or piece.entry.space) for piece in before)
-
-
-def _mentions(pieces: list[Piece]) -> Iterable[Place]:
-    for index, piece in enumerate(pieces):
-        if piece.is_id and (index == 0 or not _is_code_start(pieces, index)):
-            continue
-        code_at = _code_after(pieces, index)
-        if code_at is None:
-            continue
-        end_index = _code_end(pieces, code_at)
-        kind, equip_class = _kind(pieces, index)
-        last = end_index == len(pieces) - 1
-        if not kind or (last and kind == "unknown" and index > 0):
-            continue
-        yield Place(piece.start, pieces[end_index].end, equip_class, kind)
-
-
-def _is_code_start(pieces: list[Piece], index: int) -> bool:
-    """A number that starts a code by itself (``4FS8``) after a separator."""
-    follows = index + 1 < len(pieces) and not pieces[index + 1].sep
-    return (
-        bool(pieces[index].sep) and follows and index + 2 < len(pieces) and pieces[index + 2].is_id
+    return not any(
+        piece.entry and (piece.entry.equip or piece.entry.space or piece.entry.words in LOOPS)
+        for piece in before
     )
-
-
-def _kind(pieces: list[Piece], index: int) -> tuple[str, str]:
-    piece = pieces[index]
-    entry = piece.entry
-    if piece.is_id:
-        return "unknown", ""
-    if entry is None:
-        return ("unknown", "") if len(piece.text) <= 12 else ("", "")
-    if entry.equip:
-        return ("part" if entry.equip in PARTS else "equipment"), entry.equip
-    if entry.space:
-        return "space", ""
-    return "", ""
-
-
-def _code_after(pieces: list[Piece], index: int) -> int | None:
-    """Return where the number of the word at `index` stands: next, or behind one letter or room word."""
-    if pieces[index].is_id:
-        return index
-    entry = pieces[index].entry
-    named = entry is not None and bool(entry.equip)
-    for ahead in (1, 2, 3):
-        at = index + ahead
-        if at >= len(pieces):
-            return None
-        piece = pieces[at]
-        if piece.is_id:
-            return at if piece.sep in _ID_SEPARATORS or named else None
-        letter = len(piece.text) == 1 and at + 1 < len(pieces) and not pieces[at + 1].sep
-        passable = piece.sep in {" ", "_", "-", "."} and (
-            letter or (named and (piece.entry is None or piece.entry.space) and piece.sep == " ")
-        )
-        if not passable:
-            return None
-    return None
-
-
-def _code_end(pieces: list[Piece], at: int) -> int:
-    """Return the last piece of the code that begins with the number at `at`: ``1-2-91``, ``2150A``."""
-    joint = pieces[at].sep if pieces[at].sep in {"_", "-", "."} else "-"
-    while at + 1 < len(pieces):
-        ahead = pieces[at + 1]
-        ends = at + 2 == len(pieces) or bool(pieces[at + 2].sep)
-        code = at + 2 < len(pieces) and pieces[at + 2].is_id and len(ahead.text) <= 2
-        if (ahead.is_id and ahead.sep in {"-", joint, ""}) or (
-            not ahead.sep
-            and not ahead.is_id
-            and ((len(ahead.text) == 1 and ends) or (code and not pieces[at + 2].sep))
-        ):
-            at += 1
-        else:
-            break
-    return at
 
 
 def _choose(found: list[Place]) -> Place | None:
@@ -179,66 +126,78 @@ def _choose(found: list[Place]) -> Place | None:
         return spaces[-1]
     if strong:
         return strong[-1]
-    for kind in ("part", "unknown"):
+    for kind in ("loop", "part", "unknown"):
         of_kind = [mention for mention in found if mention.kind == kind]
         if of_kind:
             return of_kind[0]
     return None
 
 
-def _system(pieces: list[Piece]) -> Place | None:
+def _system(pieces: list[Piece], tree: str) -> Place | None:
     """Return equipment named without a number: ``Chilled Water Plant …``, ``CWPFlow``."""
+    inside = None
     for index, piece in enumerate(pieces):
         entry = piece.entry
-        if entry is None or not entry.equip or entry.equip in PARTS | _VAGUE:
+        if entry is None or not entry.equip or entry.equip in PARTS | VAGUE:
             continue
         if entry.words and index > 0:
             continue
-        if index == 0 and len(pieces) > 1:
-            return Place(piece.start, piece.end, entry.equip, "system")
-        after = index + 1 < len(pieces) and _TREE in pieces[index + 1].sep
-        plain = all(not before.sep for before in pieces[1 : index + 1])
-        if after or plain:
-            return Place(piece.start, piece.end, entry.equip, "system", whole=not after)
-    return None
+        found = Place(piece.start, piece.end, entry.equip, "system", word=piece.text)
+        if (index == 0 and len(pieces) > 1) or _ends_path(pieces, index, tree):
+            return found
+        joined = all(not before.sep for before in pieces[1 : index + 1])
+        ahead = pieces[index + 1].entry if index + 1 < len(pieces) else None
+        if joined or (len(piece.text) > _SHORT and not (ahead and ahead.space)):
+            inside = inside or replace(found, whole=True)
+    return inside
 
 
-def _medium(pieces: list[Piece]) -> Place | None:
+def _ends_path(pieces: list[Piece], index: int, tree: str) -> bool:
+    """Tell whether all before it is a path: in a tree its level ends here, else it says ``system``."""
+    if index + 1 >= len(pieces):
+        return False
+    if tree:
+        return tree in pieces[index + 1].sep
+    spoken = pieces[index].entry
+    system = spoken is not None and spoken.equip.endswith("_System")
+    return system and not any(
+        p.entry and p.entry.words and not (p.entry.space or p.entry.storey) for p in pieces[:index]
+    )
+
+
+def _medium(pieces: list[Piece], tree: str) -> Place | None:
     """Return a loop that heads a path by its medium alone: ``CHW.Supply Temp``."""
-    if len(pieces) < 2 or pieces[0].entry is None or pieces[1].sep[:1] not in {".", "/", ":", "'"}:
+    if len(pieces) < 2 or pieces[0].entry is None:
         return None
-    equip_class = _LOOPS.get(" ".join(pieces[0].entry.words), "")
-    return Place(pieces[0].start, pieces[0].end, equip_class, "system") if equip_class else None
+    first, sep = pieces[0], pieces[1].sep
+    if tree not in sep if tree else sep[:1] not in _STRONG:
+        return None
+    equip_class = LOOPS.get(pieces[0].entry.words, "")
+    if not equip_class:
+        return None
+    return Place(first.start, first.end, equip_class, "system", word=first.text)
 
 
-def shared_prefix(names: Sequence[str]) -> int:
-    """Return how many leading characters say nothing, since most names share them.
-
-    Only whole segments that hold no equipment word count.
-    """
-    skip = 0
-    if len(names) < _PREFIX_MIN:
-        return 0
-    for _ in range(_PREFIX_ROUNDS):
-        heads = Counter(_segment(name, skip) for name in names)
-        head, count = heads.most_common(1)[0]
-        if not head or count < _PREFIX_SHARE * len(names) or _says_something(head):
-            break
-        skip += len(head)
-    return skip
+def _within(template: str, best: Place, tree: str) -> tuple[int, int, str, str] | None:
+    """Return the loop that is the first half of a joined word: the ``CHW`` of ``CHW.Pump1``."""
+    at = template.find(tree, best.start, best.end) if tree else -1
+    head = parse(template[best.start : at]) if at > best.start else ()
+    entry = head[0].entry if len(head) == 1 else None
+    equip_class = LOOPS.get(entry.words, "") if entry else ""
+    return (best.start, at, equip_class, "system") if equip_class else None
 
 
-def _segment(name: str, skip: int) -> str:
-    for at in range(skip, len(name)):
-        if name[at] in "./:'" or (name[at] in "_ " and at > skip):
-            end = at + 1
-            while end < len(name) and name[end] in "./:' _-":
-                end += 1
-            return name[skip:end]
-    return ""
+@lru_cache(maxsize=65536)
+def label_after(template: str, end: int) -> tuple[str, int]:
+    """Return the word behind `end` that may tell machines apart, and where it ends; else empty."""
+    after = [piece for piece in parse(template) if piece.start >= end][:2]
+    if len(after) < 2 or after[0].is_id or not after[1].sep:
+        return "", 0
+    entry = after[0].entry
+    known = entry is not None and not (entry.space or entry.storey)
+    return ("", 0) if known else (after[0].text, after[0].end)
 
 
-def _says_something(head: str) -> bool:
-    pieces = parse(fold(head)[0])
-    entries = [piece.entry for piece in pieces if piece.entry is not None]
-    return any(e.equip or e.space or (e.words and not e.storey) for e in entries)
+def words_of(pieces: Iterable[Piece]) -> set[str]:
+    """Return the Brick words that pieces are known to mean."""
+    return {word for piece in pieces if piece.entry for word in piece.entry.words}

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from plantroom_shared.mapping.expand import Guess, expand
 from plantroom_shared.mapping.lexicon import Piece
-from plantroom_shared.mapping.rules import Rule, group, rules
+from plantroom_shared.mapping.rules import bits, group, holds, rules
+from plantroom_shared.mapping.scorer import Scorer
 from plantroom_shared.units import parse_unit
 
 AIR_SIDE: Final = frozenset(
@@ -88,6 +90,8 @@ _ALARMING: Final = frozenset(
 )
 _ALSO: Final = {"temperature_difference": ("Differential",), "reactive_power": ("Power",)}
 _CLEAR, _PLAIN, _SAID = 0.7, 0.5, 0.9
+_BESIDE: Final = 0.6
+"""What is left of a kind that is shown where a word says another one."""
 _BINARY: Final = ("binary", "coil", "discrete", "bool")
 
 
@@ -102,9 +106,9 @@ class Evidence:
 
     words: dict[str, float] = field(default_factory=dict)
     kinds: dict[str, float] = field(default_factory=dict)
-    known: int = 0
+    known: float = 0
     """Letters of the point's part of the name that the lexicon explains …"""
-    unknown: int = 0
+    unknown: float = 0
     """… and those it does not."""
     kind_said: bool = False
     """A word says what kind of point it is; otherwise the rest of the evidence had to."""
@@ -115,7 +119,8 @@ class Evidence:
 
     def add(self, word: str, sure: float = 1.0) -> None:
         """Raise a word to `sure`."""
-        self.words[word] = max(sure, self.words.get(word, 0.0))
+        if sure > self.words.get(word, 0.0):
+            self.words[word] = sure
 
     def has(self, *wanted: str) -> bool:
         """Tell whether all words are there."""
@@ -156,6 +161,11 @@ class Facts:
         return unit.quantity if unit else ""
 
     @cached_property
+    def bits(self) -> int:
+        """The facts as the rules compare them."""
+        return bits(self.said)
+
+    @property
     def said(self) -> frozenset[str]:
         """The facts, as the rules name them."""
         kind, quantity = self.object_type.casefold(), self.quantity
@@ -182,7 +192,11 @@ class Facts:
 
 
 def gather(
-    pieces: Iterable[Piece], description: Iterable[Piece], medium: frozenset[str], facts: Facts
+    pieces: Iterable[Piece],
+    description: Iterable[Piece],
+    medium: frozenset[str],
+    facts: Facts,
+    scorer: Scorer,
 ) -> Evidence:
     """Return the evidence of one template.
 
@@ -191,11 +205,16 @@ def gather(
         description: its description.
         medium: words that stand before the equipment, for its medium only.
         facts: what else is known.
+        scorer: the learned weights.
     """
     found = Evidence()
     for piece in pieces:
-        _count(found, piece)
-        _take(found, piece, 1.0)
+        guess = None if piece.entry or piece.is_id else expand(piece.text, scorer)
+        if guess is not None:
+            _guess(found, piece, guess)
+        else:
+            _count(found, piece)
+            _take(found, piece, 1.0)
     for piece in description:
         _take(found, piece, 0.9)
         found.described |= piece.entry is not None and bool(piece.entry.words)
@@ -203,6 +222,16 @@ def gather(
         for word in medium & MEDIA:
             found.add(word, 0.5)
     return found
+
+
+def _guess(found: Evidence, piece: Piece, guess: Guess) -> None:
+    """Take the word that an unknown abbreviation most likely stands for."""
+    known = len(piece.text) * guess.sure
+    found.known += known
+    found.unknown += len(piece.text) - known
+    found.notes.append(f"{piece.text} ~ {guess.word}")
+    for word in guess.entry.words:
+        found.add(word, guess.sure)
 
 
 def _count(found: Evidence, piece: Piece) -> None:
@@ -227,14 +256,11 @@ def _take(found: Evidence, piece: Piece, sure: float) -> None:
 def weigh(found: Evidence, facts: Facts) -> None:
     """Turn ideas and physical facts into words and kinds, in place."""
     _unit(found, facts)
-    known = _Known(found, facts)
-    for rule in rules("repair"):
-        _apply(found, rule, known)
-    for rule in rules("medium"):
-        _apply(found, rule, known)
+    known = _known(found, facts)
+    known = _apply(found, "repair", known)
+    known = _apply(found, "medium", known)
     _kinds(found, known)
-    for rule in rules("complete"):
-        _apply(found, rule, known)
+    _apply(found, "complete", known | _kind_bit(found))
 
 
 def in_brick_terms(found: Evidence, facts: Facts) -> None:
@@ -242,9 +268,7 @@ def in_brick_terms(found: Evidence, facts: Facts) -> None:
 
     Thing models do tell supply from leaving and one valve from another, so this comes last.
     """
-    known = _Known(found, facts)
-    for rule in rules("brick"):
-        _apply(found, rule, known)
+    _apply(found, "brick", _known(found, facts) | _kind_bit(found))
 
 
 def word_set(found: Evidence) -> frozenset[str]:
@@ -252,40 +276,50 @@ def word_set(found: Evidence) -> frozenset[str]:
     return frozenset(word for word, sure in found.words.items() if sure >= 0.5)
 
 
-class _Known:
-    """Answers the conditions of rules: words, facts (``@…``) and the likeliest kind (``=…``)."""
-
-    def __init__(self, found: Evidence, facts: Facts) -> None:
-        self._words = found.words
-        self._kinds = found.kinds
-        clear = {"@clear": found.coverage > _CLEAR, "@plain": found.coverage > _PLAIN}
-        self._facts = facts.said | {name for name, holds in clear.items() if holds}
-
-    def __call__(self, name: str) -> bool:
-        """Tell whether it holds."""
-        if name[0] == "@":
-            return name in self._facts
-        if name[0] == "=":
-            return bool(self._kinds) and name[1:] == max(self._kinds, key=lambda k: self._kinds[k])
-        return name in self._words
+def _known(found: Evidence, facts: Facts) -> int:
+    """Return what the conditions of rules may ask for: words, and facts (``@…``)."""
+    known = facts.bits | bits(found.words)
+    coverage = found.coverage
+    if coverage > _CLEAR:
+        known |= bits(("@clear",))
+    if coverage > _PLAIN:
+        known |= bits(("@plain",))
+    return known
 
 
-def _apply(found: Evidence, rule: Rule, known: _Known) -> None:
-    if not rule.holds(known):
-        return
-    found.drop(*rule.drop)
-    for word, sure in rule.add:
-        found.add(word, sure)
+def _kind_bit(found: Evidence) -> int:
+    """Return the likeliest kind as the rules ask for it: ``=Sensor``."""
+    return bits(("=" + max(found.kinds, key=found.kinds.__getitem__),))
 
 
-def _kinds(found: Evidence, known: _Known) -> None:
+def _apply(found: Evidence, phase: str, known: int) -> int:
+    """Apply all rules of a phase that hold, in order; return what is known then."""
+    for rule in rules(phase):
+        if known & rule.first and not known & rule.refused and holds(rule, known):
+            for word in rule.drop:
+                found.words.pop(word, None)
+            for word, sure in rule.add:
+                found.add(word, sure)
+            known = known & rule.kept | rule.added
+    return known
+
+
+def _first(phase: str, known: int) -> dict[str, float]:
+    """Return the kinds of the first rule of a phase that holds."""
+    for rule in rules(phase):
+        if known & rule.first and not known & rule.refused and holds(rule, known):
+            return dict(rule.kinds)
+    return {}
+
+
+def _kinds(found: Evidence, known: int) -> None:
     """Decide what kind of point it is: said, and shown by type, unit and states."""
-    said = dict(next((rule.kinds for rule in rules("said") if rule.holds(known)), ()))
-    shown = dict(next((rule.kinds for rule in rules("shown") if rule.holds(known)), ()))
+    said, shown = _first("said", known), _first("shown", known)
     found.kind_said = any(sure >= _SAID for sure in said.values())
     for kind in {**said, **shown}:
         both = kind in said and kind in shown
-        found.kinds[kind] = min(1.2, said[kind] + 0.2) if both else said.get(kind) or shown[kind]
+        alone = shown.get(kind, 0.0) * (_BESIDE if found.kind_said else 1.0)
+        found.kinds[kind] = min(1.2, said[kind] + 0.2) if both else said.get(kind, alone)
     if not found.kinds:
         found.kinds["Sensor" if found.any(*group("physical")) else "Status"] = 0.4
 

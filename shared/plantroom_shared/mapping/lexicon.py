@@ -6,10 +6,12 @@ All languages share one table (English wins a conflict); it is read once, on fir
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from plantroom_shared.mapping.classes import class_words
 from plantroom_shared.mapping.names import Token, tokens
 from plantroom_shared.mapping.rules import load
 
@@ -21,6 +23,8 @@ _LETTERS: Final = frozenset("tp")
 _WEAK_SEPARATORS: Final = frozenset("-_ ./'&")
 _MAX_JOIN: Final = 4
 _MIN_KNOWN: Final = 0.62
+_COMPOUND_MIN: Final = 3
+"""Letters: shorter ones are too common by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,7 @@ class Entry:
     storey: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A spelling found in a template, or a stretch that no spelling explains."""
 
     text: str
@@ -52,6 +55,8 @@ class Piece:
 class _Lexicon:
     entries: dict[str, Entry] = field(default_factory=dict)
     trailing: dict[str, Entry] = field(default_factory=dict)
+    compounds: dict[str, Entry] = field(default_factory=dict)
+    """Initialisms: only ever a whole run of letters."""
     longest: int = 0
 
 
@@ -80,6 +85,29 @@ def _add(lexicon: _Lexicon, data: dict[str, Any]) -> None:
     for meaning, spellings in data.get("trailing", {}).items():
         for spelling in spellings.split():
             lexicon.trailing.setdefault(spelling, Entry(tuple(meaning.split())))
+    for line in data.get("compounds", ()):
+        for spelling, meaning in _compounds(line.split(), data["parts"]):
+            lexicon.compounds.setdefault(spelling, Entry(meaning))
+
+
+def _compounds(
+    names: list[str], parts: dict[str, dict[str, str]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Return every spelling that parts make one after the other, with its meaning."""
+    choices = []
+    for name in names:
+        own = [(s, k) for k, v in parts[name.strip("[]")].items() for s in v.split()]
+        choices.append([*own, ("", "")] if name.startswith("[") else own)
+    for chosen in itertools.product(*choices):
+        spelling = "".join(part for part, _ in chosen)
+        if len(spelling) >= _COMPOUND_MIN:
+            yield spelling, tuple(word for _, words in chosen for word in words.split())
+
+
+def tables() -> tuple[dict[str, Entry], ...]:
+    """Return the tables that spellings are looked up in: training takes some away for a while."""
+    lexicon = _lexicon()
+    return lexicon.entries, lexicon.trailing, lexicon.compounds
 
 
 def spellings() -> Iterator[tuple[str, Entry]]:
@@ -87,73 +115,94 @@ def spellings() -> Iterator[tuple[str, Entry]]:
     return iter(_lexicon().entries.items())
 
 
-@functools.lru_cache(maxsize=65536)
+class _Run(NamedTuple):
+    """Letters that nothing separates, or one number."""
+
+    text: str
+    sep: str
+    start: int
+    end: int
+    edges: frozenset[int]
+    """Where camel case cuts the letters, both ends included; empty for a number."""
+
+
+@functools.lru_cache(maxsize=8192)
 def parse(template: str) -> tuple[Piece, ...]:
     """Return the pieces of a template, known spellings joined and cut out of runs."""
-    chains = _chains(tokens(template))
+    runs = _runs(tokens(template))
     pieces: list[Piece] = []
     index = 0
-    while index < len(chains):
-        joined = _join(chains, index)
+    while index < len(runs):
+        run = runs[index]
+        if not run.edges:
+            pieces.append(Piece("#", run.sep, run.start, run.end, is_id=True))
+            index += 1
+            continue
+        joined = _join(runs, index)
         if joined is not None:
             piece, used = joined
             pieces.append(piece)
             index += used
             continue
-        pieces += _cut(chains[index], last=index == len(chains) - 1)
+        # The C of `Phase C` is no command.
+        phase = bool(pieces and pieces[-1].entry and "phase" in pieces[-1].entry.words)
+        pieces += _cut(run, last=index == len(runs) - 1 and not phase)
         index += 1
     return tuple(pieces)
 
 
-def _chains(found: tuple[Token, ...]) -> list[tuple[Token, ...]]:
+def _runs(found: tuple[Token, ...]) -> list[_Run]:
     """Group tokens into runs of letters; numbers stand alone."""
-    chains: list[list[Token]] = []
-    for token in found:
-        joins = chains and not token.sep and not token.is_id and not chains[-1][-1].is_id
-        if joins:
-            chains[-1].append(token)
-        else:
-            chains.append([token])
-    return [tuple(chain) for chain in chains]
+    runs: list[_Run] = []
+    at, count = 0, len(found)
+    while at < count:
+        first = found[at]
+        at += 1
+        if first.text == "#":
+            runs.append(_Run("#", first.sep, first.start, first.end, frozenset()))
+            continue
+        text, cuts, last = first.text, [0], first
+        while at < count and not found[at].sep and found[at].text != "#":
+            last = found[at]
+            cuts.append(last.start - first.start)
+            text += last.text
+            at += 1
+        edges = frozenset((*cuts, len(text)))
+        runs.append(_Run(text, first.sep, first.start, last.end, edges))
+    return runs
 
 
-def _join(chains: list[tuple[Token, ...]], at: int) -> tuple[Piece, int] | None:
+def _join(runs: list[_Run], at: int) -> tuple[Piece, int] | None:
     """Return the longest spelling that spans several runs: ``set point``, ``S/S``, ``W-C-ADJ``."""
+    first = runs[at]
+    text = first.text
+    texts = [text]
+    for run in runs[at + 1 : at + _MAX_JOIN]:
+        if not run.edges or run.sep not in _WEAK_SEPARATORS:
+            break
+        text += run.text
+        texts.append(text)
     entries = _lexicon().entries
-    for used in range(min(_MAX_JOIN, len(chains) - at), 1, -1):
-        part = chains[at : at + used]
-        if any(chain[0].is_id for chain in part):
+    for used in range(len(texts), 1, -1):
+        entry = entries.get(texts[used - 1])
+        if entry is None or entry.space or entry.storey:
             continue
-        if any(not chain[0].sep or chain[0].sep not in _WEAK_SEPARATORS for chain in part[1:]):
-            continue
-        text = "".join(token.text for chain in part for token in chain)
-        entry = entries.get(text)
-        if (
-            entry is not None
-            and (entry.words or len(text) > 4)
-            and not (entry.space or entry.storey)
-        ):
-            first, last = part[0][0], part[-1][-1]
-            return Piece(text, first.sep, first.start, last.end, entry), used
+        if entry.words or len(texts[used - 1]) > 4:
+            end = runs[at + used - 1].end
+            return Piece(texts[used - 1], first.sep, first.start, end, entry), used
     return None
 
 
-def _cut(chain: tuple[Token, ...], *, last: bool) -> Iterator[Piece]:
-    first = chain[0]
-    if first.is_id:
-        yield Piece("#", first.sep, first.start, first.end, is_id=True)
+def _cut(run: _Run, *, last: bool) -> Iterator[Piece]:
+    text, sep, begin, end, edges = run
+    if last and len(edges) == 2 and text in _lexicon().trailing and (sep or len(text) > 1):
+        yield Piece(text, sep, begin, end, _lexicon().trailing[text])
         return
-    text = "".join(token.text for token in chain)
-    edges = frozenset(token.start - first.start for token in chain) | {len(text)}
-    if last and len(chain) == 1 and text in _lexicon().trailing and (first.sep or len(text) > 1):
-        yield Piece(text, first.sep, first.start, first.end, _lexicon().trailing[text])
-        return
-    for start, end, entry in segment(text, edges):
-        sep = first.sep if start == 0 else ""
-        yield Piece(text[start:end], sep, first.start + start, first.start + end, entry)
+    for start, stop, entry in segment(text, edges):
+        yield Piece(text[start:stop], "" if start else sep, begin + start, begin + stop, entry)
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=16384)
 def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | None], ...]:
     """Cut a run of letters into spellings at the least cost; unexplained stretches stay whole.
 
@@ -163,8 +212,12 @@ def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | N
     """
     lexicon = _lexicon()
     entry = lexicon.entries.get(text)
+    if entry is None and len(edges) == 2:
+        entry = lexicon.compounds.get(text)
     if entry is not None:
         return ((0, len(text), entry),)
+    if text in class_words():
+        return ((0, len(text), None),)  # no `rad` in `radiant`: see `expand`
     best: list[tuple[float, int, Entry | None]] = [(0.0, 0, None)]
     for end in range(1, len(text) + 1):
         options: list[tuple[float, int, Entry | None]] = [

@@ -14,6 +14,9 @@ MAX_NAME: Final = 128
 # Digits that mean something by themselves and so never become `#`.
 _KEEP: Final = r"co2|no2|h2o|pm2[._]?5|pm10|(?<![a-z0-9])l[123](?![a-z0-9])|(?<=ph)[123](?![0-9])|(?<=phase)[ _-]?[123](?![0-9])"
 _DIGITS: Final = re.compile(rf"(?P<keep>{_KEEP})|(?P<run>\d+)", re.IGNORECASE)
+_RUN: Final = re.compile(r"\d+")
+_MAY_KEEP: Final = re.compile(r"o2|2o|pm[21]|l[123]|ph", re.IGNORECASE)
+"""A quick look for digits that may have to stay."""
 _TOKEN: Final = re.compile(
     r"(?P<gas>co2|no2|h2o|pm2[._]?5|pm10)"
     r"|(?P<id>#)"
@@ -44,7 +47,6 @@ class Token:
         return self.text == "#"
 
 
-@lru_cache(maxsize=65536)
 def clean(name: str) -> str:
     """Return what matching may see of a name: one line of at most `MAX_NAME` plain characters.
 
@@ -52,7 +54,12 @@ def clean(name: str) -> str:
     """
     if len(name) < MAX_NAME and name.isascii() and name.isprintable():
         return name.strip()
-    folded = unicodedata.normalize("NFKC", name[: 4 * MAX_NAME])
+    return _plain(name[: 4 * MAX_NAME])
+
+
+@lru_cache(maxsize=65536)
+def _plain(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name)
     kept = (" " if ch in "\t\r\n\v\f" else ch for ch in folded)
     # C: control, format (bidi, zero width), surrogate, private, unassigned.
     plain = "".join(ch for ch in kept if not unicodedata.category(ch).startswith("C"))
@@ -61,6 +68,9 @@ def clean(name: str) -> str:
 
 def fold(name: str) -> tuple[str, tuple[str, ...]]:
     """Return the template of a cleaned name (every number a ``#``) and the numbers taken out."""
+    name = name.replace("#", " ")
+    if not _MAY_KEEP.search(name):
+        return _RUN.sub("#", name), tuple(_RUN.findall(name))
     runs: list[str] = []
 
     def take(match: re.Match[str]) -> str:
@@ -69,7 +79,7 @@ def fold(name: str) -> tuple[str, tuple[str, ...]]:
         runs.append(match["run"])
         return "#"
 
-    return _DIGITS.sub(take, name.replace("#", " ")), tuple(runs)
+    return _DIGITS.sub(take, name), tuple(runs)
 
 
 def fill(template: str, runs: tuple[str, ...], end: int, start: int = 0) -> str:

@@ -7,8 +7,8 @@ from typing import Final
 
 from plantroom_shared.mapping.classes import canonical, kind_of
 from plantroom_shared.mapping.evidence import Facts, quantity_word
+from plantroom_shared.mapping.meanings import MappedPoint
 from plantroom_shared.mapping.models import counterpart
-from plantroom_shared.mapping.pipeline import MappedPoint
 
 UNKNOWN: Final = "unknown"
 _SURE: Final = 0.6

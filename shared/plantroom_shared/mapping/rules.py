@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
@@ -18,18 +18,29 @@ class Rule:
     """One line: what must hold, and what follows."""
 
     line: str
-    wanted: tuple[frozenset[str], ...]
-    """Of each set one must be there."""
-    refused: frozenset[str]
+    first: int
+    """One of these bits must be there: most rules fail here …"""
+    wanted: tuple[int, ...]
+    """… and one of each of these."""
+    refused: int
     add: tuple[tuple[str, float], ...]
     drop: frozenset[str]
     kinds: tuple[tuple[str, float], ...]
+    added: int
+    kept: int
+    """The bits of what it adds, and all but those of what it drops."""
 
-    def holds(self, known: Callable[[str], bool]) -> bool:
-        """Tell whether the conditions are met."""
-        return not any(map(known, self.refused)) and all(
-            any(map(known, choices)) for choices in self.wanted
-        )
+
+def holds(rule: Rule, known: int) -> bool:
+    """Tell whether the conditions are met by what is known, as `bits` gives it.
+
+    That `first` and `refused` allow it, the caller has seen: a call for each rule would cost more
+    than all else.
+    """
+    for choices in rule.wanted:  # noqa: SIM110 - a generator costs more than the loop
+        if not known & choices:
+            return False
+    return True
 
 
 def load(name: str) -> Any:
@@ -73,7 +84,42 @@ def _rule(line: str, groups: Mapping[str, frozenset[str]]) -> Rule:
             add.append((name[1:], float(sure or 1)))
         else:
             kinds.append((name, float(sure or 1)))
-    return Rule(line, tuple(wanted), frozenset(refused), tuple(add), frozenset(drop), tuple(kinds))
+    masks = [bits(choices) for choices in sorted(wanted, key=len)]
+    return Rule(
+        line,
+        masks[0],
+        tuple(masks[1:]),
+        bits(refused),
+        tuple(add),
+        frozenset(drop),
+        tuple(kinds),
+        bits(word for word, _ in add),
+        ~bits(drop),
+    )
+
+
+@functools.cache
+def _bits() -> Mapping[str, int]:
+    """Return the bit of every word and fact that a rule names."""
+    data = load("evidence_rules.yaml")
+    names = {word for words in data["groups"].values() for word in words.split()}
+    for phase in PHASES:
+        for line in data[phase]:
+            for part in line.replace("->", " ").replace("|", " ").split():
+                names.add(part.lstrip("!-+").partition(":")[0])
+    return {name: 1 << place for place, name in enumerate(sorted(names))}
+
+
+def bits(words: Iterable[str]) -> int:
+    """Return a set of words and facts as a number, a bit for each: quick to compare.
+
+    What no rule names has no bit.
+    """
+    known = _bits()
+    mask = 0
+    for word in words:
+        mask |= known.get(word, 0)
+    return mask
 
 
 def _words(text: str, groups: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import Final
 from benchmarks.mapping import taxonomy
 from plantroom_cloud.mapping.pointlist import decode
 from plantroom_shared.errors import ConfigError
+from plantroom_shared.model import Point
 
 REQUIRED: Final = ("building", "point_name", "point_type")
 """Columns without which nothing can be judged; all others may be absent or empty."""
@@ -127,4 +128,22 @@ def _row(cells: dict[str, str]) -> Labelled:
         equip_id=cells.get("equip_id", ""),
         equip_class=cells.get("equip_class", ""),
         dataset=cells.get("dataset", ""),
+    )
+
+
+def point_of(row: Labelled, index: int) -> Point:
+    """Return what a mapper sees of a row."""
+    # Not validated: a cell may be longer than what travels on the wire, as in `plantroom-cloud map`.
+    return Point.model_construct(
+        key=str(index),
+        device="list",
+        name=row.name,
+        description=row.description,
+        unit=row.unit,
+        object_type=row.object_type,
+        states=(),
+        writable=None,
+        equip_class="",
+        point_class="",
+        enos="",
     )

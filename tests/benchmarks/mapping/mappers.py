@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from benchmarks.mapping.labelled import Labelled
+from benchmarks.mapping import training
+from benchmarks.mapping.labelled import Labelled, point_of
 from benchmarks.mapping.score import Meaning
-from plantroom_shared.mapping import map_points
-from plantroom_shared.model import Point
+from plantroom_shared.mapping import map_points, scorer, template_key
+from plantroom_shared.mapping.scorer import Scorer
 
-TRAINED_ON: Final[frozenset[str]] = frozenset()
+TRAINED_ON: Final[frozenset[str]] = frozenset(scorer.trained_on())
 """Buildings whose labels the shipped mapper has learned from: these are judged by one that has not."""
 
 
@@ -65,44 +66,34 @@ class Asking:
 
 
 class Plantroom(Asking):
-    """The mapper that ships."""
+    """Our mapper: as it ships, or with what other lists teach."""
+
+    def __init__(self, learned: Scorer | None = None) -> None:
+        self._learned = learned
 
     def map(self, rows: Sequence[Labelled]) -> list[Meaning]:
         """Map them as ``plantroom-cloud map`` does."""
+        points = [point_of(row, index) for index, row in enumerate(rows)]
         return [
             Meaning(
-                item.point_class, item.equipment, item.equip_class, item.confidence, item.template
+                item.point_class,
+                item.equipment,
+                item.equip_class,
+                item.confidence,
+                template_key(item, point),
             )
-            for item in map_points([point_of(row, index) for index, row in enumerate(rows)])
+            for point, item in zip(points, map_points(points, scorer=self._learned), strict=True)
         ]
 
 
 def train_plantroom(rows: Sequence[Labelled]) -> Mapper:
     """Return our mapper as it comes out of training on these rows only.
 
-    Nothing of it is trained on labels yet, so it is the one that ships.
+    Its lexicon and its rules are written by hand and stay.
     """
-    return Plantroom()
+    return Plantroom(training.train(rows))
 
 
 def plantroom(building: str, rows: Sequence[Labelled]) -> Mapper:
     """Return our mapper for a building: as it ships, unless it has seen the building's labels."""
     return train_plantroom(rows) if building in TRAINED_ON else Plantroom()
-
-
-def point_of(row: Labelled, index: int) -> Point:
-    """Return what a mapper sees of a row."""
-    # Not validated: a cell may be longer than what travels on the wire, as in `plantroom-cloud map`.
-    return Point.model_construct(
-        key=str(index),
-        device="list",
-        name=row.name,
-        description=row.description,
-        unit=row.unit,
-        object_type=row.object_type,
-        states=(),
-        writable=None,
-        equip_class="",
-        point_class="",
-        enos="",
-    )

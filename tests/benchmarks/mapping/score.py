@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from benchmarks.mapping.labelled import Labelled
@@ -133,13 +134,22 @@ def calibration_error(sure: Sequence[Judged]) -> float:
 
 
 def coverage(sure: Sequence[Judged], precision: float = PROMISE) -> float:
-    """Return the largest share, the surest first, of which at least `precision` is right."""
-    hits, best = 0, 0
-    for count, (_, right) in enumerate(sorted(sure, reverse=True), 1):
-        hits += right
+    """Return the largest share, the surest first, of which at least `precision` is right.
+
+    Who accepts from a confidence on accepts all that have it: equals are taken together.
+    """
+    hits, count, best = 0, 0, 0
+    for _, equals in groupby(sorted(sure, key=_confidence, reverse=True), key=_confidence):
+        own = [right for _, right in equals]
+        hits += sum(own)
+        count += len(own)
         if hits / count >= precision:
             best = count
     return best / len(sure)
+
+
+def _confidence(item: Judged) -> float:
+    return item[0]
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -20,7 +20,7 @@ if __name__ == "__main__":
     root = Path(__file__).resolve().parents[3]
     sys.path[:0] = [str(root / "deploy"), str(root / "tests")]
 
-from benchmarks.mapping import dictionary, labelled, mappers, synthetic, tfidf
+from benchmarks.mapping import dictionary, labelled, synthetic, tfidf
 from benchmarks.mapping.labelled import Labelled
 from plantroom_shared.mapping import map_points
 
@@ -94,7 +94,7 @@ def _starter(name: str, folder: Path | None) -> Callable[[Sequence[Labelled]], W
 
 def _ours(rows: Sequence[Labelled]) -> Work:
     # A caller has its points at hand: making them out of a benchmark's rows is no mapping.
-    return partial(map_points, [mappers.point_of(row, n) for n, row in enumerate(rows)])
+    return partial(map_points, [labelled.point_of(row, n) for n, row in enumerate(rows)])
 
 
 def _peak_mb() -> float:

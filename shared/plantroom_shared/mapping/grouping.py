@@ -1,0 +1,115 @@
+"""Points → equipment: what each name's equipment is called, what it is, and what stands above it.
+
+A name says where its equipment stands (`equipment.place`); whether two such names mean one machine
+shows in the other names of the building (`boundaries`, `relations`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from plantroom_shared.mapping.boundaries import branch_out, choose, letter, namesakes
+from plantroom_shared.mapping.classes import canonical
+from plantroom_shared.mapping.equipclass import settle
+from plantroom_shared.mapping.equipment import place
+from plantroom_shared.mapping.grammar import level_separator, single_numbers, site_prefix
+from plantroom_shared.mapping.names import clean, fold
+from plantroom_shared.mapping.relations import own_fans, own_parts, place_loose, set_parents
+from plantroom_shared.mapping.rows import Row, label, spelled, title
+from plantroom_shared.model import Device, Point
+
+
+def group(points: Sequence[Point], devices: Mapping[str, Device]) -> list[Row]:
+    """Return the points of one site with their equipment, in their order.
+
+    Args:
+        points: every point of the site; names are untrusted.
+        devices: key → device; names without an equipment belong to their device.
+    """
+    rows, tree = _read(points)
+    choose(rows, devices)
+    letter(rows)
+    branch_out(rows)
+    _name(rows, devices)
+    _one_spelling(rows)
+    own_fans(rows)
+    own_parts(rows)
+    place_loose(rows, devices, tree)
+    settle(rows)
+    set_parents(rows)
+    return rows
+
+
+def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
+    by_device: dict[str, list[str]] = defaultdict(list)
+    names = [clean(point.name).replace("#", " ") for point in points]
+    for point, name in zip(points, names, strict=True):
+        by_device[point.device].append(name)
+    prefix = {device: site_prefix(own) for device, own in by_device.items()}
+    folded = []
+    for point, name in zip(points, names, strict=True):
+        head = prefix[point.device]
+        template, runs = fold(name)
+        skip = len(fold(head)[0]) if head and name.startswith(head) else 0
+        folded.append((template, runs, skip))
+    tree = level_separator([*{template[skip:]: None for template, _, skip in folded}])
+    single = single_numbers(Counter(template for template, _, _ in folded))
+    rows = []
+    for point, name, (template, runs, skip) in zip(points, names, folded, strict=True):
+        description = fold(clean(point.description))[0] if point.description else ""
+        rows.append(
+            Row(point, name, template, runs, description, skip, place(template, skip, tree, single))
+        )
+    return rows, tree
+
+
+def _name(rows: list[Row], devices: Mapping[str, Device]) -> None:
+    """Name the equipment of every row that names one: with its path where namesakes exist."""
+    for row in rows:
+        if row.where.kind != "none":
+            row.equipment = label(row, row.where.start, row.where.end)
+    with_path = namesakes(rows)
+    for row in rows:
+        if row.where.kind != "none" and (row.where.path or row.where.word in with_path):
+            row.equipment = label(row, 0, row.where.end)
+    scoped = _same_name_elsewhere(rows)
+    for row in rows:
+        device = devices.get(row.point.device)
+        row.equip_class = row.where.equip_class
+        if device and (row.point.device, row.equipment) in scoped:
+            row.equipment = f"{title(device)}: {row.equipment}"
+        if row.point.equip_class:
+            row.equip_class = canonical(row.point.equip_class)
+            if device:
+                row.equipment = title(device)
+
+
+def _same_name_elsewhere(rows: list[Row]) -> set[tuple[str, str]]:
+    """Return (device, equipment) where two devices serve the same points of a name: two machines."""
+    if len({row.point.device for row in rows}) < 2:
+        return set()
+    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row in rows:
+        if row.where.kind != "none":
+            seen[row.equipment][row.point.device].add(row.template[row.where.end :])
+    scoped: set[tuple[str, str]] = set()
+    for key, by_device in seen.items():
+        if len(by_device) > 1:
+            suffixes = Counter(suffix for own in by_device.values() for suffix in own)
+            if max(suffixes.values()) > 1:
+                scoped.update((device, key) for device in by_device)
+    return scoped
+
+
+def _one_spelling(rows: list[Row]) -> None:
+    """Give ``RM-B210`` and ``RMB210`` one key: the most common spelling."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, count in Counter(row.equipment for row in rows).items():
+        spellings[spelled(key)][key] += count
+    usual: dict[str, str] = {}
+    for counts in spellings.values():
+        best = min(counts, key=lambda text: (-counts[text], text))
+        usual.update(dict.fromkeys(counts, best))
+    for row in rows:
+        row.equipment = usual[row.equipment]
