@@ -19,6 +19,7 @@ from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
 from plantroom_cloud.samples.endpoints import router as samples
 from plantroom_cloud.sites.endpoints import router as sites
+from plantroom_cloud.thingmodels.endpoints import router as thing_models
 
 ROUTERS: Final = (
     sites,
@@ -32,6 +33,7 @@ ROUTERS: Final = (
     quarantine,
     replay,
     commands,
+    thing_models,
 )
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})

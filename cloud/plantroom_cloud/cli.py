@@ -27,6 +27,7 @@ from plantroom_cloud.quarantine.cli import quarantine_app
 from plantroom_cloud.replay.cli import replay_command
 from plantroom_cloud.store.cli import export_command, retention_app
 from plantroom_cloud.streaming.cli import app as device_app
+from plantroom_cloud.thingmodels.cli import models_app
 from plantroom_shared import log
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, PlantroomError
@@ -52,6 +53,7 @@ for name, group in (
     ("conformance", conformance_app),
     ("device", device_app),
     ("command", command_app),
+    ("models", models_app),
 ):
     app.add_typer(group, name=name)
 

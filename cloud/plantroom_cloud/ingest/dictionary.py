@@ -56,14 +56,19 @@ class DictionaryRepository:
             DictionaryEntry.epoch == epoch,
         )
 
-    async def append(self, epoch: str, start: int, points: Sequence[int]) -> None:
-        """Give the next aliases, from `start` on, to `points`."""
+    async def append(
+        self, epoch: str, start: int, points: Sequence[int], told: Sequence[model.Point]
+    ) -> None:
+        """Give the next aliases, from `start` on, to `points`, of which the gateway says `told`."""
         head = {
             "company_id": self._gateway.company_id,
             "gateway_id": self._gateway.id,
             "epoch": epoch,
         }
-        rows = [head | {"alias": start + i, "point_id": id_} for i, id_ in enumerate(points)]
+        rows = [
+            head | {"alias": start + i, "point_id": id_, "unit": clean(point.unit)}
+            for i, (id_, point) in enumerate(zip(points, told, strict=True))
+        ]
         if rows:
             await self._session.execute(insert(DictionaryEntry), rows)
 

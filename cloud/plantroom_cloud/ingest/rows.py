@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -36,6 +37,22 @@ class Refusal:
     n: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The dictionary that samples go by."""
+
+    epoch: str
+    several: frozenset[int] = frozenset()
+    """Points that have more than one alias there: they have changed since the start."""
+
+
+def several(dictionary: Sequence[int]) -> frozenset[int]:
+    """Return the points of a dictionary, alias → point, that have several aliases."""
+    if len(set(dictionary)) == len(dictionary):
+        return frozenset()
+    return frozenset(point for point, count in Counter(dictionary).items() if count > 1)
+
+
 @dataclass(slots=True)
 class Column:
     """Samples to store, column by column; all describe the same rows."""
@@ -49,6 +66,8 @@ class Column:
     reason: list[str] = field(default_factory=list)
     raw: list[Value] = field(default_factory=list)
     """The value as it was sent, for the outbox."""
+    alias: list[int] = field(default_factory=list)
+    """By which it was sent, for the outbox; empty where nothing goes by aliases."""
 
     def __len__(self) -> int:
         return len(self.point_id)
@@ -62,6 +81,7 @@ class Column:
         self.ts_us += [batch.times[row] for row in rows]
         self.tie += ties
         self.raw += values
+        self.alias += [batch.points[row] for row in rows]
         if set(map(type, values)) == {float}:
             self.value += values  # type: ignore[arg-type]  # mypy does not follow the types of a set
             self.text += [None] * len(rows)
@@ -104,9 +124,29 @@ class Column:
                 best[point] = row
         return best
 
-    def packed(self) -> bytes:
-        """Return the rows as the outbox keeps them."""
-        return orjson.dumps({"p": self.point_id, "t": self.ts_us, "v": self.raw, "q": self.quality})
+    def packed(self, origin: Origin | None = None) -> bytes:
+        """Return the rows as the outbox keeps them.
+
+        A point that changes has a further alias: with `origin`, and the alias where a point has
+        several, a publisher finds the unit that a row had when it was read.
+        """
+        document: dict[str, Any] = {
+            "p": self.point_id,
+            "t": self.ts_us,
+            "v": self.raw,
+            "q": self.quality,
+        }
+        if origin is not None:
+            document["e"] = origin.epoch
+            if origin.several:
+                document["a"] = {
+                    str(row): alias
+                    for row, (point, alias) in enumerate(
+                        zip(self.point_id, self.alias, strict=True)
+                    )
+                    if point in origin.several
+                }
+        return orjson.dumps(document)
 
 
 def _rises(numbers: list[int]) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from plantroom_shared.mapping.conversion import NOTHING, Adjustment, Source
+from plantroom_shared.mapping.things import ModelPoint
+
 MIN_CONFIDENCE = 0.5
 """Below it a proposal is not published until somebody accepts it."""
 
@@ -25,6 +28,15 @@ class Mapped:
     """Of the point, as the bus says it."""
     states: tuple[str, ...] = ()
     object_type: str = ""
+    adjustment: Adjustment = NOTHING
+    """What the company's overrides say of the values."""
+    target: ModelPoint | None = None
+    """What `model_point` takes, by the company's own models; None leaves it to the built-in ones."""
+
+    @property
+    def source(self) -> Source:
+        """What values are converted from."""
+        return Source(self.unit, self.states, self.object_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +13,10 @@ from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.publishing.plan import Mapped, MappingRow
 from plantroom_cloud.tables import Company, Counter, EnosDevice, Outbox, Point, Site, Target
 from plantroom_cloud.tables import Mapping as MappingTable
+from plantroom_cloud.thingmodels.repository import OverrideRepository, ThingModelRepository
+from plantroom_shared.mapping.overrides import Overrides
+from plantroom_shared.mapping.targets import catalog
+from plantroom_shared.mapping.things import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +135,28 @@ class PublishingRepository(Repository):
             .join(Site, Site.id == MappingTable.site_id)
             .where(self._own(MappingTable, Point, Site))
         )
-        return [
-            MappingRow(
-                Mapped(*row[:8], states=tuple(row.states or ()), object_type=row.object_type),
-                row.confidence,
-                row.source,
-                row.state,
-            )
-            for row in rows.all()
-        ]
+        overrides = await OverrideRepository(self._session, self._scope).current()
+        models = catalog(await ThingModelRepository(self._session, self._scope).current())
+        found: list[MappingRow] = []
+        for row in rows.all():
+            mapped = Mapped(*row[:8], states=tuple(row.states or ()), object_type=row.object_type)
+            mapped = _meant(mapped, overrides, models)
+            found.append(MappingRow(mapped, row.confidence, row.source, row.state))
+        return found
+
+
+def _meant(mapped: Mapped, overrides: Overrides, models: Catalog) -> Mapped:
+    """Return a mapping as the company's overrides and models have it."""
+    meaning = overrides.apply(
+        mapped.point_id, mapped.site_id, mapped.equipment, mapped.model_id, mapped.model_point
+    )
+    return replace(
+        mapped,
+        model_id=meaning.model_id,
+        model_point=meaning.model_point,
+        adjustment=meaning.adjustment,
+        target=models.point(meaning.model_id, meaning.model_point),
+    )
 
 
 class EnosDeviceRepository(Repository):

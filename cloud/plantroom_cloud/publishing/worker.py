@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.publishing.lease import lease
+from plantroom_cloud.publishing.outbox import unpacked
 from plantroom_cloud.publishing.plan import Plan, make_plan
 from plantroom_cloud.publishing.publishers import MappedValue, Publisher
 from plantroom_cloud.publishing.repository import OutboxRow, PublishingRepository
+from plantroom_cloud.publishing.units import UnitsTold, as_read
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import PlantroomError
 
@@ -56,6 +56,7 @@ class OutboxWorker:
         self._database, self._scope, self._kind = database, scope, kind
         self._publisher, self._clock = publisher, clock
         self._mapping_wait_us = round(mapping_wait * 1e6)
+        self._units = UnitsTold(database, scope)
         self._plan = Plan()
         self._plan_read: float | None = None
 
@@ -118,6 +119,7 @@ class OutboxWorker:
     async def _publish(self, rows: list[OutboxRow]) -> None:
         values: list[MappedValue] = []
         counts: Counter[str] = Counter()
+        await self._units.learn((row.gateway_id, row.samples) for row in rows)
         for row in rows:
             self._decode(row, values, counts)
         plan = self._plan
@@ -131,15 +133,16 @@ class OutboxWorker:
 
     def _decode(self, row: OutboxRow, values: list[MappedValue], counts: Counter[str]) -> None:
         plan = self._plan
-        columns = _columns(row)
-        if columns is None:
+        waiting = unpacked(row.samples)
+        if waiting is None:
             counts["malformed"] += row.rows
             log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
             return
-        for point, ts_us, value, quality in zip(*columns, strict=True):
+        for at, (point, ts_us, value, quality) in enumerate(waiting.rows()):
             mapped = plan.published.get(point)
             if mapped is not None:
-                values.append(MappedValue(mapped, ts_us, value, quality))
+                unit = self._units.unit(row.gateway_id, waiting, at)
+                values.append(MappedValue(as_read(mapped, unit), ts_us, value, quality))
             elif point in plan.conflicts:
                 counts["conflict"] += 1
 
@@ -164,20 +167,6 @@ def _cut(rows: list[OutboxRow]) -> list[OutboxRow]:
     return rows
 
 
-def _columns(row: OutboxRow) -> tuple[list[int], list[int], list[Any], list[int]] | None:
-    try:
-        document = orjson.loads(row.samples)
-        columns = document["p"], document["t"], document["v"], document["q"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    if not all(isinstance(column, list) for column in columns):
-        return None
-    if len({len(column) for column in columns}) != 1:
-        return None
-    whole = all(type(item) is int for column in (0, 1, 3) for item in columns[column])
-    return columns if whole else None
-
-
 def _points(row: OutboxRow) -> frozenset[int]:
-    columns = _columns(row)
-    return frozenset(columns[0]) if columns else frozenset()
+    waiting = unpacked(row.samples)
+    return frozenset(waiting.points) if waiting else frozenset()

@@ -32,6 +32,7 @@ from plantroom_cloud.tables.samples import (
 )
 from plantroom_cloud.tables.sites import Device, Gateway, Point, Site
 from plantroom_cloud.tables.streaming import SparkplugBirth, StreamingDevice
+from plantroom_cloud.tables.thingmodels import MappingOverride, ThingModelRow
 
 __all__ = [
     "ApiKey",
@@ -53,6 +54,7 @@ __all__ = [
     "Latest",
     "Mapping",
     "MappingCache",
+    "MappingOverride",
     "Outbox",
     "Point",
     "QuarantineDecision",
@@ -70,4 +72,5 @@ __all__ = [
     "StreamingDevice",
     "Target",
     "Tenant",
+    "ThingModelRow",
 ]

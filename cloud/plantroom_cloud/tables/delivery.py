@@ -56,6 +56,8 @@ class DictionaryEntry(Tenant, Base):
     epoch: Mapped[str] = mapped_column(String(16), primary_key=True)
     alias: Mapped[int] = mapped_column(Big, primary_key=True)
     point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"))
+    unit: Mapped[str | None] = mapped_column(Text)
+    """The point's unit as this alias says it, for ever; null in what older versions stored."""
 
 
 class GapRecord(Tenant, Base):

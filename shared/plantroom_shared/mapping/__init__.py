@@ -6,9 +6,10 @@ The same code runs on the gateway (``plantroom-edge discover --map``) and in the
 from __future__ import annotations
 
 from plantroom_shared.mapping.classes import canonical, is_equip_class, is_point_class
-from plantroom_shared.mapping.models import ModelPoint, model_point, target_unit, thing_models
+from plantroom_shared.mapping.models import model_point, target_unit, thing_models
 from plantroom_shared.mapping.pipeline import MappedPoint, map_points
 from plantroom_shared.mapping.refine import UNKNOWN, choices, with_vote
+from plantroom_shared.mapping.things import ModelPoint
 
 __all__ = [
     "UNKNOWN",

@@ -18,12 +18,13 @@ from plantroom_cloud.publishing.enos.devices import (
     product_for,
 )
 from plantroom_cloud.publishing.enos.gateway import Gateway
-from plantroom_cloud.publishing.enos.models import published_point
+from plantroom_cloud.publishing.enos.models import target_of
 from plantroom_cloud.publishing.plan import Mapped, Plan
 from plantroom_cloud.publishing.repository import EnosDeviceRepository
 from plantroom_cloud.tables import EnosDevice
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected
+from plantroom_shared.mapping.things import is_raw
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Equipment:
 def _wanted(plan: Plan) -> dict[Key, _Wanted]:
     wanted: dict[Key, _Wanted] = {}
     for mapped in plan.published.values():
-        if mapped.equipment and published_point(mapped.model_id, mapped.model_point):
+        if mapped.equipment and target_of(mapped) and is_raw(mapped.model_point):
             want = wanted.setdefault((mapped.site_id, mapped.equipment), _Wanted(mapped))
             want.models[mapped.model_id] += 1
     return wanted

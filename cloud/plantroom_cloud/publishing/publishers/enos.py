@@ -12,8 +12,7 @@ from plantroom_cloud.publishing.enos.delivery import Delivered, Delivery
 from plantroom_cloud.publishing.enos.equipment import REFUSED_FOR, Equipment
 from plantroom_cloud.publishing.enos.gateway import Gateway
 from plantroom_cloud.publishing.enos.messages import Posted
-from plantroom_cloud.publishing.enos.models import model_point
-from plantroom_cloud.publishing.enos.values import ModelPoint, Source, is_raw, to_model
+from plantroom_cloud.publishing.enos.models import target_of
 from plantroom_cloud.publishing.plan import Plan
 from plantroom_cloud.publishing.publishers import (
     MappedValue,
@@ -23,6 +22,8 @@ from plantroom_cloud.publishing.publishers import (
 )
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import ConfigError, Rejected, Unavailable
+from plantroom_shared.mapping.conversion import conversion_of
+from plantroom_shared.mapping.things import ModelPoint, is_raw
 from plantroom_shared.model import Quality
 
 _NUMERIC = frozenset({"INT", "FLOAT", "DOUBLE"})
@@ -73,7 +74,7 @@ class EnosPublisher:
     def _posted(self, value: MappedValue) -> Posted:
         """Return what is sent for `value`; Rejected with the reason it is counted under."""
         mapped = value.mapped
-        point = model_point(mapped.model_id, mapped.model_point)
+        point = target_of(mapped)
         if point is None or not is_raw(mapped.model_point):
             raise _NotSent("no_model_point" if point is None else "not_raw")
         device = self._equipment.get(mapped)
@@ -84,8 +85,7 @@ class EnosPublisher:
         if self._blocked.get((device.asset_id, point.identifier), 0.0) > self._clock.monotonic():
             raise _NotSent(REFUSED)
         quality = self._quality(value, point)
-        source = Source(mapped.unit, mapped.states, mapped.object_type)
-        sent = to_model(value.value, source, point)
+        sent = conversion_of(mapped.source, point, mapped.adjustment)(value.value)
         return Posted(device.asset_id, point.identifier, value.ts_us // 1000, sent, quality)
 
     def _quality(self, value: MappedValue, point: ModelPoint) -> int | None:
