@@ -36,7 +36,6 @@ from plantroom_cloud.ingest.rows import (
     Refusal,
     latest_rows,
     sample_rows,
-    several,
     unknown_aliases,
 )
 from plantroom_cloud.ingest.samples import SampleRepository
@@ -286,13 +285,17 @@ class GatewayBatch:
             await self._samples.advance_latest(everything)
 
     async def _put_out(self, epoch: str, samples: Column) -> None:
-        """Leave the samples of one epoch for the targets, with what tells the units they had."""
+        """Leave the samples of one epoch for the targets, and what tells the units they had."""
         if not samples:
             return
+        known = self.dictionaries.get(epoch, [])
+        several = self._memory.dictionaries.several(self.gateway.id, epoch, self.stamp, known)
+        if several and (firsts := samples.firsts(several)):
+            await self._points.note_first(epoch, firsts)
         if self._targets is None:
             self._targets = await self._samples.targets()
         if self._targets:
-            origin = Origin(epoch, several(self.dictionaries.get(epoch, [])))
+            origin = Origin(epoch, several)
             await self._samples.put_out(
                 self.gateway.id, samples, self._targets, self._now_us, origin
             )

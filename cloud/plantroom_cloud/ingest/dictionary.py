@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.gateways.repository import Owned
@@ -71,6 +71,18 @@ class DictionaryRepository:
         ]
         if rows:
             await self._session.execute(insert(DictionaryEntry), rows)
+
+    async def note_first(self, epoch: str, firsts: Mapping[int, int]) -> None:
+        """Note the lowest order number that came by each of some aliases (alias → number)."""
+        table = DictionaryEntry.__table__
+        later = or_(table.c.first_seq.is_(None), table.c.first_seq > bindparam("seq"))
+        statement = (
+            update(table)  # type: ignore[arg-type]  # the mapped class's own table
+            .where(*self._is(epoch), table.c.alias == bindparam("at"), later)
+            .values(first_seq=bindparam("seq"))
+        )
+        rows = [{"at": alias, "seq": seq} for alias, seq in sorted(firsts.items())]
+        await (await self._session.connection()).execute(statement, rows)
 
     async def find(self, points: Sequence[model.Point]) -> list[int | None]:
         """Return the ids of `points`, None for those that are new."""

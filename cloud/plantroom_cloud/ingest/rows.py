@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +24,7 @@ MAX_ALIAS = 100_000
 """No epoch names more points than this; a higher alias is a damaged row, not an unknown point."""
 COLUMNS = ("point_id", "ts_us", "tie", "value", "text", "quality", "reason")
 _EXACT = 2**53
+_SEQ = 0xFFFF_FFFF
 
 
 @dataclass(slots=True)
@@ -44,13 +44,6 @@ class Origin:
     epoch: str
     several: frozenset[int] = frozenset()
     """Points that have more than one alias there: they have changed since the start."""
-
-
-def several(dictionary: Sequence[int]) -> frozenset[int]:
-    """Return the points of a dictionary, alias → point, that have several aliases."""
-    if len(set(dictionary)) == len(dictionary):
-        return frozenset()
-    return frozenset(point for point, count in Counter(dictionary).items() if count > 1)
 
 
 @dataclass(slots=True)
@@ -95,6 +88,15 @@ class Column:
             code, reason = batch.quality.get(row, (0, ""))
             self.quality[index] = int(code)  # `true` passes for 1 on the wire, not in a database
             self.reason[index] = clean(reason)
+
+    def firsts(self, points: frozenset[int]) -> dict[int, int]:
+        """Return alias → the lowest order number (32 bits) under it, for rows of `points`."""
+        found: dict[int, int] = {}
+        for point, alias, number in zip(self.point_id, self.alias, self.tie, strict=True):
+            if point in points:
+                seq = number & _SEQ
+                found[alias] = min(found.get(alias, seq), seq)
+        return found
 
     def extend(self, other: Column) -> None:
         """Append the rows of `other`."""
@@ -161,7 +163,7 @@ def tie_base(epoch: str) -> int:
 
 def tie(base: int, seq: int) -> int:
     """Return the tie of a row: different for any two rows of one point and moment."""
-    return base | (seq & 0xFFFF_FFFF)
+    return base | (seq & _SEQ)
 
 
 def clean(text: str) -> str:

@@ -11,15 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.ingest.rows import tie_base
 from plantroom_cloud.publishing.outbox import Waiting, unpacked
 from plantroom_cloud.publishing.plan import Mapped
 from plantroom_cloud.tables import DictionaryEntry
 
 _MOST: Final = 64
 """Dictionaries kept at hand."""
+_CHUNK: Final = 500
+_History = dict[int, list[tuple[int, str | None]]]
+"""Upper bits of a tie, which tell the epoch → (first order number, unit), in order of the aliases."""
 Key = tuple[str, str]
 """Gateway id and epoch."""
 
@@ -92,6 +96,68 @@ class UnitsTold:
         if alias is None:
             return told.first.get(waiting.points[row])
         return told.by_alias.get(alias)
+
+
+class StoredUnits:
+    """Units that stored samples of one company's points were read in.
+
+    A stored sample has no alias. Its tie tells the epoch and the order number, and an alias of a
+    point with several keeps the first order number that came by it.
+
+    Args:
+        database: keeps the dictionaries.
+        scope: the company.
+    """
+
+    def __init__(self, database: Database, scope: Scope) -> None:
+        self._database, self._scope = database, scope
+        self._units: dict[int, tuple[str, _History]] = {}
+
+    async def learn(self, mapped: Iterable[Mapped]) -> None:
+        """Read the history of points, where it is not at hand or their unit has changed since."""
+        wanted = {m.point_id: m.unit for m in mapped if self._known(m.point_id) != m.unit}
+        points = sorted(wanted)
+        for start in range(0, len(points), _CHUNK):
+            part = points[start : start + _CHUNK]
+            histories = await self._read(part)
+            self._units |= {point: (wanted[point], histories.get(point, {})) for point in part}
+
+    def _known(self, point: int) -> str | None:
+        known = self._units.get(point)
+        return known[0] if known else None
+
+    async def _read(self, points: list[int]) -> dict[int, _History]:
+        """Return the histories of those of `points` that were ever told with two units."""
+        entry = DictionaryEntry
+        mine = (entry.company_id == self._scope.company_id, entry.point_id.in_(points))
+        told_otherwise = (
+            select(entry.point_id)
+            .where(*mine)
+            .group_by(entry.point_id)
+            .having(func.min(entry.unit) != func.max(entry.unit))
+        )
+        columns = (entry.point_id, entry.epoch, entry.alias, entry.unit, entry.first_seq)
+        found: dict[int, _History] = {}
+        async with self._database.read() as session:
+            changed = list((await session.execute(told_otherwise)).scalars())
+            query = select(*columns).where(entry.company_id == self._scope.company_id)
+            query = query.where(entry.point_id.in_(changed)).order_by(entry.alias)
+            for point, epoch, _, unit, first in (await session.execute(query)).all():
+                history = found.setdefault(point, {}).setdefault(tie_base(epoch) >> 32, [])
+                if not history:
+                    history.append((0, unit))
+                elif first is not None:
+                    history.append((first, unit))
+        return found
+
+    def unit(self, point: int, tie: int) -> str | None:
+        """Return the unit of a stored sample; None where it never changed or nobody has told."""
+        _, histories = self._units.get(point, ("", {}))
+        seq, unit = tie & 0xFFFF_FFFF, None
+        for first, told in histories.get(tie >> 32, ()):
+            if first <= seq:
+                unit = told
+        return unit
 
 
 def as_read(mapped: Mapped, unit: str | None) -> Mapped:

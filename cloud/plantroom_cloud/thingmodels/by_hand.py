@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 def import_files(settings: CloudSettings, company: str, files: Sequence[Path]) -> Imported:
     """Import every file; a file that cannot be read is a problem like any other."""
-    read = {path.name: _read(path) for path in files}
+    reads = [(path.name, _read(path)) for path in files]
 
     async def do(database: Database) -> Imported:
-        return await _keep(database, company, read.items())
+        return await _keep(database, company, reads)
 
     return _run(settings, do)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,27 +84,27 @@ class Conversion:
         Raises:
             Rejected: (``value``) no such value can be sent.
         """
-        kind, translated = self.target.data_type, self._translated(value)
+        kind, told = self.target.data_type, self._translated(value)
+        if kind == "ENUM":
+            return self._choice(value, told)
+        translated = value if told is None else told
         if kind in NUMBERS:
             return self._within(self._converted(_number(translated, self.source)))
         if kind == "INT":
             return self._integer(translated)
         if kind == "BOOL":
             return bool(_state(translated, self.source))
-        if kind == "ENUM":
-            return self._choice(translated)
         if kind == "STRING" and translated is not None:
             return _text(str(translated), _TEXT_LIMIT)
         raise self._unfit(value)
 
-    def _translated(self, value: Value) -> Value:
+    def _translated(self, value: Value) -> str | None:
+        """Return what a person says that a state is in the model; None where nobody says."""
         if not self.adjustment.states or value is None:
-            return value
+            return None
         table = {state.strip().casefold(): to for state, to in self.adjustment.states}
-        for spelling in _spellings(value, self.source):
-            if spelling in table:
-                return table[spelling]
-        return value
+        found = (table.get(spelling) for spelling in _spellings(value, self.source))
+        return next((to for to in found if to is not None), None)
 
     def _integer(self, value: Value) -> int:
         states = self.target.signal_type.upper() == "DI"
@@ -120,20 +120,36 @@ class Conversion:
             raise self._unfit(value)
         return int(self._within(whole))
 
-    def _choice(self, value: Value) -> ModelValue:
-        if not self.target.choices:
-            return _text(value, _ENUM_LIMIT) if isinstance(value, str) else self._integer(value)
-        allowed = {key.strip().casefold(): key for key, _ in self.target.choices}
-        for spelling in _spellings(value, self.source):
-            key = allowed.get(spelling, self._by_text(spelling))
-            if key:
-                return _enum_value(key)
-        raise self._unfit(value)
+    def _choice(self, value: Value, told: str | None) -> ModelValue:
+        """Return which choice a state is: as a person says, else by its text, else by its number.
 
-    def _by_text(self, spelling: str) -> str:
-        """Return the one choice that is called `spelling`; empty where none or several are."""
-        found = [key for key, text in self.target.choices if text.strip().casefold() == spelling]
+        The number alone counts only where no text contradicts it: "1 Off" of a bus is not "1 Cool".
+        """
+        choices = {key.strip().casefold(): key for key, _ in self.target.choices}
+        if not choices:
+            value = told if told is not None else value
+            return _text(value, _ENUM_LIMIT) if isinstance(value, str) else self._integer(value)
+        if told is not None:
+            key = choices.get(told.strip().casefold(), "")
+        else:
+            key = self._by_text(_state_text(value, self.source))
+            key = key or self._by_number(value, choices)
+        if not key:
+            raise self._unfit(value)
+        return _enum_value(key)
+
+    def _by_text(self, text: str) -> str:
+        """Return the one choice that is called `text`; empty where none or several are."""
+        found = [key for key, called in self.target.choices if text and _alike(text, called)]
         return found[0] if len(found) == 1 else ""
+
+    def _by_number(self, value: Value, choices: Mapping[str, str]) -> str:
+        text, called = _state_text(value, self.source), dict(self.target.choices)
+        for spelling in _spellings(value, self.source):
+            key = choices.get(spelling)
+            if key and not (text and called[key].strip()):
+                return key
+        return ""
 
     def _converted(self, number: float) -> float:
         adjusted = number * self.adjustment.factor
@@ -210,6 +226,26 @@ def _spellings(value: Value, source: Source) -> list[str]:
             found.append(source.states[int(at)].strip().casefold())
         found += [str(value).casefold()] if isinstance(value, bool) else []
     return found
+
+
+def _state_text(value: Value, source: Source) -> str:
+    """Return what a state is called, folded; empty where nobody says, or it is a number."""
+    found = [spelling for spelling in _spellings(value, source) if not _is_number(spelling)]
+    return found[0] if found and (isinstance(value, str) or source.states) else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _alike(text: str, called: str) -> bool:
+    """Say whether two texts name the same state: ``inactive`` is ``Off``."""
+    other = called.strip().casefold()
+    return text == other or any(text in words and other in words for words in (_ON, _OFF))
 
 
 def _enum_value(key: str) -> ModelValue:

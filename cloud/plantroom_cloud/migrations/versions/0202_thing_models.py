@@ -19,6 +19,8 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.add_column("dictionary", sa.Column("unit", sa.Text(), nullable=True))
+    op.add_column("dictionary", sa.Column("first_seq", BIG, nullable=True))
+    op.create_index("ix_dictionary_point_id", "dictionary", ["point_id"])
     op.create_table(
         "thing_model",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
