@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.problems import ApiError, NotFound
+from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.thingmodels.documents import Change, changes, digest, document_of, model_from
 from plantroom_cloud.thingmodels.reading import Read
 from plantroom_cloud.thingmodels.repository import (
@@ -20,7 +21,9 @@ from plantroom_cloud.thingmodels.repository import (
 )
 from plantroom_cloud.thingmodels.shapes import Problem
 from plantroom_shared.clock import Clock
+from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.conversion import Source
+from plantroom_shared.mapping.overrides import Overrides
 from plantroom_shared.mapping.schema import Claim, SchemaFinding, check
 from plantroom_shared.mapping.targets import TargetName, builtin, catalog
 from plantroom_shared.mapping.things import Catalog, ThingModel
@@ -148,25 +151,7 @@ class ThingModelService:
             raise NotFound(msg)
         rows = [row for row in await self._claims.mapped(site_id) if row.state != "rejected"]
         overrides = await self._overrides.current()
-        claims = []
-        for row in rows:
-            meaning = overrides.apply(
-                row.point_id, site_id, row.equipment, row.model_id, row.model_point
-            )
-            claim = Claim(
-                str(row.point_id),
-                row.equipment,
-                meaning.model_id,
-                meaning.model_point,
-                Source(row.unit, tuple(map(str, row.states or ())), row.object_type),
-                meaning.adjustment,
-                row.name,
-            )
-            if target != "enos":  # a class is what the point means, on whatever platform
-                claim = replace(
-                    claim, model_id=target if row.point_class else "", model_point=row.point_class
-                )
-            claims.append(claim)
+        claims = [_claim(row, overrides, site_id, target) for row in rows]
         found = check(claims, await self.catalog())
         mapped = [claim for claim in claims if claim.model_id and claim.model_point]
         return Checked.of(len(rows), mapped, found), found
@@ -195,6 +180,24 @@ class Checked:
             len({claim.equipment for claim in mapped}),
             dict(sorted(Counter(f.kind for f in found).items())),
         )
+
+
+def _claim(row: AnyRow, overrides: Overrides, site_id: int, target: TargetName) -> Claim:
+    """Return what a point claims to be; of Brick and Haystack its class."""
+    meaning = overrides.apply(row.point_id, site_id, row.equipment, row.model_id, row.model_point)
+    claim = Claim(
+        str(row.point_id),
+        row.equipment,
+        meaning.model_id,
+        meaning.model_point,
+        Source(row.unit, tuple(map(str, row.states or ())), row.object_type),
+        meaning.adjustment,
+        row.name,
+    )
+    if target == "enos":
+        return claim
+    point_class = canonical(row.point_class)
+    return replace(claim, model_id=target if point_class else "", model_point=point_class)
 
 
 def _no_model(model_id: str, version: int | None = None) -> NotFound:

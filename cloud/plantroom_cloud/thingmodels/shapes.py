@@ -245,7 +245,7 @@ def _unit(feature: Mapping[str, Any]) -> tuple[str, float]:
     if not isinstance(scale, int | float) or isinstance(scale, bool) or not 1e-30 < scale < 1e30:
         what = f"{shown(scale)} is no scale"
         raise Unreadable(what, key="scale", fix="use a number above 0")
-    text = (told or "").strip()
+    text = _storable(told or "").strip()
     return "" if text.casefold() in _NO_UNIT else text, float(scale)
 
 
@@ -302,7 +302,7 @@ def _choices(
         if not value.strip() or len(value) > 32 or "\0" in value:
             what = f"{shown(value)} is no choice"
             raise Unreadable(what, key="dataDefinition", fix="use 1 to 32 characters")
-        made.append((value.strip(), _text(text)[:200]))
+        made.append((_storable(value).strip(), _text(text)[:200]))
     return tuple(made)
 
 
@@ -328,4 +328,9 @@ def _text(told: Any) -> str:
 
 
 def _bounded(told: Any) -> str:
-    return told[:MAX_TEXT].replace("\0", "").strip() if isinstance(told, str) else ""
+    return _storable(told[:MAX_TEXT]).strip() if isinstance(told, str) else ""
+
+
+def _storable(text: str) -> str:
+    """Return a text without what no database holds: NUL, and halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
