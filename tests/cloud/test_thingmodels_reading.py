@@ -139,9 +139,10 @@ def read(document: Any) -> Read:
         lambda model: {"code": 0, "msg": "OK", "data": model},
         lambda model: {"code": 0, "data": [model], "pagination": {}},
         lambda model: {"models": [model]},
+        lambda model: {"site": {}, "devices": [{}], "thingModels": [model]},
         lambda model: {"ABC_HVAC_CH": model},
     ],
-    ids=["one", "list", "get", "search", "models", "by name"],
+    ids=["one", "list", "get", "search", "models", "site export", "by name"],
 )
 def test_both_shapes_are_the_same_model(document: Any, wrap: Any) -> None:
     """The API and the console write the same model differently; both are read alike."""

@@ -152,7 +152,7 @@ def _candidates(document: Any) -> Iterator[tuple[str, str, Any]]:
             for twice in getattr(models, "twice", ()):
                 yield f"models.{shown(twice)}", "", _TWICE
             yield from ((f"models.{shown(name)}", name, item) for name, item in models.items())
-        case {"models": list() as models} | (list() as models):
+        case {"models": list() as models} | {"thingModels": list() as models} | (list() as models):
             yield from ((f"[{at}]", "", item) for at, item in enumerate(models))
         case dict():
             for name, item in document.items():

@@ -13,7 +13,7 @@ from plantroom_cloud.publishing.enos.equipment import REFUSED_FOR, Equipment
 from plantroom_cloud.publishing.enos.gateway import Gateway
 from plantroom_cloud.publishing.enos.messages import Posted
 from plantroom_cloud.publishing.enos.models import target_of
-from plantroom_cloud.publishing.plan import Plan
+from plantroom_cloud.publishing.plan import Mapped, Plan
 from plantroom_cloud.publishing.publishers import (
     MappedValue,
     PublisherSpec,
@@ -22,7 +22,7 @@ from plantroom_cloud.publishing.publishers import (
 )
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import ConfigError, Rejected, Unavailable
-from plantroom_shared.mapping.conversion import conversion_of
+from plantroom_shared.mapping.conversion import Conversion, conversion_of
 from plantroom_shared.mapping.things import ModelPoint, is_raw
 from plantroom_shared.model import Quality
 
@@ -48,6 +48,7 @@ class EnosPublisher:
         self._equipment = Equipment(database, scope, self._gateway, target.timezone, clock)
         self._delivery = Delivery(self._gateway)
         self._blocked: dict[_PointKey, float] = {}
+        self._conversions: dict[int, tuple[Mapped, Conversion]] = {}
         self._newest: dict[_PointKey, int] = {}
         """Millisecond of the last value counted, per point: EnOS keeps one value of each."""
 
@@ -85,8 +86,17 @@ class EnosPublisher:
         if self._blocked.get((device.asset_id, point.identifier), 0.0) > self._clock.monotonic():
             raise _NotSent(REFUSED)
         quality = self._quality(value, point)
-        sent = conversion_of(mapped.source, point, mapped.adjustment)(value.value)
+        sent = self._conversion(mapped, point)(value.value)
         return Posted(device.asset_id, point.identifier, value.ts_us // 1000, sent, quality)
+
+    def _conversion(self, mapped: Mapped, point: ModelPoint) -> Conversion:
+        """Return the conversion of a mapping; made once for all its values, as long as it holds."""
+        known = self._conversions.get(mapped.point_id)
+        if known is not None and known[0] is mapped:
+            return known[1]
+        made = conversion_of(mapped.source, point, mapped.adjustment)
+        self._conversions[mapped.point_id] = mapped, made
+        return made
 
     def _quality(self, value: MappedValue, point: ModelPoint) -> int | None:
         name = Quality(value.quality).name.lower() if 0 <= value.quality <= 2 else "bad"
