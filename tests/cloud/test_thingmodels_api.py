@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from plantroom_cloud.db import Database
 from plantroom_cloud.tables import Mapping, Point, ThingModelRow
-from plantroom_cloud.thingmodels import service
+from plantroom_cloud.thingmodels import schemas, service
 from support.api_world import ONE_ENGINE, Stopped, Tenant, client_of
 
 
@@ -139,6 +139,26 @@ async def test_a_site_s_mapping_is_checked(
     assert (await check(client, acme))["findings"] == []
     await remap(database, acme.points[0], state="rejected", model_point="nothing")
     assert (await check(client, acme))["mapped"] == 2
+
+
+@ONE_ENGINE
+async def test_findings_are_bounded_errors_first(
+    client: httpx.AsyncClient,
+    acme: Tenant,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A site of nothing but trouble is an answer that can be read; all of it is counted."""
+    async with database.write() as session:
+        await session.execute(update(Point).values(unit=""))
+        await session.execute(
+            update(Point).where(Point.id == acme.battery["soc"]).values(unit="kW")
+        )
+    monkeypatch.setattr(schemas, "_MOST_FINDINGS", 2)
+    found = await check(client, acme)
+    assert found["kinds"] == {"no_model_point": 1, "no_unit": 1, "unit": 1}
+    assert [item["severity"] for item in found["findings"]] == ["error", "error"]
+    assert found["untold"] == 1
 
 
 async def test_an_override_puts_right_what_does_not_fit(

@@ -20,6 +20,7 @@ from plantroom_shared.mapping.things import ThingModel
 from plantroom_shared.units import parse_unit
 
 _MOST_POINTS = 50
+_MOST_FINDINGS = 5000
 _Identifier = Annotated[
     str, StringConstraints(max_length=128, pattern=r"\A([A-Za-z0-9_][A-Za-z0-9_.\-]*)?\z")
 ]
@@ -133,7 +134,8 @@ class SchemaCheckOut(BaseModel):
     fitting: int = Field(description="Mapped points that no error names.")
     equipment: int
     kinds: dict[str, int] = Field(description="Kind of finding → how many.")
-    findings: list[FindingOut]
+    findings: list[FindingOut] = Field(description="Errors first.")
+    untold: int = Field(description="Further findings that are not shown; `kinds` counts all.")
 
 
 class OverrideIn(BaseModel):
@@ -284,6 +286,7 @@ def show_check(
     site: int, target: str, checked: Checked, found: list[SchemaFinding]
 ) -> dict[str, Any]:
     """Return the JSON of a schema check."""
+    shown = sorted(found, key=lambda finding: finding.severity != "error")[:_MOST_FINDINGS]
     return {
         "site": site,
         "target": target,
@@ -292,7 +295,8 @@ def show_check(
         "fitting": checked.fitting,
         "equipment": checked.equipment,
         "kinds": checked.findings,
-        "findings": [_show_finding(finding) for finding in found],
+        "findings": [_show_finding(finding) for finding in shown],
+        "untold": len(found) - len(shown),
     }
 
 

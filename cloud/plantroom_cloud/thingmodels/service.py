@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -152,7 +153,8 @@ class ThingModelService:
         rows = [row for row in await self._claims.mapped(site_id) if row.state != "rejected"]
         overrides = await self._overrides.current()
         claims = [_claim(row, overrides, site_id, target) for row in rows]
-        found = check(claims, await self.catalog())
+        # Seconds of pure Python for a large site: not in the loop that serves requests.
+        found = await asyncio.to_thread(check, claims, await self.catalog())
         mapped = [claim for claim in claims if claim.model_id and claim.model_point]
         return Checked.of(len(rows), mapped, found), found
 
