@@ -15,9 +15,10 @@ from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.publishing import jobs
 from plantroom_cloud.publishing.lease import lease
-from plantroom_cloud.publishing.plan import Plan
+from plantroom_cloud.publishing.plan import Mapped, Plan
 from plantroom_cloud.publishing.publishers import MappedValue, Receipt
 from plantroom_cloud.publishing.repository import PublishingRepository
+from plantroom_cloud.publishing.steps import Step
 from plantroom_cloud.publishing.worker import MAX_VALUES, OutboxWorker, TakenElsewhere
 from plantroom_cloud.tables import Target
 from plantroom_shared.cancelling import ended
@@ -43,6 +44,15 @@ class Taker:
     async def publish(self, values: Any) -> Receipt:
         self.batches.append(list(values))
         return Receipt(len(values))
+
+    def accepts(self, mapped: Mapped) -> bool:
+        return True
+
+    async def survey(self, plan: Plan, site_id: int) -> list[Step]:
+        return []
+
+    async def carry_out(self, step: Step) -> None:
+        """Nothing is ever to do."""
 
     async def close(self) -> None:
         """Nothing to close."""

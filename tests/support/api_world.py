@@ -36,6 +36,7 @@ from plantroom_cloud.tables import (
     Latest,
     Mapping,
     Point,
+    PublishPlan,
     QuarantinedRow,
     ReplayPosition,
     RollupDue,
@@ -183,6 +184,7 @@ async def seed(db: Database, slug: str) -> Tenant:
         await _put_account(seeder)
         await _put_replay(seeder)
         await _put_command(seeder)
+        await _put_plan(seeder)
         await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
     return tenant
 
@@ -272,6 +274,21 @@ async def _put_command(seeder: Seeder) -> None:
     event = {"at_us": NOW - HOUR, "kind": "command.executed", "doc": {"id": tenant.command}}
     source = {"command_id": tenant.command, "journal": EPOCH, "n": 1}
     await seeder.put(CommandEvent, **source, **event, **seeder.own)
+
+
+async def _put_plan(seeder: Seeder) -> None:
+    step = {"action": "create_device", "subject": "CH1", "why": "there is none", "details": {}}
+    marks = {"by_hand": False, "new": True, "instead_of": ""}
+    await seeder.put(
+        PublishPlan,
+        kind="enos",
+        state="made",
+        steps=[{"id": "create_device CH1"} | step | marks],
+        asked_us=NOW,
+        asked_by="key first",
+        made_us=NOW,
+        **seeder.here,
+    )
 
 
 async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:

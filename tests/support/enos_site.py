@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from demo.enos_sim.app import Simulator
 from demo.enos_sim.server import Addresses, serving
 from demo.enos_sim.world import Limits, World
 from plantroom_cloud.config import EnosTarget
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.ingest.rows import stored_value
 from plantroom_cloud.publishing.repository import PublishingRepository
 from plantroom_cloud.tables import (
     Company,
@@ -25,6 +26,7 @@ from plantroom_cloud.tables import (
     Mapping,
     Outbox,
     Point,
+    SampleRow,
     Site,
     Target,
 )
@@ -54,6 +56,8 @@ class PublishSite:
     kind: str = "enos"
     ids: dict[str, int] = field(default_factory=dict)
     """Name → point id."""
+    stored: int = 0
+    """Samples stored so far."""
 
     @property
     def scope(self) -> Scope:
@@ -121,7 +125,8 @@ class PublishSite:
     async def put(
         self, rows: Sequence[tuple[str, int, Value]], *, quality: int = 0, created_us: int = 0
     ) -> int:
-        """Put samples (name, µs, value) into the outbox as one row; return the row's id."""
+        """Store samples (name, µs, value) and put them into the outbox; return the row's id."""
+        await self.store(rows, quality=quality)
         samples = {
             "p": [self.ids[name] for name, _, _ in rows],
             "t": [ts for _, ts, _ in rows],
@@ -129,6 +134,27 @@ class PublishSite:
             "q": [quality] * len(rows),
         }
         return await self.put_raw(orjson.dumps(samples), len(rows), created_us=created_us)
+
+    async def store(self, rows: Sequence[tuple[str, int, Value]], *, quality: int = 0) -> None:
+        """Store samples as ingest does, and put nothing into the outbox."""
+        made = []
+        for name, ts_us, said in rows:
+            self.stored += 1
+            value, words = stored_value(said)
+            made.append(
+                {
+                    "point_id": self.ids[name],
+                    "ts_us": ts_us,
+                    "tie": self.stored,
+                    "company_id": self.company_id,
+                    "value": value,
+                    "text": words,
+                    "quality": quality,
+                    "reason": "",
+                }
+            )
+        async with self.database.write() as session:
+            await session.execute(insert(SampleRow), made)
 
     async def put_raw(self, samples: bytes, rows: int, *, created_us: int = 0) -> int:
         """Put an outbox row as it stands."""

@@ -123,6 +123,8 @@ class PublishingRepository(Repository):
                 Point.unit,
                 Point.states,
                 Point.object_type,
+                Site.name.label("site_name"),
+                MappingTable.parent,
                 MappingTable.confidence,
                 MappingTable.source,
                 MappingTable.state,
@@ -133,7 +135,13 @@ class PublishingRepository(Repository):
         )
         return [
             MappingRow(
-                Mapped(*row[:8], states=tuple(row.states or ()), object_type=row.object_type),
+                Mapped(
+                    *row[:8],
+                    states=tuple(row.states or ()),
+                    object_type=row.object_type,
+                    site_name=row.site_name,
+                    parent=row.parent,
+                ),
                 row.confidence,
                 row.source,
                 row.state,
@@ -161,11 +169,24 @@ class EnosDeviceRepository(Repository):
                 continue
             row.model_id, row.product_key = device.model_id, device.product_key
             row.device_key, row.asset_id = device.device_key, device.asset_id
+            row.name, row.gone_us = device.name, device.gone_us
 
-    async def forget_asset(self, asset_id: str) -> None:
-        """Note that EnOS no longer knows the device, so that it is made again."""
+    async def note_gone(self, asset_id: str, now_us: int) -> None:
+        """Note that EnOS no longer knows the device."""
         await self._session.execute(
             update(EnosDevice)
             .where(self._own(EnosDevice), EnosDevice.asset_id == asset_id)
-            .values(asset_id="")
+            .values(gone_us=now_us)
+        )
+
+    async def rename(self, site_id: int, before: str, after: str) -> None:
+        """Call the equipment of a device otherwise."""
+        await self._session.execute(
+            update(EnosDevice)
+            .where(
+                self._own(EnosDevice),
+                EnosDevice.site_id == site_id,
+                EnosDevice.equipment == before,
+            )
+            .values(equipment=after)
         )
