@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from pydantic import SecretStr
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from demo.enos_sim.app import Simulator
 from demo.enos_sim.server import Addresses, serving
@@ -96,6 +96,7 @@ class PublishSite:
         confidence: float | None = 0.9,
         source: str = "offline",
         state: str = "proposed",
+        parent: str = "",
     ) -> None:
         """Say what a point is, as the mapper or a person would."""
         async with self.database.write() as session:
@@ -106,6 +107,7 @@ class PublishSite:
                     site_id=self.site_id,
                     template=name,
                     equipment=equipment,
+                    parent=parent,
                     model_id=target[0],
                     model_point=target[1],
                     confidence=confidence,
@@ -115,6 +117,41 @@ class PublishSite:
                     mapped_us=1,
                 )
             )
+
+    async def add_many(
+        self, points: Sequence[tuple[str, str, tuple[str, str]]], *, mapped: bool = True
+    ) -> None:
+        """Add points (name, equipment, model and model point) at once, mapped and accepted."""
+        head = {"company_id": self.company_id, "site_id": self.site_id}
+        place = {"gateway_id": self.gateway_id, "device_id": self.device_id, "hints": {}}
+        rows = [
+            head | place | {"key": f"bacnet:1:{name}", "name": name, "states": [], "changed_us": 1}
+            for name, _, _ in points
+        ]
+        async with self.database.write() as session:
+            statement = insert(Point).returning(Point.name, Point.id)
+            for at in range(0, len(rows), 500):
+                made = await session.execute(statement, rows[at : at + 500])
+                self.ids |= dict(made.all())
+        if mapped:
+            await self.map_many(points)
+
+    async def map_many(self, points: Sequence[tuple[str, str, tuple[str, str]]]) -> None:
+        """Approve what points are, whatever was said before."""
+        said = {"confidence": None, "source": "person", "state": "accepted", "mapped_us": 1}
+        head = {"company_id": self.company_id, "site_id": self.site_id, "evidence": []} | said
+        rows = [
+            head
+            | {"point_id": self.ids[name], "template": name, "equipment": equipment}
+            | {"model_id": model_id, "model_point": model_point}
+            for name, equipment, (model_id, model_point) in points
+        ]
+        async with self.database.write() as session:
+            ids = [row["point_id"] for row in rows]
+            for at in range(0, len(rows), 500):
+                part = ids[at : at + 500]
+                await session.execute(delete(Mapping).where(Mapping.point_id.in_(part)))
+                await session.execute(insert(Mapping), rows[at : at + 500])
 
     async def add_mapped(self, name: str, *, unit: str = "", **mapping: Any) -> int:
         """Add a point and its mapping."""

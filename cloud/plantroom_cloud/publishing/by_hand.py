@@ -15,7 +15,7 @@ from plantroom_cloud.kit.problems import ApiError
 from plantroom_cloud.migrations import migrate
 from plantroom_cloud.publishing.plans import OPEN, PlanRepository
 from plantroom_cloud.publishing.schemas import show_plan
-from plantroom_cloud.publishing.service import KIND, PublishingService
+from plantroom_cloud.publishing.service import PublishingService
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError
 
@@ -113,7 +113,7 @@ async def _followed(
                 row = await PlanRepository(session, scope).get(plan_id)
             assert row is not None  # noqa: S101 -- plans are never deleted
             if row.state not in OPEN or time.monotonic() >= until:
-                return show_plan(row) | {"steps": row.steps, "result": row.result, "kind": KIND}
+                return show_plan(row)
             await asyncio.sleep(_LOOK)
     finally:
         await database.close()

@@ -13,6 +13,7 @@ transaction that filled the outbox. So each value is published by one of the two
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -56,6 +57,7 @@ class CatchUp:
         self._database, self._scope, self._kind = database, scope, kind
         self._clock, self._history_us = clock, round(history * 1e6)
         self._dues: list[Due] = []
+        self._ended: AbstractSet[int] = frozenset()
         self.fresh_sites: set[int] = set()
         """Sites of which something is published for the first time, until that was seen to."""
         self._ranges: dict[int, list[Range]] = {}
@@ -73,6 +75,10 @@ class CatchUp:
         ranges = self._ranges.get(point_id)
         return ranges is not None and holds(ranges, ts_us)
 
+    def ended(self, point_id: int) -> bool:
+        """Say whether a point was published once and is not now: it may be again."""
+        return point_id in self._ended
+
     async def note(self, plan: Plan) -> Plan:
         """Note what `plan` publishes; the history of what it publishes for the first time is due.
 
@@ -89,17 +95,16 @@ class CatchUp:
             owed: dict[int, list[Range]] = {}
             for point, mapped in plan.published.items():
                 meaning, was = _noted(mapped, plan), known.get(point)
-                since = now_us - self._history_us
-                if was is not None and was.meaning == meaning:
-                    if was.until_us is None:
-                        continue
-                    since = was.until_us
+                if was is not None and was.meaning == meaning and was.until_us is None:
+                    continue
                 fresh[point] = meaning
-                if since < now_us:
-                    owed[point] = [(since, now_us)]
+                # What a point says while it is not published is noted as due, value by value.
+                if self._history_us and (was is None or was.meaning != meaning):
+                    owed[point] = [(now_us - self._history_us, now_us)]
             self.fresh_sites |= {meaning.site_id for meaning in fresh.values()}
             await repository.note(self._kind, fresh, now_us)
             await repository.end(self._kind, before.keys() - plan.published.keys(), now_us)
+            self._ended = known.keys() - plan.published.keys()
             await repository.add(self._kind, owed)
         await self.load()
         return plan

@@ -11,7 +11,6 @@ from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.publishing.steps import Step
 from plantroom_cloud.tables import (
     EnosDevice,
-    Point,
     PublishDue,
     PublishedPoint,
     PublishPlan,
@@ -111,9 +110,10 @@ class PlanRepository(Repository):
         """Return how many points still have something due, and from when on."""
         query = (
             select(func.count(func.distinct(PublishDue.point_id)), func.min(PublishDue.lo_us))
-            .join(Point, Point.id == PublishDue.point_id)
-            .where(self._own(PublishDue, Point), PublishDue.kind == kind)
-            .where(Point.site_id == site_id)
+            .join(PublishedPoint, PublishedPoint.point_id == PublishDue.point_id)
+            .where(self._own(PublishDue, PublishedPoint), PublishDue.kind == kind)
+            .where(PublishedPoint.kind == kind, PublishedPoint.until_us.is_(None))
+            .where(PublishedPoint.site_id == site_id)
         )
         row = (await self._session.execute(query)).one()
         return int(row[0] or 0), row[1]

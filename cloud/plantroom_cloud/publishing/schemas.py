@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plantroom_cloud.kit.responses import showable
 from plantroom_cloud.kit.times import rfc3339, rfc3339_or_none
 from plantroom_cloud.tables import PublishPlan
 
@@ -82,10 +81,10 @@ def show_plan(row: PublishPlan) -> dict[str, Any]:
         "kind": row.kind,
         "site": row.site_id,
         "state": row.state,
-        "steps": showable(row.steps),
+        "steps": row.steps,
         "note": row.note,
-        "result": showable(row.result),
-        "left_out": showable(row.left_out),
+        "result": row.result,
+        "left_out": row.left_out,
         "asked_at": rfc3339(row.asked_us),
         "asked_by": row.asked_by,
         "made_at": rfc3339_or_none(row.made_us),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -147,12 +148,9 @@ class OutboxWorker:
     # ------------------------------------------------------------ publish
 
     async def _publish(self, rows: list[OutboxRow]) -> None:
-        values: list[MappedValue] = []
-        counts: Counter[str] = Counter()
-        for row in rows:
-            self._decode(row, values, counts)
-        receipt = await self._handed_over(values)
-        await self._settle([row.id for row in rows], counts, receipt)
+        read = self._decoded(rows)
+        receipt = await self._handed_over(read.values)
+        await self._settle(read, receipt)
         receipt.on_commit()
         if receipt.held:
             await self._catch_up.load()
@@ -166,7 +164,7 @@ class OutboxWorker:
         if portion is None:
             return False
         receipt = await self._handed_over(portion.values)
-        await self._settle([], Counter(), receipt, portion)
+        await self._settle(_Decoded(), receipt, portion)
         receipt.on_commit()
         return True
 
@@ -175,33 +173,38 @@ class OutboxWorker:
             await self._publisher.prepare(self._plan)
         return await self._publisher.publish(values) if values else Receipt()
 
-    def _decode(self, row: OutboxRow, values: list[MappedValue], counts: Counter[str]) -> None:
-        plan = self._plan
-        columns = _columns(row)
-        if columns is None:
-            counts["malformed"] += row.rows
-            log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
-            return
-        for point, ts_us, value, quality in zip(*columns, strict=True):
-            mapped = plan.published.get(point)
-            if mapped is not None and self._catch_up.owes(point, ts_us):
-                continue  # it will come from the store, in its turn
-            if mapped is not None:
-                values.append(MappedValue(mapped, ts_us, value, quality))
-            elif point in plan.conflicts:
-                counts["conflict"] += 1
+    def _decoded(self, rows: Sequence[OutboxRow]) -> _Decoded:
+        """Return what rows hold of what is published, or was once."""
+        read, plan = _Decoded([row.id for row in rows]), self._plan
+        for row in rows:
+            columns = _columns(row)
+            if columns is None:
+                read.counts["malformed"] += row.rows
+                log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
+                continue
+            for point, ts_us, value, quality in zip(*columns, strict=True):
+                mapped = plan.published.get(point)
+                if mapped is not None and self._catch_up.owes(point, ts_us):
+                    continue  # it will come from the store, in its turn
+                if mapped is not None:
+                    read.values.append(MappedValue(mapped, ts_us, value, quality))
+                elif point in plan.conflicts:
+                    read.counts["conflict"] += 1
+                if mapped is None and self._catch_up.ended(point):
+                    read.aside.append((point, ts_us))
+        return read
 
     async def _settle(
         self,
-        ids: list[int],
-        counts: Counter[str],
+        read: _Decoded,
         receipt: Receipt,
         portion: Portion | None = None,
     ) -> None:
         """Delete what is done and count what became of it, together or not at all."""
+        counts, ids = read.counts + receipt.dropped, read.ids
         counts["published"] += receipt.published
-        counts.update(receipt.dropped)
-        owed = owed_by((value.mapped.point_id, value.ts_us) for value in receipt.held)
+        held = ((value.mapped.point_id, value.ts_us) for value in receipt.held)
+        owed = owed_by([*held, *read.aside])
         async with self._database.write() as session:
             repository = PublishingRepository(session, self._scope)
             dues = DueRepository(session, self._scope)
@@ -240,14 +243,23 @@ class OutboxWorker:
 
     async def _let_go(self, rows: list[OutboxRow]) -> None:
         await self._read_plan(rows)
-        counts: Counter[str] = Counter()
-        values: list[MappedValue] = []
-        for row in rows:
-            self._decode(row, values, counts)
-        counts["let_go"] = len(values)
-        # What nothing is published as needs no note: its history is due once something is.
-        await self._settle([row.id for row in rows], counts, Receipt(held=values))
+        read = self._decoded(rows)
+        read.counts["let_go"] = len(read.values)
+        # What nothing was ever published as needs no note: its history is due once something is.
+        await self._settle(read, Receipt(held=read.values))
         await self._catch_up.load()
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What rows of the outbox hold."""
+
+    ids: list[int] = field(default_factory=list)
+    values: list[MappedValue] = field(default_factory=list)
+    """To be published."""
+    aside: list[tuple[int, int]] = field(default_factory=list)
+    """(point, time) of points that were published once: due if they are again."""
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def lease_name(kind: str, scope: Scope) -> str:

@@ -45,7 +45,7 @@ class Trees:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.trees: dict[str, Tree] = {}
+        self.trees: dict[str, Tree] = world.trees
 
     def create(self, _query: dict[str, str], body: dict[str, Any]) -> str:
         """Make a tree and the logical asset at its root; return the tree's id."""

@@ -99,6 +99,8 @@ class World:
     """(model, point) that the models of this organisation lack."""
     policies: dict[str, Policy] = field(default_factory=dict)
     """Id → storage policy. Where there is none at all, everything is kept."""
+    trees: dict[str, Any] = field(default_factory=dict)
+    """Id → asset tree, a `trees.Tree`."""
     _serial: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     # ------------------------------------------------------------ models

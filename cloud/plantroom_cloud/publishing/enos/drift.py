@@ -114,13 +114,23 @@ def parents_in_order(desired: Desired) -> list[str]:
 
 
 def path(devices: Mapping[str, Device], equipment: str) -> list[str]:
-    """Return the equipment above `equipment`, the nearest first; a circle ends at its start."""
+    """Return the equipment above `equipment`, the nearest first; nothing is above a circle."""
     above: list[str] = []
-    at = devices[equipment].parent
-    while at in devices and at not in above and at != equipment:
-        above.append(at)
+    at = equipment
+    while not _circles(devices, at) and devices[at].parent in devices:
         at = devices[at].parent
+        above.append(at)
     return above
+
+
+def _circles(devices: Mapping[str, Device], equipment: str) -> bool:
+    """Say whether equipment is said to stand, in the end, under itself."""
+    seen: set[str] = set()
+    at = devices[equipment].parent
+    while at in devices and at not in seen and at != equipment:
+        seen.add(at)
+        at = devices[at].parent
+    return at == equipment
 
 
 def _usable(device: Device, found: Found) -> bool:
