@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -60,6 +60,20 @@ class Taker:
 
 def worker_of(site: PublishSite, taker: Taker, *, mapping_wait: float = 600.0) -> OutboxWorker:
     return OutboxWorker(site.database, site.scope, "enos", taker, CLOCK, mapping_wait=mapping_wait)
+
+
+class NoPlans:
+    """A company of which nobody wants a plan."""
+
+    async def serve(self) -> bool:
+        return False
+
+
+def loop_of(site: PublishSite, worker: OutboxWorker) -> Coroutine[Any, Any, None]:
+    plans: Any = NoPlans()
+    return jobs._loop(
+        worker, plans, database=site.database, scope=site.scope, kind="enos", slug="acme"
+    )
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
@@ -343,7 +357,7 @@ async def test_the_loop_outlives_a_database_that_is_away(
     monkeypatch.setattr(sqlite_database, "write", broken)
     worker: Any = Script()
     with pytest.raises(EndOfScript):
-        await jobs._loop(worker, sqlite_database, site.scope, "enos", "acme")
+        await loop_of(site, worker)
     assert steps == []
 
 
@@ -362,7 +376,7 @@ async def test_a_round_under_way_ends_when_the_job_is_stopped(
             await go_on.wait()
             return await super().publish(values)
 
-    loop = jobs._loop(worker_of(site, Slow()), sqlite_database, site.scope, "enos", "acme")
+    loop = loop_of(site, worker_of(site, Slow()))
     task = asyncio.create_task(loop)
     await sent.wait()
     task.cancel()
@@ -375,7 +389,7 @@ async def test_a_round_under_way_ends_when_the_job_is_stopped(
     go_on.clear()
     sent.clear()
     await site.put([("a", 2, 1.0)])
-    loop = jobs._loop(worker_of(site, Slow()), sqlite_database, site.scope, "enos", "acme")
+    loop = loop_of(site, worker_of(site, Slow()))
     task = asyncio.create_task(loop)
     await sent.wait()
     await ended(task)

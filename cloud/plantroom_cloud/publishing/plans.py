@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.publishing.steps import Step
@@ -83,6 +83,19 @@ class PlanRepository(Repository):
             self._own(PublishPlan), PublishPlan.kind == kind, PublishPlan.state.in_(OPEN)
         )
         return await self._session.scalar(query.order_by(PublishPlan.id).limit(1))
+
+    async def approve(self, plan_id: int, by: str, now_us: int, left_out: Sequence[str]) -> None:
+        """Note that somebody has given the word for a plan."""
+        await self._session.execute(
+            update(PublishPlan)
+            .where(self._own(PublishPlan), PublishPlan.id == plan_id)
+            .values(
+                state=APPROVED,
+                left_out=list(left_out),
+                approved_us=now_us,
+                approved_by=by[:200],
+            )
+        )
 
     async def get(self, plan_id: int) -> PublishPlan | None:
         """Return a plan by its id."""

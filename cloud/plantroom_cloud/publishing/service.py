@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.problems import ApiError, NotFound
 from plantroom_cloud.kit.times import rfc3339_or_none
-from plantroom_cloud.publishing.plans import APPROVED, FAILED, MADE, WANTED, PlanRepository
+from plantroom_cloud.publishing.plans import FAILED, MADE, WANTED, PlanRepository
 from plantroom_cloud.publishing.repository import PublishingRepository
 from plantroom_cloud.publishing.schemas import show_plan
 from plantroom_cloud.tables import PublishPlan
@@ -89,9 +89,7 @@ class PublishingService:
             msg = f"plan {row.id} is not made yet; look at it first: GET .../publishing/plan"
             raise NotMade(msg)
         if row.state in (MADE, FAILED):
-            row.state, row.left_out = APPROVED, list(left_out)
-            row.approved_us, row.approved_by = self._clock.now_us(), by[:200]
-            await self._session.flush()
+            await self._plans.approve(row.id, by, self._clock.now_us(), left_out)
         return row
 
     async def _check(self, site_id: int) -> None:
