@@ -357,3 +357,50 @@ async def test_a_site_without_mappings_has_no_steps(sqlite_database: Database) -
         assert ids(await way.ask()) == []
         with pytest.raises(Rejected, match="nothing to do"):
             await way.publisher.carry_out(Step("create_tree", "tower", ""))
+
+
+async def test_renamed_equipment_keeps_its_device(sqlite_database: Database) -> None:
+    """Before the word its values go on to the device it had; a later namesake gets one of its own."""
+    async with opened(sqlite_database) as way:
+        await way.site.add_mapped("t")
+        await say(way, "t")
+        (asset,) = way.enos.world.devices
+        await way.site.map_point("t", equipment="AHU North")
+        await say(way, "t")
+        assert {where for where, _, _ in way.enos.world.values} == {asset}
+        plan = await way.ask()
+        assert ids(plan)[:2] == ["rename_equipment AHU North", "rename_device AHU North"]
+        await way.give_word(plan)
+        await say(way, "t")
+        assert [where for where, _, _ in way.enos.world.values] == [asset] * 3
+        await way.site.add_mapped("s", equipment="AHU-1", target=(AHU, STATUS))
+        await say(way, "s")
+        names = {device.name["defaultValue"] for device in way.enos.world.devices.values()}
+        assert names == {"AHU North", "AHU-1"}
+        assert len(way.enos.world.devices) == 2
+        # And back again, over the one that nothing is published of any more.
+        await way.site.map_point("s", equipment="AHU-1", target=(AHU, STATUS), state="rejected")
+        await say(way)
+        await way.site.map_point("t", equipment="AHU-1")
+        await say(way, "t")
+        await way.give_word(await way.ask())
+        await say(way, "t")
+        assert way.enos.world.devices[asset].name["defaultValue"] == "AHU-1"
+        said = [where for where, point, _ in way.enos.world.values if point == TEMPERATURE]
+        assert said == [asset] * 5
+
+
+async def test_a_point_of_another_equipment_is_no_renaming(sqlite_database: Database) -> None:
+    """One point moves, the others stay: its equipment gets a device, and its history goes there."""
+    async with opened(sqlite_database) as way:
+        await way.site.add_mapped("t")
+        await way.site.add_mapped("s", target=(AHU, STATUS))
+        await say(way, "t", "s")
+        await way.site.map_point("s", equipment="AHU-2", target=(AHU, STATUS))
+        await say(way, "t", "s")
+        assert sorted(way.enos.values()) == [
+            (device, point, ms)
+            for device, point in (("AHU-1", STATUS), ("AHU-1", TEMPERATURE), ("AHU-2", STATUS))
+            for ms in sorted({ms for _, _, ms in way.enos.values()})
+            if (device, point) != ("AHU-1", STATUS) or ms == min(m for _, _, m in way.enos.values())
+        ]

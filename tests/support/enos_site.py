@@ -191,7 +191,8 @@ class PublishSite:
                 }
             )
         async with self.database.write() as session:
-            await session.execute(insert(SampleRow), made)
+            if made:
+                await session.execute(insert(SampleRow), made)
 
     async def put_raw(self, samples: bytes, rows: int, *, created_us: int = 0) -> int:
         """Put an outbox row as it stands."""

@@ -180,7 +180,14 @@ class EnosDeviceRepository(Repository):
         )
 
     async def rename(self, site_id: int, before: str, after: str) -> None:
-        """Call the equipment of a device otherwise."""
+        """Call the equipment of a device otherwise; another of that name publishes nothing any more."""
+        await self._session.execute(
+            delete(EnosDevice).where(
+                self._own(EnosDevice),
+                EnosDevice.site_id == site_id,
+                EnosDevice.equipment == after,
+            )
+        )
         await self._session.execute(
             update(EnosDevice)
             .where(

@@ -77,6 +77,20 @@ def upgrade() -> None:
     for columns in (["site_id"], ["company_id"]):
         op.create_index(f"ix_publish_plan_{columns[0]}", "publish_plan", columns)
     op.create_index("ix_publish_plan_kind_state", "publish_plan", ["kind", "state"])
+    _note_what_is_published()
+
+
+def _note_what_is_published() -> None:
+    """Take what has a device to be published already: its history is not sent once more."""
+    op.execute(
+        "INSERT INTO published_point (kind, point_id, site_id, equipment, model_id, model_point,"
+        " since_us, company_id)"
+        " SELECT 'enos', m.point_id, m.site_id, m.equipment, m.model_id, m.model_point,"
+        " d.created_us, m.company_id FROM mapping m JOIN enos_device d"
+        " ON d.site_id = m.site_id AND d.equipment = m.equipment AND d.model_id = m.model_id"
+        " WHERE d.asset_id <> '' AND m.model_point <> '' AND m.state <> 'rejected'"
+        " AND (m.state = 'accepted' OR m.source IN ('profile', 'person') OR m.confidence >= 0.5)"
+    )
 
 
 def _reference(table: str, to: str) -> sa.ForeignKeyConstraint:

@@ -134,6 +134,16 @@ class Equipment:
         known = {name: row for (site, name), row in self._devices.items() if site == site_id}
         return wanted, known
 
+    def key_of(self, site_slug: str, place: Place) -> str:
+        """Return the device key of equipment; one that was renamed keeps its key to itself."""
+        row = self._devices.get(place)
+        if row is not None:
+            return row.device_key
+        site_id, equipment = place
+        taken = {row.device_key for (site, _), row in self._devices.items() if site == site_id}
+        names = (equipment, *(f"{equipment} ({n})" for n in range(2, len(taken) + 3)))
+        return next(key for name in names if (key := device_key(site_slug, name)) not in taken)
+
     def _lacks(self, key: Place, want: Wanted) -> bool:
         if self._refused.get(key, 0.0) > self._clock.monotonic():
             return False
@@ -183,7 +193,7 @@ class Equipment:
             equipment=equipment,
             model_id=want.model_id,
             product_key=product_key,
-            device_key=device_key(want.mapped.site_slug, equipment),
+            device_key=self.key_of(want.mapped.site_slug, key),
             asset_id="",
             created_us=self._clock.now_us(),
             name=device_name(equipment),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plantroom_cloud.config import EnosTarget
 from plantroom_cloud.publishing.enos import drift
 from plantroom_cloud.publishing.enos.devices import device_rows, find_product
-from plantroom_cloud.publishing.enos.equipment import Equipment, device_key, device_name, zone
+from plantroom_cloud.publishing.enos.equipment import Equipment, device_name, zone
 from plantroom_cloud.publishing.enos.gateway import Gateway
 from plantroom_cloud.publishing.enos.policies import model_points, stored_points
 from plantroom_cloud.publishing.enos.trees import find_tree, shown_name
@@ -25,7 +25,7 @@ def desired_of(
         row = rows.get(renamed.get(name, name))
         keeps = row is not None and row.model_id in want.models
         model_id = row.model_id if row is not None and keeps else want.model_id
-        key = row.device_key if row is not None else device_key(want.mapped.site_slug, name)
+        key = equipment.key_of(want.mapped.site_slug, (site_id, renamed.get(name, name)))
         devices[name] = drift.Device(
             name,
             model_id,
