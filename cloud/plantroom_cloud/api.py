@@ -15,6 +15,7 @@ from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
 from plantroom_cloud.points.endpoints import router as points
+from plantroom_cloud.publishing.endpoints import router as publishing
 from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
 from plantroom_cloud.samples.endpoints import router as samples
@@ -29,6 +30,7 @@ ROUTERS: Final = (
     findings,
     mapping,
     battery,
+    publishing,
     identity,
     quarantine,
     replay,

@@ -13,6 +13,7 @@ from plantroom_cloud.publishing.outbox import unpacked
 from plantroom_cloud.publishing.plan import Mapped, Plan
 from plantroom_cloud.publishing.publishers import MappedValue, Receipt
 from plantroom_cloud.publishing.repository import PublishingRepository
+from plantroom_cloud.publishing.steps import Step
 from plantroom_cloud.publishing.units import StoredUnits, UnitsTold
 from plantroom_cloud.publishing.worker import OutboxWorker
 from plantroom_cloud.tables import (
@@ -42,6 +43,15 @@ class Converting:
 
     async def prepare(self, plan: Plan) -> None:
         """Nothing to prepare."""
+
+    def accepts(self, mapped: Mapped) -> bool:
+        return True
+
+    async def survey(self, plan: Plan, site_id: int) -> list[Step]:
+        return []
+
+    async def carry_out(self, step: Step) -> None:
+        """Nothing to do."""
 
     async def publish(self, values: Any) -> Receipt:
         for value in values:
@@ -106,13 +116,11 @@ async def map_point(database: Database, home: Home, **more: Any) -> int:
         return int(point)
 
 
-async def published(
-    database: Database, home: Home, worker: OutboxWorker | None = None
-) -> list[Any]:
+async def published(database: Database, home: Home, *, history: float = 0.0) -> list[Any]:
     """Publish everything in the outbox; return the values by time."""
     taker = Converting()
     worker = OutboxWorker(
-        database, Scope(home.company_id), "enos", taker, CLOCK, mapping_wait=600.0
+        database, Scope(home.company_id), "enos", taker, CLOCK, mapping_wait=600.0, history=history
     )
     while await worker.round():
         pass
@@ -128,6 +136,18 @@ async def test_a_sample_keeps_the_unit_it_was_read_in(
     await map_point(database, home)
     await store.store([told("degrees-kelvin", epoch=OTHER), by_alias(1, 1, 0, epoch=OTHER)])
     assert (await published(database, home)) == pytest.approx([50, 50, 10, 10, 50, 50 - 273.15])
+
+
+async def test_history_from_the_store_keeps_its_units_too(
+    database: Database, store: Store, home: Home
+) -> None:
+    """What a point that is published for the first time has said before is converted like that."""
+    await store.store([told("degrees-celsius"), by_alias(1, 2, 0)])
+    await store.store([told("degrees-fahrenheit", a0=1), by_alias(3, 3, 1)])
+    await store.store([told("degrees-kelvin", epoch=OTHER), by_alias(1, 1, 0, epoch=OTHER)])
+    await map_point(database, home)
+    found = await published(database, home, history=86_400.0)
+    assert sorted(found) == pytest.approx(sorted([50, 50, 10, 10, 10, 50 - 273.15]))
 
 
 async def test_rows_of_a_former_start_that_come_late_are_of_their_unit(

@@ -45,6 +45,7 @@ class Route(NamedTuple):
         bodies: dict[str, Any] = {
             "discard": {"reason": "a test"},
             "commands": {"value": 21.5},
+            "apply": {},
             "import": {"models": {"New_Model": {"x": {"type": "Double", "unit": "kW"}}}},
             "mapping-overrides": {"model": "EnOS_HVAC_CH", "sign": -1},
         }

@@ -37,6 +37,7 @@ from plantroom_cloud.tables import (
     Mapping,
     MappingOverride,
     Point,
+    PublishPlan,
     QuarantinedRow,
     ReplayPosition,
     RollupDue,
@@ -192,6 +193,7 @@ async def seed(db: Database, slug: str) -> Tenant:
         await _put_replay(seeder)
         await _put_command(seeder)
         await _put_model(seeder)
+        await _put_plan(seeder)
         await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
     return tenant
 
@@ -290,6 +292,21 @@ async def _put_model(seeder: Seeder) -> None:
     await seeder.put(ThingModelRow, **about, **told, **seeder.own)
     says = {"model_id": "EnOS_HVAC_CH", "model_point": "CH_raw_fla", "unit": "%", "created_us": NOW}
     tenant.override = await seeder.put(MappingOverride, **says, **seeder.own)
+
+
+async def _put_plan(seeder: Seeder) -> None:
+    step = {"action": "create_device", "subject": "CH1", "why": "there is none", "details": {}}
+    marks = {"by_hand": False, "new": True, "instead_of": ""}
+    await seeder.put(
+        PublishPlan,
+        kind="enos",
+        state="made",
+        steps=[{"id": "create_device CH1"} | step | marks],
+        asked_us=NOW,
+        asked_by="key first",
+        made_us=NOW,
+        **seeder.here,
+    )
 
 
 async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:

@@ -127,6 +127,8 @@ class PublishingRepository(Repository):
                 Point.unit,
                 Point.states,
                 Point.object_type,
+                Site.name.label("site_name"),
+                MappingTable.parent,
                 MappingTable.confidence,
                 MappingTable.source,
                 MappingTable.state,
@@ -139,7 +141,13 @@ class PublishingRepository(Repository):
         models = catalog(await ThingModelRepository(self._session, self._scope).current())
         found: list[MappingRow] = []
         for row in rows.all():
-            mapped = Mapped(*row[:8], states=tuple(row.states or ()), object_type=row.object_type)
+            mapped = Mapped(
+                *row[:8],
+                states=tuple(row.states or ()),
+                object_type=row.object_type,
+                site_name=row.site_name,
+                parent=row.parent,
+            )
             mapped = _meant(mapped, overrides, models)
             found.append(MappingRow(mapped, row.confidence, row.source, row.state))
         return found
@@ -178,11 +186,31 @@ class EnosDeviceRepository(Repository):
                 continue
             row.model_id, row.product_key = device.model_id, device.product_key
             row.device_key, row.asset_id = device.device_key, device.asset_id
+            row.name, row.gone_us = device.name, device.gone_us
 
-    async def forget_asset(self, asset_id: str) -> None:
-        """Note that EnOS no longer knows the device, so that it is made again."""
+    async def note_gone(self, asset_id: str, now_us: int) -> None:
+        """Note that EnOS no longer knows the device."""
         await self._session.execute(
             update(EnosDevice)
             .where(self._own(EnosDevice), EnosDevice.asset_id == asset_id)
-            .values(asset_id="")
+            .values(gone_us=now_us)
+        )
+
+    async def rename(self, site_id: int, before: str, after: str) -> None:
+        """Call the equipment of a device otherwise; another of that name publishes nothing any more."""
+        await self._session.execute(
+            delete(EnosDevice).where(
+                self._own(EnosDevice),
+                EnosDevice.site_id == site_id,
+                EnosDevice.equipment == after,
+            )
+        )
+        await self._session.execute(
+            update(EnosDevice)
+            .where(
+                self._own(EnosDevice),
+                EnosDevice.site_id == site_id,
+                EnosDevice.equipment == before,
+            )
+            .values(equipment=after)
         )

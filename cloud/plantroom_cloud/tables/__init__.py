@@ -19,7 +19,14 @@ from plantroom_cloud.tables.delivery import (
 )
 from plantroom_cloud.tables.identity import ApiKey, Company
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
-from plantroom_cloud.tables.publishing import EnosDevice, Outbox, Target
+from plantroom_cloud.tables.publishing import (
+    EnosDevice,
+    Outbox,
+    PublishDue,
+    PublishedPoint,
+    PublishPlan,
+    Target,
+)
 from plantroom_cloud.tables.quarantine import QuarantineDecision
 from plantroom_cloud.tables.replay import ReplayPosition
 from plantroom_cloud.tables.samples import (
@@ -57,6 +64,9 @@ __all__ = [
     "MappingOverride",
     "Outbox",
     "Point",
+    "PublishDue",
+    "PublishPlan",
+    "PublishedPoint",
     "QuarantineDecision",
     "QuarantinedRow",
     "ReplayPosition",
