@@ -15,10 +15,12 @@ from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
 from plantroom_cloud.points.endpoints import router as points
+from plantroom_cloud.publishing.endpoints import router as publishing
 from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
 from plantroom_cloud.samples.endpoints import router as samples
 from plantroom_cloud.sites.endpoints import router as sites
+from plantroom_cloud.thingmodels.endpoints import router as thing_models
 
 ROUTERS: Final = (
     sites,
@@ -28,10 +30,12 @@ ROUTERS: Final = (
     findings,
     mapping,
     battery,
+    publishing,
     identity,
     quarantine,
     replay,
     commands,
+    thing_models,
 )
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})

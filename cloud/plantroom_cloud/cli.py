@@ -23,10 +23,12 @@ from plantroom_cloud.identity.keys import NewKey
 from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_company
 from plantroom_cloud.mapping.cli import map_points_command
 from plantroom_cloud.migrations import migrate as bring_up_to_date
+from plantroom_cloud.publishing.cli import publish_app
 from plantroom_cloud.quarantine.cli import quarantine_app
 from plantroom_cloud.replay.cli import replay_command
 from plantroom_cloud.store.cli import export_command, retention_app
 from plantroom_cloud.streaming.cli import app as device_app
+from plantroom_cloud.thingmodels.cli import models_app
 from plantroom_shared import log
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, PlantroomError
@@ -52,6 +54,8 @@ for name, group in (
     ("conformance", conformance_app),
     ("device", device_app),
     ("command", command_app),
+    ("models", models_app),
+    ("publish", publish_app),
 ):
     app.add_typer(group, name=name)
 

@@ -43,6 +43,14 @@ class EnosTarget(BaseModel):
     """Quality codes to send. Good values are sent plain unless named; others only if named."""
     mapping_wait: float = Field(default=600.0, ge=0)
     """Seconds that stored samples wait for the mapper to have looked at their points."""
+    history_days: float = Field(default=30.0, ge=0)
+    """Days of history that a mapping sends which is published for the first time."""
+    most_waiting: int = Field(default=1_000_000, ge=1000)
+    """Values that wait for EnOS as such; older ones are published from the store in their turn."""
+    site_model: str = "NULLMODEL"
+    """Thing model of the asset that stands for a site at the root of its tree."""
+    storage_policy: str = ""
+    """Id of the storage policy to which a plan may add points that EnOS would not keep."""
 
 
 class LlmSettings(BaseModel):

@@ -247,6 +247,7 @@ class TestSamples:
             "t": [at + 3000, at + 4000],
             "v": [3, 2**60],
             "q": [0, 0],
+            "e": EPOCH,
         }
 
 

@@ -300,8 +300,8 @@ async def test_one_point_with_two_values_refused(sqlite_database: Database) -> N
         assert await made.drain() == {"published": 2, "refused": 2}
 
 
-async def test_a_device_that_is_gone_is_made_again(sqlite_database: Database) -> None:
-    """Somebody deletes a device in EnOS: it is made again and nothing is lost."""
+async def test_values_of_a_device_that_is_gone_wait(sqlite_database: Database) -> None:
+    """Somebody deletes a device in EnOS: its values wait for a plan, and cost no others."""
     async with opened(sqlite_database) as made:
         await made.site.add_mapped("s", equipment="AHU-2", target=(AHU, STATUS))
         await made.site.put([("t", now(), 59.0), ("s", now(), 1.0)])
@@ -309,21 +309,23 @@ async def test_a_device_that_is_gone_is_made_again(sqlite_database: Database) ->
         (row, _) = await made.devices()
         del made.simulator.world.devices[row.asset_id]
         await made.site.put([("t", now() + 1000, 59.0), ("s", now() + 1000, 1.0)])
-        with pytest.raises(Unavailable, match="made again"):
-            await made.drain()
-        assert await made.drain() == {"published": 4}
+        assert await made.drain() == {"published": 3}
+        assert await made.site.waiting() == 0
         (after, _) = await made.devices()
-        assert after.asset_id != row.asset_id
+        assert (after.asset_id, after.gone_us is None) == (row.asset_id, False)
+        assert len(made.simulator.world.devices) == 1
 
 
-async def test_a_device_that_is_gone_again_at_once_is_refused(sqlite_database: Database) -> None:
+async def test_a_device_that_is_denied_is_not_asked_for_again(sqlite_database: Database) -> None:
     """EnOS that takes a device and then does not know it is not asked for ever."""
     async with opened(sqlite_database) as made:
         refuse_point(made, TEMPERATURE, 1257)
         await made.site.put([("t", now(), 59.0)])
-        with pytest.raises(Unavailable):
-            await made.drain()
-        assert await made.drain() == {"refused": 1}
+        assert await made.drain() == {}
+        posts = made.simulator.world.counts["posts"]
+        await made.site.put([("t", now() + 1000, 59.0)])
+        assert await made.drain() == {}
+        assert made.simulator.world.counts["posts"] == posts
 
 
 async def test_a_code_nobody_explains_is_first_later_then_isolated(
@@ -381,16 +383,16 @@ async def test_an_unexplained_code_during_isolation_drops_nothing(
 
 
 async def test_equipment_that_enos_will_not_have(sqlite_database: Database) -> None:
-    """A missing thing model costs the values of its equipment and no others; later it is asked again."""
+    """Of a missing thing model the values wait, and cost no others; later it is asked again."""
     hidden = {"EnOS_HVAC_CH"}
     async with opened(sqlite_database, hidden=hidden) as made:
         await made.site.add_mapped("c", equipment="CH-1", target=("EnOS_HVAC_CH", "CH_raw_status"))
         await made.site.put([("t", now(), 59.0), ("c", now(), 1.0)])
-        assert await made.drain() == {"published": 1, "refused": 1}
+        assert await made.drain() == {"published": 1}
         made.simulator.world.hidden_models.clear()
         made.clock.ahead = 3600
         await made.site.put([("t", now() + 1000, 59.0), ("c", now() + 1000, 1.0)])
-        assert await made.drain() == {"published": 3, "refused": 1}
+        assert await made.drain() == {"published": 4}
 
 
 async def test_a_refused_device_costs_no_other(sqlite_database: Database) -> None:
@@ -407,7 +409,7 @@ async def test_a_refused_device_costs_no_other(sqlite_database: Database) -> Non
 
         made.simulator.world.add_device = add_device  # type: ignore[method-assign] # a full product
         await made.site.put([("t", now(), 59.0), ("s", now(), 1.0)])
-        assert await made.drain() == {"published": 1, "refused": 1}
+        assert await made.drain() == {"published": 1}
         assert len(seen) == 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,10 @@ from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.publishing import jobs
 from plantroom_cloud.publishing.lease import lease
-from plantroom_cloud.publishing.plan import Plan
+from plantroom_cloud.publishing.plan import Mapped, Plan
 from plantroom_cloud.publishing.publishers import MappedValue, Receipt
 from plantroom_cloud.publishing.repository import PublishingRepository
+from plantroom_cloud.publishing.steps import Step
 from plantroom_cloud.publishing.worker import MAX_VALUES, OutboxWorker, TakenElsewhere
 from plantroom_cloud.tables import Target
 from plantroom_shared.cancelling import ended
@@ -44,12 +45,35 @@ class Taker:
         self.batches.append(list(values))
         return Receipt(len(values))
 
+    def accepts(self, mapped: Mapped) -> bool:
+        return True
+
+    async def survey(self, plan: Plan, site_id: int) -> list[Step]:
+        return []
+
+    async def carry_out(self, step: Step) -> None:
+        """Nothing is ever to do."""
+
     async def close(self) -> None:
         """Nothing to close."""
 
 
 def worker_of(site: PublishSite, taker: Taker, *, mapping_wait: float = 600.0) -> OutboxWorker:
     return OutboxWorker(site.database, site.scope, "enos", taker, CLOCK, mapping_wait=mapping_wait)
+
+
+class NoPlans:
+    """A company of which nobody wants a plan."""
+
+    async def serve(self) -> bool:
+        return False
+
+
+def loop_of(site: PublishSite, worker: OutboxWorker) -> Coroutine[Any, Any, None]:
+    plans: Any = NoPlans()
+    return jobs._loop(
+        worker, plans, database=site.database, scope=site.scope, kind="enos", slug="acme"
+    )
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
@@ -333,7 +357,7 @@ async def test_the_loop_outlives_a_database_that_is_away(
     monkeypatch.setattr(sqlite_database, "write", broken)
     worker: Any = Script()
     with pytest.raises(EndOfScript):
-        await jobs._loop(worker, sqlite_database, site.scope, "enos", "acme")
+        await loop_of(site, worker)
     assert steps == []
 
 
@@ -352,7 +376,7 @@ async def test_a_round_under_way_ends_when_the_job_is_stopped(
             await go_on.wait()
             return await super().publish(values)
 
-    loop = jobs._loop(worker_of(site, Slow()), sqlite_database, site.scope, "enos", "acme")
+    loop = loop_of(site, worker_of(site, Slow()))
     task = asyncio.create_task(loop)
     await sent.wait()
     task.cancel()
@@ -365,7 +389,7 @@ async def test_a_round_under_way_ends_when_the_job_is_stopped(
     go_on.clear()
     sent.clear()
     await site.put([("a", 2, 1.0)])
-    loop = jobs._loop(worker_of(site, Slow()), sqlite_database, site.scope, "enos", "acme")
+    loop = loop_of(site, worker_of(site, Slow()))
     task = asyncio.create_task(loop)
     await sent.wait()
     await ended(task)

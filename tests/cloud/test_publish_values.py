@@ -88,7 +88,7 @@ def test_state_texts_are_numbers(
         (1e300, "percent", WHOLE, "value"),
         ("x" * 1025, "", ModelPoint("s", "STRING"), "value"),
         ("x" * 33, "", ModelPoint("e", "ENUM"), "value"),
-        (1, "", ModelPoint("a", "ARRAY"), "value"),
+        (1, "", ModelPoint("a", "ARRAY"), "type"),
     ],
 )
 def test_values_that_cannot_be_sent(

@@ -68,6 +68,6 @@ def test_models_are_read_whole() -> None:
     """The public export of the chiller keeps its types."""
     point = model_point("EnOS_HVAC_CH", "CH_raw_trip")
     assert point is not None
-    assert (point.data_type, point.signal_type) == ("Int", "DI")
+    assert (point.data_type, point.signal_type) == ("INT", "DI")
     assert model_point("EnOS_HVAC_CH", "x") is None
     assert len(thing_models()) >= 12

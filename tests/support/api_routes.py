@@ -34,13 +34,21 @@ class Route(NamedTuple):
                 "row": tenant.quarantined[self.path.endswith("/discard")],
                 "consumer": f"reader-{tenant.company}",
                 "command": tenant.command,
+                "model": tenant.model,
+                "override": tenant.override,
             }
         )
 
     @property
     def body(self) -> Any:
         """A body that it takes; None where it needs none."""
-        bodies = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}}
+        bodies: dict[str, Any] = {
+            "discard": {"reason": "a test"},
+            "commands": {"value": 21.5},
+            "apply": {},
+            "import": {"models": {"New_Model": {"x": {"type": "Double", "unit": "kW"}}}},
+            "mapping-overrides": {"model": "EnOS_HVAC_CH", "sign": -1},
+        }
         return bodies.get(self.path.rsplit("/", 1)[1]) if self.method == "POST" else None
 
 

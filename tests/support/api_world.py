@@ -35,7 +35,9 @@ from plantroom_cloud.tables import (
     Gateway,
     Latest,
     Mapping,
+    MappingOverride,
     Point,
+    PublishPlan,
     QuarantinedRow,
     ReplayPosition,
     RollupDue,
@@ -43,6 +45,7 @@ from plantroom_cloud.tables import (
     Site,
     StreamRange,
     StreamTotal,
+    ThingModelRow,
 )
 
 NOW = 1_769_860_800_000_000
@@ -85,6 +88,7 @@ class Tenant:
     points: list[int] = field(default_factory=list)
     battery: dict[str, int] = field(default_factory=dict)
     """Role → point."""
+    override: int = 0
     quarantined: list[int] = field(default_factory=list)
     """Refused rows: a sample that can be stored by now, and a record that never can."""
 
@@ -92,6 +96,11 @@ class Tenant:
     def command(self) -> str:
         """Id of a command that was carried out."""
         return f"c-{self.company}"
+
+    @property
+    def model(self) -> str:
+        """Id of a thing model of its own."""
+        return f"Own_{self.company}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -183,6 +192,8 @@ async def seed(db: Database, slug: str) -> Tenant:
         await _put_account(seeder)
         await _put_replay(seeder)
         await _put_command(seeder)
+        await _put_model(seeder)
+        await _put_plan(seeder)
         await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
     return tenant
 
@@ -272,6 +283,30 @@ async def _put_command(seeder: Seeder) -> None:
     event = {"at_us": NOW - HOUR, "kind": "command.executed", "doc": {"id": tenant.command}}
     source = {"command_id": tenant.command, "journal": EPOCH, "n": 1}
     await seeder.put(CommandEvent, **source, **event, **seeder.own)
+
+
+async def _put_model(seeder: Seeder) -> None:
+    tenant, told = seeder.tenant, {"origin": "own.json", "actor": "api", "created_us": NOW}
+    document = {"model_id": tenant.model, "points": {"x": {"type": "DOUBLE", "unit": "kW"}}}
+    about = {"model_id": tenant.model, "version": 1, "digest": "", "document": document}
+    await seeder.put(ThingModelRow, **about, **told, **seeder.own)
+    says = {"model_id": "EnOS_HVAC_CH", "model_point": "CH_raw_fla", "unit": "%", "created_us": NOW}
+    tenant.override = await seeder.put(MappingOverride, **says, **seeder.own)
+
+
+async def _put_plan(seeder: Seeder) -> None:
+    step = {"action": "create_device", "subject": "CH1", "why": "there is none", "details": {}}
+    marks = {"by_hand": False, "new": True, "instead_of": ""}
+    await seeder.put(
+        PublishPlan,
+        kind="enos",
+        state="made",
+        steps=[{"id": "create_device CH1"} | step | marks],
+        asked_us=NOW,
+        asked_by="key first",
+        made_us=NOW,
+        **seeder.here,
+    )
 
 
 async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:

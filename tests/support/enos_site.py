@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 
 from demo.enos_sim.app import Simulator
 from demo.enos_sim.server import Addresses, serving
 from demo.enos_sim.world import Limits, World
 from plantroom_cloud.config import EnosTarget
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.ingest.rows import stored_value
 from plantroom_cloud.publishing.repository import PublishingRepository
 from plantroom_cloud.tables import (
     Company,
@@ -25,6 +26,7 @@ from plantroom_cloud.tables import (
     Mapping,
     Outbox,
     Point,
+    SampleRow,
     Site,
     Target,
 )
@@ -54,6 +56,8 @@ class PublishSite:
     kind: str = "enos"
     ids: dict[str, int] = field(default_factory=dict)
     """Name → point id."""
+    stored: int = 0
+    """Samples stored so far."""
 
     @property
     def scope(self) -> Scope:
@@ -92,6 +96,7 @@ class PublishSite:
         confidence: float | None = 0.9,
         source: str = "offline",
         state: str = "proposed",
+        parent: str = "",
     ) -> None:
         """Say what a point is, as the mapper or a person would."""
         async with self.database.write() as session:
@@ -102,6 +107,7 @@ class PublishSite:
                     site_id=self.site_id,
                     template=name,
                     equipment=equipment,
+                    parent=parent,
                     model_id=target[0],
                     model_point=target[1],
                     confidence=confidence,
@@ -112,6 +118,41 @@ class PublishSite:
                 )
             )
 
+    async def add_many(
+        self, points: Sequence[tuple[str, str, tuple[str, str]]], *, mapped: bool = True
+    ) -> None:
+        """Add points (name, equipment, model and model point) at once, mapped and accepted."""
+        head = {"company_id": self.company_id, "site_id": self.site_id}
+        place = {"gateway_id": self.gateway_id, "device_id": self.device_id, "hints": {}}
+        rows = [
+            head | place | {"key": f"bacnet:1:{name}", "name": name, "states": [], "changed_us": 1}
+            for name, _, _ in points
+        ]
+        async with self.database.write() as session:
+            statement = insert(Point).returning(Point.name, Point.id)
+            for at in range(0, len(rows), 500):
+                made = await session.execute(statement, rows[at : at + 500])
+                self.ids |= dict(made.all())
+        if mapped:
+            await self.map_many(points)
+
+    async def map_many(self, points: Sequence[tuple[str, str, tuple[str, str]]]) -> None:
+        """Approve what points are, whatever was said before."""
+        said = {"confidence": None, "source": "person", "state": "accepted", "mapped_us": 1}
+        head = {"company_id": self.company_id, "site_id": self.site_id, "evidence": []} | said
+        rows = [
+            head
+            | {"point_id": self.ids[name], "template": name, "equipment": equipment}
+            | {"model_id": model_id, "model_point": model_point}
+            for name, equipment, (model_id, model_point) in points
+        ]
+        async with self.database.write() as session:
+            ids = [row["point_id"] for row in rows]
+            for at in range(0, len(rows), 500):
+                part = ids[at : at + 500]
+                await session.execute(delete(Mapping).where(Mapping.point_id.in_(part)))
+                await session.execute(insert(Mapping), rows[at : at + 500])
+
     async def add_mapped(self, name: str, *, unit: str = "", **mapping: Any) -> int:
         """Add a point and its mapping."""
         point_id = await self.add_point(name, unit=unit)
@@ -121,7 +162,8 @@ class PublishSite:
     async def put(
         self, rows: Sequence[tuple[str, int, Value]], *, quality: int = 0, created_us: int = 0
     ) -> int:
-        """Put samples (name, µs, value) into the outbox as one row; return the row's id."""
+        """Store samples (name, µs, value) and put them into the outbox; return the row's id."""
+        await self.store(rows, quality=quality)
         samples = {
             "p": [self.ids[name] for name, _, _ in rows],
             "t": [ts for _, ts, _ in rows],
@@ -129,6 +171,28 @@ class PublishSite:
             "q": [quality] * len(rows),
         }
         return await self.put_raw(orjson.dumps(samples), len(rows), created_us=created_us)
+
+    async def store(self, rows: Sequence[tuple[str, int, Value]], *, quality: int = 0) -> None:
+        """Store samples as ingest does, and put nothing into the outbox."""
+        made = []
+        for name, ts_us, said in rows:
+            self.stored += 1
+            value, words = stored_value(said)
+            made.append(
+                {
+                    "point_id": self.ids[name],
+                    "ts_us": ts_us,
+                    "tie": self.stored,
+                    "company_id": self.company_id,
+                    "value": value,
+                    "text": words,
+                    "quality": quality,
+                    "reason": "",
+                }
+            )
+        async with self.database.write() as session:
+            if made:
+                await session.execute(insert(SampleRow), made)
 
     async def put_raw(self, samples: bytes, rows: int, *, created_us: int = 0) -> int:
         """Put an outbox row as it stands."""

@@ -32,6 +32,7 @@ from plantroom_cloud.ingest.messages import (
 from plantroom_cloud.ingest.rows import (
     MAX_ALIAS,
     Column,
+    Origin,
     Refusal,
     latest_rows,
     sample_rows,
@@ -76,6 +77,7 @@ class GatewayBatch:
         self._streams: dict[Key, Stream] = {}
         self._newest = Column()
         self._certificates: list[tuple[str, str]] | None = None
+        self._targets: list[str] | None = None
         self.stamp = gateway.dictionary_stamp
         self.dictionaries: dict[str, list[int]] = {}
         """Epoch → point ids by alias, read or extended here, as of `stamp`."""
@@ -143,7 +145,7 @@ class GatewayBatch:
             runs = await self._hellos.runs(message.ep)
             new = await self._points.describe(message.devices, points, self._now_us, newest=runs)
             if new:
-                await self._points.append(message.ep, len(known), new)
+                await self._points.append(message.ep, len(known), new, points)
                 self.stamp = secrets.token_hex(8)
                 await self._gateways.stamp_dictionary(self.gateway.id, self.stamp)
             self.dictionaries[message.ep] = known = [*known, *new]
@@ -267,6 +269,7 @@ class GatewayBatch:
             samples = Column()
             for part in (stream.samples, stream.backlog):
                 samples.extend(part)
+            await self._put_out(stream.epoch, samples)
             stored = await self._samples.add(samples) + await self._rows.add_records(stream)
             stored += await self._samples.add_findings(
                 self.gateway.id, self.gateway.site_id, stream.findings
@@ -277,12 +280,25 @@ class GatewayBatch:
             everything.extend(samples)
             self._count_stream(stream, stored)
         await self._forks.save()
-        if everything:
-            kinds = await self._samples.targets()
-            await self._samples.put_out(self.gateway.id, everything, kinds, self._now_us)
         everything.extend(self._newest)
         if everything:
             await self._samples.advance_latest(everything)
+
+    async def _put_out(self, epoch: str, samples: Column) -> None:
+        """Leave the samples of one epoch for the targets, and what tells the units they had."""
+        if not samples:
+            return
+        known = self.dictionaries.get(epoch, [])
+        several = self._memory.dictionaries.several(self.gateway.id, epoch, self.stamp, known)
+        if several and (firsts := samples.firsts(several)):
+            await self._points.note_first(epoch, firsts)
+        if self._targets is None:
+            self._targets = await self._samples.targets()
+        if self._targets:
+            origin = Origin(epoch, several)
+            await self._samples.put_out(
+                self.gateway.id, samples, self._targets, self._now_us, origin
+            )
 
     def _count_stream(self, stream: Stream, stored: int) -> None:
         self.stored += stored

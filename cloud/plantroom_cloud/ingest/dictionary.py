@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.gateways.repository import Owned
@@ -56,16 +56,33 @@ class DictionaryRepository:
             DictionaryEntry.epoch == epoch,
         )
 
-    async def append(self, epoch: str, start: int, points: Sequence[int]) -> None:
-        """Give the next aliases, from `start` on, to `points`."""
+    async def append(
+        self, epoch: str, start: int, points: Sequence[int], told: Sequence[model.Point]
+    ) -> None:
+        """Give the next aliases, from `start` on, to `points`, of which the gateway says `told`."""
         head = {
             "company_id": self._gateway.company_id,
             "gateway_id": self._gateway.id,
             "epoch": epoch,
         }
-        rows = [head | {"alias": start + i, "point_id": id_} for i, id_ in enumerate(points)]
+        rows = [
+            head | {"alias": start + i, "point_id": id_, "unit": clean(point.unit)}
+            for i, (id_, point) in enumerate(zip(points, told, strict=True))
+        ]
         if rows:
             await self._session.execute(insert(DictionaryEntry), rows)
+
+    async def note_first(self, epoch: str, firsts: Mapping[int, int]) -> None:
+        """Note the lowest order number that came by each of some aliases (alias → number)."""
+        table = DictionaryEntry.__table__
+        later = or_(table.c.first_seq.is_(None), table.c.first_seq > bindparam("seq"))
+        statement = (
+            update(table)  # type: ignore[arg-type]  # the mapped class's own table
+            .where(*self._is(epoch), table.c.alias == bindparam("at"), later)
+            .values(first_seq=bindparam("seq"))
+        )
+        rows = [{"at": alias, "seq": seq} for alias, seq in sorted(firsts.items())]
+        await (await self._session.connection()).execute(statement, rows)
 
     async def find(self, points: Sequence[model.Point]) -> list[int | None]:
         """Return the ids of `points`, None for those that are new."""

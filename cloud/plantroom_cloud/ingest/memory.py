@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 
 
 class Dictionaries:
@@ -15,12 +15,29 @@ class Dictionaries:
 
     def __init__(self, most: int = 256) -> None:
         self._most = most
+        self._several: OrderedDict[tuple[str, str], tuple[tuple[str, int], frozenset[int]]] = (
+            OrderedDict()
+        )
         self._known: OrderedDict[tuple[str, str], tuple[str, list[int]]] = OrderedDict()
 
     def get(self, gateway: str, epoch: str, stamp: str) -> list[int]:
         """Return the point ids that were known at `stamp`, alias by alias."""
         then, points = self._known.get((gateway, epoch), ("", []))
         return points if then == stamp else []
+
+    def several(
+        self, gateway: str, epoch: str, stamp: str, points: Sequence[int]
+    ) -> frozenset[int]:
+        """Return which of `points`, by alias, have several aliases: they changed since the start."""
+        mark = (stamp, len(points))
+        then, found = self._several.get((gateway, epoch), (("", -1), frozenset[int]()))
+        if then != mark:
+            counts = Counter(points) if len(set(points)) < len(points) else {}
+            found = frozenset(point for point, count in counts.items() if count > 1)
+            self._several[gateway, epoch] = (mark, found)
+            while len(self._several) > self._most:
+                self._several.popitem(last=False)
+        return found
 
     def learn(self, gateway: str, stamp: str, epochs: Mapping[str, list[int]]) -> None:
         """Remember what was read or written under `stamp`, now that it is committed."""

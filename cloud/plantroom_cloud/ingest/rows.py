@@ -24,6 +24,7 @@ MAX_ALIAS = 100_000
 """No epoch names more points than this; a higher alias is a damaged row, not an unknown point."""
 COLUMNS = ("point_id", "ts_us", "tie", "value", "text", "quality", "reason")
 _EXACT = 2**53
+_SEQ = 0xFFFF_FFFF
 
 
 @dataclass(slots=True)
@@ -34,6 +35,15 @@ class Refusal:
     reason: str
     payload: bytes
     n: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The dictionary that samples go by."""
+
+    epoch: str
+    several: frozenset[int] = frozenset()
+    """Points that have more than one alias there: they have changed since the start."""
 
 
 @dataclass(slots=True)
@@ -49,6 +59,8 @@ class Column:
     reason: list[str] = field(default_factory=list)
     raw: list[Value] = field(default_factory=list)
     """The value as it was sent, for the outbox."""
+    alias: list[int] = field(default_factory=list)
+    """By which it was sent, for the outbox; empty where nothing goes by aliases."""
 
     def __len__(self) -> int:
         return len(self.point_id)
@@ -62,6 +74,7 @@ class Column:
         self.ts_us += [batch.times[row] for row in rows]
         self.tie += ties
         self.raw += values
+        self.alias += [batch.points[row] for row in rows]
         if set(map(type, values)) == {float}:
             self.value += values  # type: ignore[arg-type]  # mypy does not follow the types of a set
             self.text += [None] * len(rows)
@@ -75,6 +88,15 @@ class Column:
             code, reason = batch.quality.get(row, (0, ""))
             self.quality[index] = int(code)  # `true` passes for 1 on the wire, not in a database
             self.reason[index] = clean(reason)
+
+    def firsts(self, points: frozenset[int]) -> dict[int, int]:
+        """Return alias → the lowest order number (32 bits) under it, for rows of `points`."""
+        found: dict[int, int] = {}
+        for point, alias, number in zip(self.point_id, self.alias, self.tie, strict=True):
+            if point in points:
+                seq = number & _SEQ
+                found[alias] = min(found.get(alias, seq), seq)
+        return found
 
     def extend(self, other: Column) -> None:
         """Append the rows of `other`."""
@@ -104,9 +126,29 @@ class Column:
                 best[point] = row
         return best
 
-    def packed(self) -> bytes:
-        """Return the rows as the outbox keeps them."""
-        return orjson.dumps({"p": self.point_id, "t": self.ts_us, "v": self.raw, "q": self.quality})
+    def packed(self, origin: Origin | None = None) -> bytes:
+        """Return the rows as the outbox keeps them.
+
+        A point that changes has a further alias: with `origin`, and the alias where a point has
+        several, a publisher finds the unit that a row had when it was read.
+        """
+        document: dict[str, Any] = {
+            "p": self.point_id,
+            "t": self.ts_us,
+            "v": self.raw,
+            "q": self.quality,
+        }
+        if origin is not None:
+            document["e"] = origin.epoch
+            if origin.several:
+                document["a"] = {
+                    str(row): alias
+                    for row, (point, alias) in enumerate(
+                        zip(self.point_id, self.alias, strict=True)
+                    )
+                    if point in origin.several
+                }
+        return orjson.dumps(document)
 
 
 def _rises(numbers: list[int]) -> bool:
@@ -121,7 +163,7 @@ def tie_base(epoch: str) -> int:
 
 def tie(base: int, seq: int) -> int:
     """Return the tie of a row: different for any two rows of one point and moment."""
-    return base | (seq & 0xFFFF_FFFF)
+    return base | (seq & _SEQ)
 
 
 def clean(text: str) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import and_, insert, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope, insert_into, is_sqlite
-from plantroom_cloud.ingest.rows import Column
+from plantroom_cloud.ingest.rows import Column, Origin
 from plantroom_cloud.store.writer import SampleWriter
 from plantroom_cloud.tables import FindingRow, Latest, Outbox, Target
 
@@ -74,10 +74,25 @@ class SampleRepository:
         query = select(Target.kind).where(Target.company_id == self._company_id, Target.enabled)
         return list((await self._session.execute(query)).scalars())
 
-    async def put_out(self, gateway: str, column: Column, kinds: list[str], now_us: int) -> None:
-        """Leave `column` for every target, to be published after the commit."""
+    async def put_out(
+        self,
+        gateway: str,
+        column: Column,
+        kinds: list[str],
+        now_us: int,
+        origin: Origin | None = None,
+    ) -> None:
+        """Leave `column` for every target, to be published after the commit.
+
+        Args:
+            gateway: whose samples they are.
+            column: the samples.
+            kinds: of the targets.
+            now_us: our clock.
+            origin: the dictionary that says what they meant; None where there is none.
+        """
         head = {"company_id": self._company_id, "gateway_id": gateway, "created_us": now_us}
-        packed = column.packed() if kinds else b""
+        packed = column.packed(origin) if kinds else b""
         rows = [head | {"kind": kind, "samples": packed, "rows": len(column)} for kind in kinds]
         if rows:
             await self._session.execute(insert(Outbox), rows)

@@ -23,6 +23,8 @@ FIELDS: Final = (
     "template",
     "equipment",
     "equip_class",
+    "parent",
+    "relation",
     "point_class",
     "model_id",
     "model_point",

@@ -107,6 +107,8 @@ def _row(
         "template": item.template,
         "equipment": item.equipment,
         "equip_class": item.equip_class,
+        "parent": getattr(item, "parent", ""),
+        "relation": getattr(item, "relation", ""),
         "point_class": item.point_class,
         "model_id": item.model_id,
         "model_point": item.model_point,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.publishing.publishers import PublisherSpec, publishers
+from plantroom_cloud.publishing.reconcile import Reconciler
 from plantroom_cloud.publishing.repository import (
     PublishingRepository,
     company_id_of,
@@ -94,9 +96,17 @@ async def _serve(
     publisher = spec.open(database, scope, params, clock)
     try:
         worker = OutboxWorker(
-            database, scope, kind, publisher, clock, mapping_wait=spec.mapping_wait(params)
+            database,
+            scope,
+            kind,
+            publisher,
+            clock,
+            mapping_wait=spec.mapping_wait(params),
+            history=spec.history(params),
+            most_waiting=spec.most_waiting(params),
         )
-        await _loop(worker, database, scope, kind, slug)
+        plans = Reconciler(database, scope, kind, publisher=publisher, worker=worker, clock=clock)
+        await _loop(worker, plans, database=database, scope=scope, kind=kind, slug=slug)
     finally:
         await publisher.close()
 
@@ -118,13 +128,20 @@ async def _company(database: Database, settings: CloudSettings, slug: str) -> in
 
 
 async def _loop(
-    worker: OutboxWorker, database: Database, scope: Scope, kind: str, slug: str
+    worker: OutboxWorker,
+    plans: Reconciler,
+    *,
+    database: Database,
+    scope: Scope,
+    kind: str,
+    slug: str,
 ) -> None:
     """Publish round by round; say once that the platform is away, once that it is back."""
     failures = 0
     while True:
         try:
-            busy = await _whole_round(worker)
+            busy = await _whole(worker.round)
+            busy |= await _whole(plans.serve)
         except TakenElsewhere as error:
             log.info("published elsewhere", extra={"company": slug, "why": str(error)})
             busy = True
@@ -142,9 +159,9 @@ async def _loop(
             await asyncio.sleep(IDLE)
 
 
-async def _whole_round(worker: OutboxWorker) -> bool:
+async def _whole(work: Callable[[], Awaitable[bool]]) -> bool:
     """Do one round, and end it also when told to stop: what a platform has taken is counted."""
-    doing = asyncio.ensure_future(worker.round())
+    doing = asyncio.ensure_future(work())
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:

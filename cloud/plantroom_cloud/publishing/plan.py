@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from plantroom_shared.mapping.conversion import NOTHING, Adjustment, Source
+from plantroom_shared.mapping.things import ModelPoint
 
 MIN_CONFIDENCE = 0.5
 """Below it a proposal is not published until somebody accepts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a point is published as: where another one is, its history is published anew."""
+
+    site_id: int
+    equipment: str
+    model_id: str
+    model_point: str
+
+    def columns(self) -> dict[str, Any]:
+        """Return the meaning as columns of a row."""
+        return {name: getattr(self, name) for name in Meaning.__slots__}
+
+
+Place = tuple[int, str]
+"""Site id and equipment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +48,29 @@ class Mapped:
     """Of the point, as the bus says it."""
     states: tuple[str, ...] = ()
     object_type: str = ""
+    site_name: str = ""
+    parent: str = ""
+    """Equipment that feeds or contains this one; empty where that is not known."""
+
+    adjustment: Adjustment = NOTHING
+    """What the company's overrides say of the values."""
+    target: ModelPoint | None = None
+    """What `model_point` takes, by the company's own models; None leaves it to the built-in ones."""
+
+    @property
+    def source(self) -> Source:
+        """What values are converted from."""
+        return Source(self.unit, self.states, self.object_type)
+
+    @property
+    def place(self) -> Place:
+        """The equipment, with its site."""
+        return self.site_id, self.equipment
+
+    @property
+    def meaning(self) -> Meaning:
+        """What it is published as."""
+        return Meaning(self.site_id, self.equipment, self.model_id, self.model_point)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +113,8 @@ class Plan:
     """Point id → what it is published as."""
     conflicts: frozenset[int] = frozenset()
     """Points that lost theirs to a surer one."""
+    renamed: dict[Place, Place] = field(default_factory=dict)
+    """Equipment → the one it was until now, whose device is its own until a plan is applied."""
 
 
 def make_plan(rows: Iterable[MappingRow]) -> Plan:
@@ -86,3 +134,35 @@ def make_plan(rows: Iterable[MappingRow]) -> Plan:
             claims[key] = row
     published = {row.mapped.point_id: row.mapped for row in claims.values()}
     return Plan(frozenset(looked_at), published, frozenset(claimants - published.keys()))
+
+
+def renames(published: Mapping[int, Mapped], before: Mapping[int, Meaning]) -> dict[Place, Place]:
+    """Return equipment that is only called otherwise, → what it was called.
+
+    It is where all points of the old one that are still published are now points of the new one,
+    each the same thing-model point, and the new one is not known yet.
+
+    Args:
+        published: point id → what it is to be published as.
+        before: point id → what it was published as last.
+    """
+    now = {mapped.place for mapped in published.values()}
+    known = {(meaning.site_id, meaning.equipment) for meaning in before.values()}
+    moved: dict[Place, Counter[Place]] = {}
+    broken: set[Place] = set()
+    for point, was in before.items():
+        mapped, place = published.get(point), (was.site_id, was.equipment)
+        if mapped is None or place in now:
+            continue
+        same = (mapped.model_id, mapped.model_point) == (was.model_id, was.model_point)
+        if not same or mapped.site_id != was.site_id or mapped.place in known:
+            broken.add(place)
+        moved.setdefault(place, Counter())[mapped.place] += 1
+    found = {
+        next(iter(targets)): place
+        for place, targets in moved.items()
+        if len(targets) == 1 and place not in broken
+    }
+    # Two that became one are no renaming of either.
+    claims = Counter(next(iter(targets)) for targets in moved.values() if len(targets) == 1)
+    return {new: old for new, old in found.items() if new[1] and claims[new] == 1}

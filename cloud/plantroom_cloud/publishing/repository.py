@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +13,10 @@ from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.publishing.plan import Mapped, MappingRow
 from plantroom_cloud.tables import Company, Counter, EnosDevice, Outbox, Point, Site, Target
 from plantroom_cloud.tables import Mapping as MappingTable
+from plantroom_cloud.thingmodels.repository import OverrideRepository, ThingModelRepository
+from plantroom_shared.mapping.overrides import Overrides
+from plantroom_shared.mapping.targets import catalog
+from plantroom_shared.mapping.things import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ class PublishingRepository(Repository):
                 Point.unit,
                 Point.states,
                 Point.object_type,
+                Site.name.label("site_name"),
+                MappingTable.parent,
                 MappingTable.confidence,
                 MappingTable.source,
                 MappingTable.state,
@@ -131,15 +137,34 @@ class PublishingRepository(Repository):
             .join(Site, Site.id == MappingTable.site_id)
             .where(self._own(MappingTable, Point, Site))
         )
-        return [
-            MappingRow(
-                Mapped(*row[:8], states=tuple(row.states or ()), object_type=row.object_type),
-                row.confidence,
-                row.source,
-                row.state,
+        overrides = await OverrideRepository(self._session, self._scope).current()
+        models = catalog(await ThingModelRepository(self._session, self._scope).current())
+        found: list[MappingRow] = []
+        for row in rows.all():
+            mapped = Mapped(
+                *row[:8],
+                states=tuple(row.states or ()),
+                object_type=row.object_type,
+                site_name=row.site_name,
+                parent=row.parent,
             )
-            for row in rows.all()
-        ]
+            mapped = _meant(mapped, overrides, models)
+            found.append(MappingRow(mapped, row.confidence, row.source, row.state))
+        return found
+
+
+def _meant(mapped: Mapped, overrides: Overrides, models: Catalog) -> Mapped:
+    """Return a mapping as the company's overrides and models have it."""
+    meaning = overrides.apply(
+        mapped.point_id, mapped.site_id, mapped.equipment, mapped.model_id, mapped.model_point
+    )
+    return replace(
+        mapped,
+        model_id=meaning.model_id,
+        model_point=meaning.model_point,
+        adjustment=meaning.adjustment,
+        target=models.point(meaning.model_id, meaning.model_point),
+    )
 
 
 class EnosDeviceRepository(Repository):
@@ -161,11 +186,31 @@ class EnosDeviceRepository(Repository):
                 continue
             row.model_id, row.product_key = device.model_id, device.product_key
             row.device_key, row.asset_id = device.device_key, device.asset_id
+            row.name, row.gone_us = device.name, device.gone_us
 
-    async def forget_asset(self, asset_id: str) -> None:
-        """Note that EnOS no longer knows the device, so that it is made again."""
+    async def note_gone(self, asset_id: str, now_us: int) -> None:
+        """Note that EnOS no longer knows the device."""
         await self._session.execute(
             update(EnosDevice)
             .where(self._own(EnosDevice), EnosDevice.asset_id == asset_id)
-            .values(asset_id="")
+            .values(gone_us=now_us)
+        )
+
+    async def rename(self, site_id: int, before: str, after: str) -> None:
+        """Call the equipment of a device otherwise; another of that name publishes nothing any more."""
+        await self._session.execute(
+            delete(EnosDevice).where(
+                self._own(EnosDevice),
+                EnosDevice.site_id == site_id,
+                EnosDevice.equipment == after,
+            )
+        )
+        await self._session.execute(
+            update(EnosDevice)
+            .where(
+                self._own(EnosDevice),
+                EnosDevice.site_id == site_id,
+                EnosDevice.equipment == before,
+            )
+            .values(equipment=after)
         )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
-
-import orjson
+from dataclasses import dataclass, field
+from typing import Final
 
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.publishing.catchup import CatchUp, Portion, owed_by
+from plantroom_cloud.publishing.dues import DueRepository
 from plantroom_cloud.publishing.lease import lease
+from plantroom_cloud.publishing.outbox import unpacked
 from plantroom_cloud.publishing.plan import Plan, make_plan
-from plantroom_cloud.publishing.publishers import MappedValue, Publisher
+from plantroom_cloud.publishing.publishers import MappedValue, Publisher, Receipt
 from plantroom_cloud.publishing.repository import OutboxRow, PublishingRepository
+from plantroom_cloud.publishing.units import UnitsTold, as_read
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import PlantroomError
 
@@ -25,6 +28,10 @@ MAX_VALUES: Final = 20_000
 """Values handed over at once."""
 _PLAN_LIFE = 15.0
 """Seconds after which the mapping is read again, whether or not a new point has come."""
+_LOOK = 10.0
+"""Seconds between two looks at how much waits in the outbox."""
+_EMPTIED = 0.8
+"""Part of what an outbox may hold down to which it is emptied at once."""
 
 
 class TakenElsewhere(PlantroomError):
@@ -41,6 +48,8 @@ class OutboxWorker:
         publisher: the way to the platform.
         clock: for ages.
         mapping_wait: seconds that rows wait until the mapper has looked at all their points.
+        history: seconds of history that a point sends which is published for the first time.
+        most_waiting: values that the outbox may hold.
     """
 
     def __init__(
@@ -52,12 +61,20 @@ class OutboxWorker:
         clock: Clock,
         *,
         mapping_wait: float,
+        history: float = 0.0,
+        most_waiting: int = 1_000_000,
     ) -> None:
         self._database, self._scope, self._kind = database, scope, kind
         self._publisher, self._clock = publisher, clock
         self._mapping_wait_us = round(mapping_wait * 1e6)
+        self._units = UnitsTold(database, scope)
+        self._most_waiting = most_waiting
+        self._catch_up = CatchUp(database, scope, kind, clock, history=history)
         self._plan = Plan()
+        self._read: Plan | None = None
+        """The plan as it was read, before it was noted."""
         self._plan_read: float | None = None
+        self._looked: float | None = None
 
     async def round(self) -> bool:
         """Publish the oldest rows; return whether any were there to do.
@@ -65,15 +82,30 @@ class OutboxWorker:
         Raises:
             Unavailable: the platform is away; nothing was deleted.
         """
-        name = f"publish-{self._kind}-{self._scope.company_id}"
-        async with lease(self._database, name) as held:
+        async with lease(self._database, lease_name(self._kind, self._scope)) as held:
             if not held:
                 return False
+            await self._catch_up.load()
+            await self._make_room()
             rows = await self._ready()
-            if not rows:
-                return False
-            await self._publish(rows)
-            return True
+            if rows:
+                await self._publish(rows)
+            return await self._publish_due() or bool(rows)
+
+    async def current_plan(self) -> Plan:
+        """Return what is published as what, read anew and noted."""
+        self._plan_read = None
+        await self._read_plan(())
+        return self._plan
+
+    @property
+    def fresh_sites(self) -> set[int]:
+        """Sites of which something is published for the first time; whoever sees to it takes it."""
+        return self._catch_up.fresh_sites
+
+    def forget(self) -> None:
+        """Read the plan anew at the next round: somebody has changed what is noted of it."""
+        self._plan_read = self._read = None
 
     # ------------------------------------------------------------ what is ready
 
@@ -109,49 +141,133 @@ class OutboxWorker:
         async with self._database.read() as session:
             repository = PublishingRepository(session, self._scope)
             plan = make_plan(await repository.mappings())
+        if plan != self._read:
+            self._plan = await self._catch_up.note(plan)
+            self._read = plan
         self._plan_read = now
-        if plan != self._plan:
-            self._plan = plan
 
     # ------------------------------------------------------------ publish
 
     async def _publish(self, rows: list[OutboxRow]) -> None:
-        values: list[MappedValue] = []
-        counts: Counter[str] = Counter()
-        for row in rows:
-            self._decode(row, values, counts)
-        plan = self._plan
-        if plan.published:
-            await self._publisher.prepare(plan)
-        receipt = await self._publisher.publish(values)
-        counts["published"] += receipt.published
-        counts.update(receipt.dropped)
-        await self._settle([row.id for row in rows], counts)
+        read = await self._decoded(rows)
+        receipt = await self._handed_over(read.values)
+        await self._settle(read, receipt)
         receipt.on_commit()
+        if receipt.held:
+            await self._catch_up.load()
 
-    def _decode(self, row: OutboxRow, values: list[MappedValue], counts: Counter[str]) -> None:
-        plan = self._plan
-        columns = _columns(row)
-        if columns is None:
-            counts["malformed"] += row.rows
-            log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
-            return
-        for point, ts_us, value, quality in zip(*columns, strict=True):
-            mapped = plan.published.get(point)
-            if mapped is not None:
-                values.append(MappedValue(mapped, ts_us, value, quality))
-            elif point in plan.conflicts:
-                counts["conflict"] += 1
+    async def _publish_due(self) -> bool:
+        """Publish the oldest that is due; return whether there was any."""
+        await self._read_plan(())
+        if self._plan.published:
+            await self._publisher.prepare(self._plan)
+        portion = await self._catch_up.portion(self._plan, self._publisher.accepts, MAX_VALUES)
+        if portion is None:
+            return False
+        receipt = await self._handed_over(portion.values)
+        await self._settle(_Decoded(), receipt, portion)
+        receipt.on_commit()
+        return True
 
-    async def _settle(self, ids: list[int], counts: Counter[str]) -> None:
-        """Delete rows and count what became of them, together or not at all."""
+    async def _handed_over(self, values: list[MappedValue]) -> Receipt:
+        if self._plan.published:
+            await self._publisher.prepare(self._plan)
+        return await self._publisher.publish(values) if values else Receipt()
+
+    async def _decoded(self, rows: Sequence[OutboxRow]) -> _Decoded:
+        """Return what rows hold of what is published, or was once."""
+        read, plan = _Decoded([row.id for row in rows]), self._plan
+        await self._units.learn((row.gateway_id, row.samples) for row in rows)
+        for row in rows:
+            waiting = unpacked(row.samples)
+            if waiting is None:
+                read.counts["malformed"] += row.rows
+                log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
+                continue
+            for at, (point, ts_us, value, quality) in enumerate(waiting.rows()):
+                mapped = plan.published.get(point)
+                if mapped is not None and self._catch_up.owes(point, ts_us):
+                    continue  # it will come from the store, in its turn
+                if mapped is not None:
+                    unit = self._units.unit(row.gateway_id, waiting, at)
+                    read.values.append(MappedValue(as_read(mapped, unit), ts_us, value, quality))
+                elif point in plan.conflicts:
+                    read.counts["conflict"] += 1
+                if mapped is None and self._catch_up.ended(point):
+                    read.aside.append((point, ts_us))
+        return read
+
+    async def _settle(
+        self,
+        read: _Decoded,
+        receipt: Receipt,
+        portion: Portion | None = None,
+    ) -> None:
+        """Delete what is done and count what became of it, together or not at all."""
+        counts, ids = read.counts + receipt.dropped, read.ids
+        counts["published"] += receipt.published
+        held = ((value.mapped.point_id, value.ts_us) for value in receipt.held)
+        owed = owed_by([*held, *read.aside])
         async with self._database.write() as session:
             repository = PublishingRepository(session, self._scope)
-            if not await repository.take(self._kind, ids):
+            dues = DueRepository(session, self._scope)
+            if ids and not await repository.take(self._kind, ids):
                 msg = f"outbox rows {ids[0]} to {ids[-1]} were published by another worker"
                 raise TakenElsewhere(msg)
+            if portion is not None and not await dues.settle(portion.done, portion.rest):
+                msg = "what was due was published by another worker"
+                raise TakenElsewhere(msg)
+            await dues.add(self._kind, owed)
             named = {f"{self._kind}.{name}": n for name, n in counts.items() if n}
             await repository.count(named)
+
+    # ------------------------------------------------------------ an outbox that grows
+
+    async def _make_room(self) -> None:
+        """Let go of the oldest rows where more wait than should: they are due from the store."""
+        now = self._clock.monotonic()
+        if self._looked is not None and now - self._looked < _LOOK:
+            return
+        self._looked = now
+        waiting = await self._waiting()
+        least = self._most_waiting
+        while waiting > least:
+            least = round(self._most_waiting * _EMPTIED)  # then it rests for a while
+            async with self._database.read() as session:
+                repository = PublishingRepository(session, self._scope)
+                rows = _cut(await repository.oldest(self._kind, MAX_ROWS, ()))
+            await self._let_go(rows)
+            waiting -= sum(row.rows for row in rows)
+
+    async def _waiting(self) -> int:
+        async with self._database.read() as session:
+            repository = PublishingRepository(session, self._scope)
+            return (await repository.backlog(self._kind))[0]
+
+    async def _let_go(self, rows: list[OutboxRow]) -> None:
+        await self._read_plan(rows)
+        read = await self._decoded(rows)
+        read.counts["let_go"] = len(read.values)
+        # What nothing was ever published as needs no note: its history is due once something is.
+        await self._settle(read, Receipt(held=read.values))
+        await self._catch_up.load()
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What rows of the outbox hold."""
+
+    ids: list[int] = field(default_factory=list)
+    values: list[MappedValue] = field(default_factory=list)
+    """To be published."""
+    aside: list[tuple[int, int]] = field(default_factory=list)
+    """(point, time) of points that were published once: due if they are again."""
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def lease_name(kind: str, scope: Scope) -> str:
+    """Return what a worker holds while it publishes, or changes what is published."""
+    return f"publish-{kind}-{scope.company_id}"
 
 
 def _cut(rows: list[OutboxRow]) -> list[OutboxRow]:
@@ -164,20 +280,6 @@ def _cut(rows: list[OutboxRow]) -> list[OutboxRow]:
     return rows
 
 
-def _columns(row: OutboxRow) -> tuple[list[int], list[int], list[Any], list[int]] | None:
-    try:
-        document = orjson.loads(row.samples)
-        columns = document["p"], document["t"], document["v"], document["q"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    if not all(isinstance(column, list) for column in columns):
-        return None
-    if len({len(column) for column in columns}) != 1:
-        return None
-    whole = all(type(item) is int for column in (0, 1, 3) for item in columns[column])
-    return columns if whole else None
-
-
 def _points(row: OutboxRow) -> frozenset[int]:
-    columns = _columns(row)
-    return frozenset(columns[0]) if columns else frozenset()
+    waiting = unpacked(row.samples)
+    return frozenset(waiting.points) if waiting else frozenset()

@@ -19,7 +19,14 @@ from plantroom_cloud.tables.delivery import (
 )
 from plantroom_cloud.tables.identity import ApiKey, Company
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
-from plantroom_cloud.tables.publishing import EnosDevice, Outbox, Target
+from plantroom_cloud.tables.publishing import (
+    EnosDevice,
+    Outbox,
+    PublishDue,
+    PublishedPoint,
+    PublishPlan,
+    Target,
+)
 from plantroom_cloud.tables.quarantine import QuarantineDecision
 from plantroom_cloud.tables.replay import ReplayPosition
 from plantroom_cloud.tables.samples import (
@@ -32,6 +39,7 @@ from plantroom_cloud.tables.samples import (
 )
 from plantroom_cloud.tables.sites import Device, Gateway, Point, Site
 from plantroom_cloud.tables.streaming import SparkplugBirth, StreamingDevice
+from plantroom_cloud.tables.thingmodels import MappingOverride, ThingModelRow
 
 __all__ = [
     "ApiKey",
@@ -53,8 +61,12 @@ __all__ = [
     "Latest",
     "Mapping",
     "MappingCache",
+    "MappingOverride",
     "Outbox",
     "Point",
+    "PublishDue",
+    "PublishPlan",
+    "PublishedPoint",
     "QuarantineDecision",
     "QuarantinedRow",
     "ReplayPosition",
@@ -70,4 +82,5 @@ __all__ = [
     "StreamingDevice",
     "Target",
     "Tenant",
+    "ThingModelRow",
 ]

@@ -51,11 +51,16 @@ class DictionaryEntry(Tenant, Base):
     """Alias → point of one epoch."""
 
     __tablename__ = "dictionary"
+    __table_args__ = (Index("ix_dictionary_point_id", "point_id"),)
 
     gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"), primary_key=True)
     epoch: Mapped[str] = mapped_column(String(16), primary_key=True)
     alias: Mapped[int] = mapped_column(Big, primary_key=True)
     point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"))
+    unit: Mapped[str | None] = mapped_column(Text)
+    """The point's unit as this alias says it, for ever; null in what older versions stored."""
+    first_seq: Mapped[int | None] = mapped_column(Big)
+    """Lowest 32 bits of the first order number that came by this alias, of a point with several."""
 
 
 class GapRecord(Tenant, Base):

@@ -23,6 +23,10 @@ class Mapping(Tenant, Base):
     """Key of the equipment within the site, as the name grammar gives it."""
     equip_class: Mapped[str] = mapped_column(Text, default="")
     """Brick equipment class; empty means no proposal."""
+    parent: Mapped[str] = mapped_column(Text, default="")
+    """Key of the equipment that feeds or contains this one; empty where that is not known."""
+    relation: Mapped[str] = mapped_column(String(16), default="")
+    """``feeds`` or ``part-of``; empty without a parent."""
     point_class: Mapped[str] = mapped_column(Text, default="")
     """Brick point class; empty means no proposal."""
     model_id: Mapped[str] = mapped_column(String(128), default="")

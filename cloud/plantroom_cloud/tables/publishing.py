@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from plantroom_cloud.tables.base import Base, Big, BigKey, Micros, Tenant
@@ -49,3 +51,68 @@ class EnosDevice(Tenant, Base):
     asset_id: Mapped[str] = mapped_column(String(64), default="")
     """Empty until EnOS has confirmed the device."""
     created_us: Mapped[Micros]
+    name: Mapped[str] = mapped_column(Text, default="")
+    """As we wrote it last; empty where that was before we noted it."""
+    gone_us: Mapped[Micros | None]
+    """When EnOS said that it does not know the device any more; its values wait for a plan."""
+
+
+class PublishedPoint(Tenant, Base):
+    """What a point is published as: a point that is new here, or means something else, has history.
+
+    Where equipment was only renamed, the old name stands here until the plan is applied.
+    """
+
+    __tablename__ = "published_point"
+
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"), primary_key=True)
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"))
+    equipment: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[str] = mapped_column(String(128))
+    model_point: Mapped[str] = mapped_column(String(128))
+    since_us: Mapped[Micros]
+    until_us: Mapped[Micros | None]
+    """Since when it is published no more; None while it is."""
+
+
+class PublishDue(Tenant, Base):
+    """What a point said from `lo_us` to `hi_us` (without) is still to be published, from the store.
+
+    Ranges of one point are disjoint. What waits longer than an outbox should hold becomes one too.
+    """
+
+    __tablename__ = "publish_due"
+    __table_args__ = (Index("ix_publish_due_kind_point", "kind", "point_id"),)
+
+    id: Mapped[BigKey]
+    kind: Mapped[str] = mapped_column(String(32))
+    point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"))
+    lo_us: Mapped[Micros]
+    hi_us: Mapped[Micros]
+
+
+class PublishPlan(Tenant, Base):
+    """What would have to be done on a platform for a site, and whether somebody has said so."""
+
+    __tablename__ = "publish_plan"
+    __table_args__ = (Index("ix_publish_plan_kind_state", "kind", "state"),)
+
+    id: Mapped[BigKey]
+    kind: Mapped[str] = mapped_column(String(32))
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    """``wanted``, ``made``, ``approved``, ``done`` or ``failed``."""
+    steps: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    note: Mapped[str] = mapped_column(Text, default="")
+    """Why it could not be made or carried out, so far."""
+    result: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    """Step → what became of it."""
+    left_out: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    """Steps that whoever has approved does not want."""
+    asked_us: Mapped[Micros]
+    asked_by: Mapped[str] = mapped_column(String(200))
+    made_us: Mapped[Micros | None]
+    approved_us: Mapped[Micros | None]
+    approved_by: Mapped[str] = mapped_column(String(200), default="")
+    done_us: Mapped[Micros | None]

@@ -17,9 +17,10 @@ class Simulator:
 
     def __init__(self, world: World) -> None:
         self.world, self.tokens, self.faults = world, Tokens(world), Faults()
+        self.rest = Rest(world, self.tokens)
         app = FastAPI(title="EnOS simulator", openapi_url=None)
         for router in (
-            Rest(world, self.tokens).router,
+            self.rest.router,
             Integration(world, self.tokens).router,
             Discovery(world, self.tokens).router,
             admin(world, self.tokens, self.faults),

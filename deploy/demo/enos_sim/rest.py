@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from demo.enos_sim.policies import Policies
 from demo.enos_sim.search import device_shown, matches, page, product_shown
 from demo.enos_sim.security import Tokens, signature_ok
+from demo.enos_sim.trees import Trees
 from demo.enos_sim.world import Device, Refused, World
 
 Handler = Callable[[dict[str, str], dict[str, Any]], Any]
@@ -74,6 +76,7 @@ class Rest:
 
     def __init__(self, world: World, tokens: Tokens) -> None:
         self.world, self.tokens = world, tokens
+        self.trees, self.policies = Trees(world), Policies(world)
         self.router = APIRouter()
         for action in ("get", "refresh"):
             path = f"/apim-token-service/v2.0/token/{action}"
@@ -85,6 +88,20 @@ class Rest:
         self._route("/model-service/v2.1/thing-models", self._model_actions())
         for path, handler in (("latest", self._latest), ("raw", self._raw)):
             self._route(f"/tsdb-service/v2.1/{path}", {"": handler})
+        self._route_trees()
+        policies, one = self.policies, "/tsdb-policy/v2.0/policies/{policy}"
+        self._route("/tsdb-policy/v2.0/policies", {"": policies.get_points}, ("GET",))
+        self._route(one, {"": policies.get}, ("GET",))
+        self._route(one, {"": policies.save}, ("POST",))
+
+    def _route_trees(self) -> None:
+        trees, path = self.trees, "/asset-tree-service/v2.1"
+        self._route(
+            f"{path}/asset-trees", {"create": trees.create, "search": trees.search}, ("POST",)
+        )
+        nodes = {"associateAsset": trees.associate, "move": trees.move, "delete": trees.delete}
+        self._route(f"{path}/asset-nodes", nodes, ("POST",))
+        self._route(f"{path}/asset-paths", {"search": trees.paths}, ("POST",))
 
     def _token(self, action: str) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def handle(request: Request) -> JSONResponse:
@@ -98,7 +115,12 @@ class Rest:
 
         return handle
 
-    def _route(self, path: str, actions: dict[str, Handler]) -> None:
+    def _route(
+        self,
+        path: str,
+        actions: Mapping[str, Handler],
+        methods: Sequence[str] = ("GET", "POST"),
+    ) -> None:
         async def handle(request: Request) -> JSONResponse:
             self.world.counts["requests"] += 1
             try:
@@ -107,12 +129,12 @@ class Rest:
                 return refusal(self.world, error, status=401)
             try:
                 handler = actions.get(query.get("action", ""), _no_action)
-                result = handler(query, await json_body(request))
+                result = handler(query | request.path_params, await json_body(request))
             except Refused as error:
                 return refusal(self.world, error)
             return result if isinstance(result, JSONResponse) else answer(result)
 
-        self.router.add_api_route(path, handle, methods=["GET", "POST"])
+        self.router.add_api_route(path, handle, methods=list(methods))
 
     # ------------------------------------------------------------ products
 
@@ -121,6 +143,7 @@ class Rest:
             "create": lambda _query, body: self.world.add_product(body).key,
             "get": self._get_product,
             "search": self._search_products,
+            "delete": self._delete_product,
         }
 
     def _get_product(self, query: dict[str, str], _body: dict[str, Any]) -> Any:
@@ -128,6 +151,23 @@ class Rest:
         if product is None:
             raise Refused(11611, "product not found")
         return product_shown(product, secret=True)
+
+    def _delete_product(self, query: dict[str, str], _body: dict[str, Any]) -> None:
+        key = query.get("productKey", "")
+        if any(device.product.key == key for device in self.world.devices.values()):
+            raise Refused(11619, "the product has devices")
+        if self.world.products.pop(key, None) is None:
+            raise Refused(11611, "product not found")
+
+    def delete_model(self, model_id: str) -> None:
+        """Delete a thing model as a person does in the console: with all that follows it."""
+        self.world.hidden_models.add(model_id)
+        devices = [d for d in self.world.devices.values() if d.product.model_id == model_id]
+        for device in devices:
+            self._delete_device({"assetId": device.asset_id}, {})
+        products = [p.key for p in self.world.products.values() if p.model_id == model_id]
+        for key in products:
+            del self.world.products[key]
 
     def _search_products(self, _query: dict[str, str], body: dict[str, Any]) -> Any:
         rows = [product_shown(product, secret=False) for product in self.world.products.values()]
@@ -183,11 +223,14 @@ class Rest:
     def _update_device(self, query: dict[str, str], body: dict[str, Any]) -> Any:
         device = self._device(query)
         device.name = body.get("deviceName", device.name)
+        device.timezone = body.get("timezone", device.timezone)
         device.body |= body
         return None
 
     def _delete_device(self, query: dict[str, str], _body: dict[str, Any]) -> Any:
-        del self.world.devices[self._device(query).asset_id]
+        asset_id = self._device(query).asset_id
+        del self.world.devices[asset_id]
+        self.trees.forget(asset_id)
 
     # ------------------------------------------------------------ models, time series
 
@@ -214,9 +257,13 @@ class Rest:
         items = [
             {"assetId": asset_id, "timestamp": ms, point: value}
             for (asset_id, point, ms), value in sorted(self.world.values.items())
-            if asset_id in assets and point in points
+            if asset_id in assets and point in points and self._kept(asset_id, point)
         ]
         return {"items": items[: int(body.get("pageSize", 1000))]}
+
+    def _kept(self, asset_id: str, point: str) -> bool:
+        device = self.world.devices.get(asset_id)
+        return device is None or self.world.keeps(device.product.model_id, point)
 
 
 def _token_answer(data: Any, *, status: int, msg: str) -> JSONResponse:

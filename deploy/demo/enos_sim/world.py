@@ -69,6 +69,14 @@ class Device:
 
 
 @dataclass
+class Policy:
+    """A storage policy: what the time-series database keeps."""
+
+    models: dict[str, set[str]] = field(default_factory=dict)
+    retention: str = "6M"
+
+
+@dataclass
 class World:
     """The whole state of one simulated EnOS."""
 
@@ -87,6 +95,12 @@ class World:
     """Of the device API; an older EnOS lacks the last."""
     hidden_models: set[str] = field(default_factory=set)
     """Models that this organisation does not have."""
+    hidden_points: set[tuple[str, str]] = field(default_factory=set)
+    """(model, point) that the models of this organisation lack."""
+    policies: dict[str, Policy] = field(default_factory=dict)
+    """Id → storage policy. Where there is none at all, everything is kept."""
+    trees: dict[str, Any] = field(default_factory=dict)
+    """Id → asset tree, a `trees.Tree`."""
     _serial: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     # ------------------------------------------------------------ models
@@ -107,6 +121,7 @@ class World:
                 "unit": {"unitId": point.unit, "multiplier": "ONE"} if point.unit else None,
             }
             for name, point in points.items()
+            if (model_id, name) not in self.hidden_points
         }
         return {
             "modelId": model_id,
@@ -123,6 +138,15 @@ class World:
     def model_ids(self) -> list[str]:
         """Return the models this organisation has."""
         return sorted(set(thing_models()) - self.hidden_models)
+
+    def keeps(self, model_id: str, point: str) -> bool:
+        """Say whether the time-series database keeps a point's values."""
+        kept = (policy.models.get(model_id, ()) for policy in self.policies.values())
+        return not self.policies or any(point in points for points in kept)
+
+    def next_serial(self) -> int:
+        """Return a number that nothing has yet."""
+        return next(self._serial)
 
     # ------------------------------------------------------------ products, devices
 
@@ -208,7 +232,8 @@ class World:
         checked: dict[str, Any] = {}
         for name, raw in points.items():
             point = model.get(name)
-            if point is None:
+            hidden = (device.product.model_id, name) in self.hidden_points
+            if point is None or hidden:
                 raise Refused(1204, f"model validation failed: {name} is not defined")
             value, graded = _value_of(raw)
             if graded and point.data_type not in ("INT", "FLOAT", "DOUBLE"):

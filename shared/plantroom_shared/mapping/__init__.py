@@ -8,9 +8,10 @@ from __future__ import annotations
 from plantroom_shared.mapping.classes import canonical, is_equip_class, is_point_class
 from plantroom_shared.mapping.confidence import Promise, promise
 from plantroom_shared.mapping.meanings import MappedPoint, template_key
-from plantroom_shared.mapping.models import ModelPoint, model_point, target_unit, thing_models
+from plantroom_shared.mapping.models import model_point, target_unit, thing_models
 from plantroom_shared.mapping.pipeline import map_points
 from plantroom_shared.mapping.refine import UNKNOWN, choices, with_vote
+from plantroom_shared.mapping.things import ModelPoint
 
 __all__ = [
     "UNKNOWN",

@@ -11,25 +11,17 @@ from importlib import resources
 from typing import Any, Final
 
 from plantroom_shared.mapping.rules import load
+from plantroom_shared.mapping.things import ModelPoint, ThingModel
 
 _PHASE: Final = re.compile(
     r"(?<![a-z])(?:l|ph|phase)[ _-]?([123])(?![0-9])|ph(?:ase)?[ _-]?([abc])(?![a-z])",
     re.IGNORECASE,
 )
 _PHASES: Final = {"a": "1", "b": "2", "c": "3"}
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPoint:
-    """A measurement point of a thing model."""
-
-    model_id: str
-    name: str
-    unit: str = ""
-    """What a value must be sent in; empty for states and where no source states it."""
-    data_type: str = ""
-    kind: str = ""
-    signal_type: str = ""
+_STATE: Final = re.compile(
+    r"(status|state|trip|command|mode|occupancy|on_off|alarm|fault|start|stop|closing)(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +35,37 @@ class _Rule:
 
 @functools.cache
 def thing_models() -> Mapping[str, Mapping[str, ModelPoint]]:
-    """Return every thing model with its points."""
+    """Return every built-in thing model with its points."""
     data = resources.files("plantroom_shared.mapping") / "data" / "enos_models.json"
     models: dict[str, dict[str, Any]] = json.loads(data.read_text(encoding="utf-8"))["models"]
     return {
-        model: {
-            name: ModelPoint(
-                model,
-                name,
-                d.get("unit", ""),
-                d.get("type", ""),
-                d.get("kind", ""),
-                d.get("signal", ""),
-            )
-            for name, d in points.items()
-        }
+        model: {name: _point(model, name, told) for name, told in points.items()}
         for model, points in models.items()
     }
+
+
+def _point(model_id: str, name: str, told: Mapping[str, str]) -> ModelPoint:
+    """Return a point; types that no public export states follow from unit and name.
+
+    A point with a unit is a measurement, a state or command without one is an Int with signal
+    type DI, as in the one model that is public in full.
+    """
+    unit = told.get("unit", "")
+    state = not unit and bool(_STATE.search(name))
+    return ModelPoint(
+        name,
+        (told.get("type") or ("INT" if state else "DOUBLE")).upper(),
+        unit,
+        told.get("signal") or ("DI" if state else "AI"),
+        told.get("kind", ""),
+        model_id,
+    )
+
+
+@functools.cache
+def enos_models() -> tuple[ThingModel, ...]:
+    """Return the built-in thing models of EnOS."""
+    return tuple(ThingModel(name, points) for name, points in thing_models().items())
 
 
 def model_point(model_id: str, name: str) -> ModelPoint | None:

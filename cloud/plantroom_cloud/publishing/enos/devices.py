@@ -47,6 +47,14 @@ def i18n(text: str) -> dict[str, Any]:
     return {"defaultValue": text, "i18nValue": {"en_US": text}}
 
 
+async def find_product(gateway: Gateway, model_id: str) -> str | None:
+    """Return the key of our product for `model_id`, or of one that serves; None without any."""
+    found = await _products(gateway, model_id)
+    ours = [product for product in found if _tags(product).get(_TAG) == model_id]
+    usable = [product for product in found if product.get("productType", "Device") == "Device"]
+    return next((str(product["productKey"]) for product in (*ours, *usable)), None)
+
+
 async def product_for(gateway: Gateway, model_id: str) -> str:
     """Return the key of the product whose devices follow `model_id`, made if it is missing.
 
@@ -84,7 +92,7 @@ async def product_for(gateway: Gateway, model_id: str) -> str:
 
 
 async def _products(gateway: Gateway, model_id: str) -> list[dict[str, Any]]:
-    rows = await _search(gateway, _PRODUCTS, f"modelId = '{_quoted(model_id)}'")
+    rows = await _search(gateway, _PRODUCTS, f"modelId = '{quoted(model_id)}'")
     return [row for row in rows if row.get("modelId") == model_id and row.get("productKey")]
 
 
@@ -171,15 +179,31 @@ async def find_devices(
     gateway: Gateway, product_key: str, device_keys: Sequence[str]
 ) -> dict[str, str]:
     """Return device key → asset id of those of `device_keys` that EnOS has in the product."""
-    found: dict[str, str] = {}
+    rows = await device_rows(gateway, product_key, device_keys)
+    return {str(row["deviceKey"]): str(row["assetId"]) for row in rows}
+
+
+async def device_rows(
+    gateway: Gateway, product_key: str, device_keys: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return those of `device_keys` that EnOS has in the product, as it shows them."""
+    found: list[dict[str, Any]] = []
     for keys in chunks(device_keys, _PAGE):
-        wanted = ",".join(f"'{_quoted(key)}'" for key in keys)
-        expression = f"productKey = '{_quoted(product_key)}' and deviceKey in ({wanted})"
-        for row in await _search(gateway, _DEVICES, expression):
-            key, asset_id = row.get("deviceKey"), row.get("assetId")
-            if isinstance(key, str) and isinstance(asset_id, str):
-                found[key] = asset_id
+        wanted = ",".join(f"'{quoted(key)}'" for key in keys)
+        expression = f"productKey = '{quoted(product_key)}' and deviceKey in ({wanted})"
+        found += [
+            row
+            for row in await _search(gateway, _DEVICES, expression)
+            if isinstance(row.get("deviceKey"), str) and isinstance(row.get("assetId"), str)
+        ]
     return found
+
+
+async def update_device(gateway: Gateway, asset_id: str, *, name: str, timezone: str) -> None:
+    """Write the name and the time zone of a device; what else it has stays."""
+    query = {"action": "update", "assetId": asset_id, "isPatchUpdate": "true"}
+    body = {"deviceName": i18n(name), "timezone": timezone}
+    await gateway.call("POST", _DEVICES, query, body)
 
 
 async def _search(gateway: Gateway, path: str, expression: str) -> list[dict[str, Any]]:
@@ -196,6 +220,6 @@ async def _search(gateway: Gateway, path: str, expression: str) -> list[dict[str
     return rows
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Keep a key from ending the text it stands in; keys hold no quotes, names from outside may."""
     return text.replace("\\", "").replace("'", "")

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Mapping
-from typing import Final
+from plantroom_cloud.publishing.plan import Mapped
+from plantroom_shared.mapping.models import model_point, thing_models
+from plantroom_shared.mapping.things import ModelPoint, is_raw
 
-from plantroom_cloud.publishing.enos.values import ModelPoint, is_raw
-from plantroom_shared.mapping import models
-
-_STATE: Final = re.compile(
-    r"(status|state|trip|command|mode|occupancy|on_off|alarm|fault|start|stop|closing)(?![a-z])",
-    re.IGNORECASE,
-)
+__all__ = ["model_point", "published_point", "target_of", "thing_models"]
 
 
-@functools.cache
-def thing_models() -> Mapping[str, Mapping[str, ModelPoint]]:
-    """Return thing model → identifier → measurement point."""
-    return {
-        model_id: {name: _point(point) for name, point in points.items()}
-        for model_id, points in models.thing_models().items()
-    }
-
-
-def _point(known: models.ModelPoint) -> ModelPoint:
-    """Return the point; types that no public export states follow from unit and name.
-
-    A point with a unit is a measurement, a state or command without one is an Int with signal
-    type DI, as in the one model that is public in full.
-    """
-    state = not known.unit and bool(_STATE.search(known.name))
-    data_type = known.data_type or ("Int" if state else "Double")
-    signal = known.signal_type or ("DI" if state else "AI")
-    return ModelPoint(known.name, data_type.upper(), known.unit, signal)
-
-
-def model_point(model_id: str, identifier: str) -> ModelPoint | None:
-    """Return a measurement point, None where we know no such model or point."""
-    return thing_models().get(model_id, {}).get(identifier)
+def target_of(mapped: Mapped) -> ModelPoint | None:
+    """Return what a point is published as takes; None where no model has such a point."""
+    return mapped.target or model_point(mapped.model_id, mapped.model_point)
 
 
 def published_point(model_id: str, identifier: str) -> ModelPoint | None:

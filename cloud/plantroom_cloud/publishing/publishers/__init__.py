@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.publishing.plan import Mapped, Plan
+from plantroom_cloud.publishing.steps import Step
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Value
 from plantroom_shared.registry import Registry
@@ -38,12 +39,14 @@ def _nothing() -> None:
 
 @dataclass(slots=True)
 class Receipt:
-    """What became of the values handed over: every one is published or counted under a reason."""
+    """What became of the values: each is published, counted under a reason, or held."""
 
     published: int = 0
     """Values that the platform now holds, each (thing, point, time) once."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Reason → values that the platform will never take."""
+    held: list[MappedValue] = field(default_factory=list)
+    """Values that the platform cannot take until somebody has put something right there."""
     on_commit: Callable[[], None] = _nothing
     """Called once the outbox rows are gone: what to remember of these values."""
 
@@ -70,6 +73,28 @@ class Publisher(Protocol):
         """
         ...
 
+    def accepts(self, mapped: Mapped) -> bool:
+        """Say, after `prepare`, whether values of `mapped` would not be held."""
+        ...
+
+    async def survey(self, plan: Plan, site_id: int) -> list[Step]:
+        """Return what would have to be done on the platform for a site, in order.
+
+        Raises:
+            Unavailable: the platform is away.
+            Rejected: the platform will not tell.
+        """
+        ...
+
+    async def carry_out(self, step: Step) -> None:
+        """Do a step of the last survey; doing it again must not harm.
+
+        Raises:
+            Unavailable: the platform is away.
+            Rejected: the platform will not have it.
+        """
+        ...
+
     async def close(self) -> None:
         """Release sockets; no method is called after it."""
         ...
@@ -85,6 +110,10 @@ class PublisherSpec:
     """Must not block: connections open on first use."""
     mapping_wait: Callable[[Any], float]
     """Seconds that values wait for the mapper, from the parameters."""
+    history: Callable[[Any], float] = lambda _: 0.0
+    """Seconds of history that a point sends which is published for the first time."""
+    most_waiting: Callable[[Any], int] = lambda _: 1_000_000
+    """Values that the outbox may hold; older ones stay in the store alone until they are due."""
 
 
 publishers: Registry[PublisherSpec] = Registry("publisher", "plantroom_cloud.publishing.publishers")

@@ -8,27 +8,32 @@ from typing import Any
 
 from plantroom_cloud.config import CloudSettings, EnosTarget
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.publishing.enos.applying import Applier
 from plantroom_cloud.publishing.enos.delivery import Delivered, Delivery
-from plantroom_cloud.publishing.enos.equipment import REFUSED_FOR, Equipment
+from plantroom_cloud.publishing.enos.drift import diff
+from plantroom_cloud.publishing.enos.equipment import KIND, REFUSED_FOR, Equipment
 from plantroom_cloud.publishing.enos.gateway import Gateway
 from plantroom_cloud.publishing.enos.messages import Posted
-from plantroom_cloud.publishing.enos.models import model_point
-from plantroom_cloud.publishing.enos.values import ModelPoint, Source, is_raw, to_model
-from plantroom_cloud.publishing.plan import Plan
+from plantroom_cloud.publishing.enos.models import target_of
+from plantroom_cloud.publishing.enos.survey import desired_of, found_of
+from plantroom_cloud.publishing.plan import Mapped, Plan
 from plantroom_cloud.publishing.publishers import (
     MappedValue,
     PublisherSpec,
     Receipt,
     publishers,
 )
+from plantroom_cloud.publishing.steps import Step
 from plantroom_shared.clock import Clock
-from plantroom_shared.errors import ConfigError, Rejected, Unavailable
+from plantroom_shared.errors import ConfigError, Rejected
+from plantroom_shared.mapping.conversion import Conversion, conversion_of
+from plantroom_shared.mapping.things import ModelPoint, is_raw
 from plantroom_shared.model import Quality
 
 _NUMERIC = frozenset({"INT", "FLOAT", "DOUBLE"})
 """Only these carry a quality."""
 _PointKey = tuple[str, str]
-REFUSED, OTHER_MODEL, QUALITY = "refused", "other_model", "quality"
+REFUSED, OTHER_MODEL, QUALITY, HELD = "refused", "other_model", "quality", "held"
 
 
 class _NotSent(Rejected):
@@ -46,7 +51,9 @@ class EnosPublisher:
         self._gateway = Gateway(target, clock)
         self._equipment = Equipment(database, scope, self._gateway, target.timezone, clock)
         self._delivery = Delivery(self._gateway)
+        self._applier: Applier | None = None
         self._blocked: dict[_PointKey, float] = {}
+        self._conversions: dict[int, tuple[Mapped, Conversion]] = {}
         self._newest: dict[_PointKey, int] = {}
         """Millisecond of the last value counted, per point: EnOS keeps one value of each."""
 
@@ -57,36 +64,54 @@ class EnosPublisher:
     async def publish(self, values: Sequence[MappedValue]) -> Receipt:
         """Convert and post `values`; of two in one millisecond the later one stands."""
         dropped: Counter[str] = Counter()
-        slots: dict[tuple[_PointKey, int], Posted] = {}
+        held: list[MappedValue] = []
+        slots: dict[tuple[_PointKey, int], tuple[Posted, MappedValue]] = {}
         for value in values:
             try:
                 posted = self._posted(value)
             except Rejected as error:
-                dropped[error.reason] += 1
+                if error.reason == HELD:
+                    held.append(value)
+                else:
+                    dropped[error.reason] += 1
                 continue
             slot = (posted.key, posted.ms)
             dropped["collision"] += slot in slots
-            slots[slot] = posted
-        done = await self._post(list(slots.values()))
-        return self._receipt(done, dropped)
+            slots[slot] = posted, value
+        done = await self._post([posted for posted, _ in slots.values()])
+        held += [value for posted, value in slots.values() if posted.asset_id in done.gone]
+        return self._receipt(done, dropped, held)
+
+    def accepts(self, mapped: Mapped) -> bool:
+        """Say whether values of `mapped` would not wait for a device."""
+        known = target_of(mapped) is not None and is_raw(mapped.model_point)
+        return not known or not mapped.equipment or self._equipment.get(mapped) is not None
 
     def _posted(self, value: MappedValue) -> Posted:
         """Return what is sent for `value`; Rejected with the reason it is counted under."""
         mapped = value.mapped
-        point = model_point(mapped.model_id, mapped.model_point)
+        point = target_of(mapped)
         if point is None or not is_raw(mapped.model_point):
             raise _NotSent("no_model_point" if point is None else "not_raw")
         device = self._equipment.get(mapped)
         if device is None:
-            raise _NotSent(REFUSED if mapped.equipment else "no_equipment")
+            raise _NotSent(HELD if mapped.equipment else "no_equipment")
         if device.model_id != mapped.model_id:
             raise _NotSent(OTHER_MODEL)
         if self._blocked.get((device.asset_id, point.identifier), 0.0) > self._clock.monotonic():
             raise _NotSent(REFUSED)
         quality = self._quality(value, point)
-        source = Source(mapped.unit, mapped.states, mapped.object_type)
-        sent = to_model(value.value, source, point)
+        sent = self._conversion(mapped, point)(value.value)
         return Posted(device.asset_id, point.identifier, value.ts_us // 1000, sent, quality)
+
+    def _conversion(self, mapped: Mapped, point: ModelPoint) -> Conversion:
+        """Return the conversion of a mapping; made once for all its values, as long as it holds."""
+        known = self._conversions.get(mapped.point_id)
+        if known is not None and known[0] is mapped:
+            return known[1]
+        made = conversion_of(mapped.source, point, mapped.adjustment)
+        self._conversions[mapped.point_id] = mapped, made
+        return made
 
     def _quality(self, value: MappedValue, point: ModelPoint) -> int | None:
         name = Quality(value.quality).name.lower() if 0 <= value.quality <= 2 else "bad"
@@ -103,13 +128,10 @@ class EnosPublisher:
             if part:
                 done += await self._delivery.post(part, realtime=realtime)
         for asset_id in sorted(done.gone):
-            if await self._equipment.lost(asset_id):
-                msg = f"EnOS does not know device {asset_id} any more; it is made again"
-                raise Unavailable(msg)
-            done.refused += [value for value in values if value.asset_id == asset_id]
+            await self._equipment.lost(asset_id)
         return done
 
-    def _receipt(self, done: Delivered, dropped: Counter[str]) -> Receipt:
+    def _receipt(self, done: Delivered, dropped: Counter[str], held: list[MappedValue]) -> Receipt:
         taken = {value.key for value in done.taken}
         until = self._clock.monotonic() + REFUSED_FOR
         for key in {value.key for value in done.refused} - taken:
@@ -122,7 +144,33 @@ class EnosPublisher:
             for value in done.taken:
                 self._newest[value.key] = max(self._newest.get(value.key, 0), value.ms)
 
-        return Receipt(len(done.taken) - again, dropped, remember)
+        return Receipt(len(done.taken) - again, dropped, held, remember)
+
+    async def survey(self, plan: Plan, site_id: int) -> list[Step]:
+        """Return what would have to be done in EnOS for a site."""
+        self._applier = None
+        await self._equipment.read(plan)
+        desired = desired_of(plan, site_id, self._equipment, self._target)
+        if desired is None:
+            return []
+        found = await found_of(self._gateway, desired)
+        history_us = round(self._target.history_days * 86_400e6)
+        self._applier = Applier(
+            self._gateway,
+            self._equipment,
+            site_id,
+            desired=desired,
+            found=found,
+            history_us=history_us,
+        )
+        return diff(desired, found)
+
+    async def carry_out(self, step: Step) -> None:
+        """Do a step of the last survey."""
+        if self._applier is None:
+            msg = "nothing of the site is published: there is nothing to do"
+            raise Rejected(msg, reason="no_survey")
+        await self._applier.carry_out(step)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -144,8 +192,12 @@ def _targets(settings: CloudSettings) -> Mapping[str, Any]:
     return targets
 
 
-publishers.register("enos")(
+publishers.register(KIND)(
     PublisherSpec(
-        targets=_targets, open=EnosPublisher, mapping_wait=lambda target: target.mapping_wait
+        targets=_targets,
+        open=EnosPublisher,
+        mapping_wait=lambda target: target.mapping_wait,
+        history=lambda target: target.history_days * 86_400,
+        most_waiting=lambda target: target.most_waiting,
     )
 )
