@@ -110,7 +110,7 @@ async def test_history_of_another_meaning_goes_to_its_new_place(sqlite_database:
 
 async def test_one_place_has_one_history(sqlite_database: Database) -> None:
     """A surer point takes the place of another one from now on: what that has sent stands."""
-    async with opened(sqlite_database) as way:
+    async with opened(sqlite_database, mapping_wait=0) as way:
         await way.site.add_mapped("t")
         await way.site.add_point("r")
         await say(way, "t", 3)
