@@ -108,6 +108,27 @@ async def test_history_of_another_meaning_goes_to_its_new_place(sqlite_database:
         check(way)
 
 
+async def test_one_place_has_one_history(sqlite_database: Database) -> None:
+    """A surer point takes the place of another one from now on: what that has sent stands."""
+    async with opened(sqlite_database, mapping_wait=0) as way:
+        await way.site.add_mapped("t")
+        await way.site.add_point("r")
+        await say(way, "t", 3)
+        before = dict(way.ledger)
+        await say(way, "r", 3)
+        await way.drain()
+        await way.site.map_point("r", source="person")
+        way.clock.us += MINUTE
+        await way.drain()
+        way.ledger = before
+        check(way)
+        way.clock.us += MINUTE
+        await way.site.put([("r", way.clock.us, 7.0)], created_us=way.clock.us)
+        way.ledger["AHU-1", TEMPERATURE, way.clock.us // 1000] = 7.0
+        await way.drain()
+        check(way)
+
+
 async def test_a_point_rejected_for_a_while_sends_what_it_said_meanwhile(
     sqlite_database: Database,
 ) -> None:

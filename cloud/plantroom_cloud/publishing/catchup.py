@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from plantroom_cloud.db import Database, Scope
-from plantroom_cloud.publishing.dues import Due, DueRepository, DueSample
+from plantroom_cloud.publishing.dues import Due, DueRepository, DueSample, Published
 from plantroom_cloud.publishing.plan import Mapped, Meaning, Plan, renames
 from plantroom_cloud.publishing.publishers import MappedValue
 from plantroom_cloud.publishing.ranges import Range, holds, stretches
@@ -93,6 +93,7 @@ class CatchUp:
             now_us = self._clock.now_us()
             before = {point: was.meaning for point, was in known.items() if was.until_us is None}
             plan = replace(plan, renamed=renames(plan.published, before))
+            taken = _taken_until(known, plan, now_us)
             fresh: dict[int, Meaning] = {}
             owed: dict[int, list[Range]] = {}
             for point, mapped in plan.published.items():
@@ -101,8 +102,9 @@ class CatchUp:
                     continue
                 fresh[point] = meaning
                 # What a point says while it is not published is noted as due, value by value.
-                if self._history_us and (was is None or was.meaning != meaning):
-                    owed[point] = [(now_us - self._history_us, now_us)]
+                since = max(now_us - self._history_us, taken.get(meaning, 0))
+                if since < now_us and (was is None or was.meaning != meaning):
+                    owed[point] = [(since, now_us)]
             self.fresh_sites |= {meaning.site_id for meaning in fresh.values()}
             await repository.note(self._kind, fresh, now_us)
             await repository.end(self._kind, before.keys() - plan.published.keys(), now_us)
@@ -129,6 +131,18 @@ class CatchUp:
             samples = await repository.samples(dues, limit + 1)
         await self._units.learn(plan.published[due.point_id] for due in dues)
         return _portion(plan, dues, samples, limit, self._units)
+
+
+def _taken_until(known: dict[int, Published], plan: Plan, now_us: int) -> dict[Meaning, int]:
+    """Return meaning → until when another point was published as it: one place has one history."""
+    taken: dict[Meaning, int] = {}
+    for point, was in known.items():
+        mapped = plan.published.get(point)
+        if mapped is not None and _noted(mapped, plan) == was.meaning:
+            continue
+        until = now_us if was.until_us is None else was.until_us
+        taken[was.meaning] = max(until, taken.get(was.meaning, 0))
+    return taken
 
 
 def _noted(mapped: Mapped, plan: Plan) -> Meaning:
