@@ -123,6 +123,11 @@ def point_classes() -> Iterator[str]:
     return iter(_table()["points"])
 
 
+def equip_classes() -> Iterator[str]:
+    """Return every live equipment class, by its canonical name."""
+    return iter(_table()["equipment"])
+
+
 def parents(name: str) -> tuple[str, ...]:
     """Return the classes directly above a point class."""
     return tuple(_table()["points"].get(canonical(name), ()))
