@@ -40,7 +40,11 @@ class Route(NamedTuple):
     @property
     def body(self) -> Any:
         """A body that it takes; None where it needs none."""
-        bodies = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}}
+        bodies = {
+            "discard": {"reason": "a test"},
+            "commands": {"value": 21.5},
+            "import": {"rows": [{"id": "r:ahu", "dis": "AHU 1", "equip": "m:"}]},
+        }
         return bodies.get(self.path.rsplit("/", 1)[1]) if self.method == "POST" else None
 
 

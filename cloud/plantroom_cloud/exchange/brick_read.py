@@ -7,6 +7,7 @@ building would be a gigabyte. Nothing that a file names is ever fetched.
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -97,7 +98,8 @@ def read_brick(data: bytes) -> Content:
         else:
             thing.texts.setdefault(predicate, cut(value))
         if len(things) > _MAX_THINGS:
-            raise Rejected("more things than a site can have; split the file", reason="too_large")
+            msg = "more things than a site can have; split the file"
+            raise Rejected(msg, reason="too_large")
     return _Reading(things).content()
 
 
@@ -118,7 +120,8 @@ def _triples(data: bytes) -> Iterator[tuple[str, str, str, bool]]:
                 subject = quad.subject
                 yield _key(rdf, subject), predicate, _key(rdf, value), linked
     except (SyntaxError, ValueError) as error:
-        raise Rejected(f"no Turtle: {str(error)[:200]}", reason="format") from error
+        msg = f"no Turtle: {str(error)[:200]}"
+        raise Rejected(msg, reason="format") from error
 
 
 def _key(rdf: Any, node: Any) -> str:
@@ -127,11 +130,10 @@ def _key(rdf: Any, node: Any) -> str:
 
 def _library() -> Any:
     try:
-        import pyoxigraph  # noqa: PLC0415 - only where Turtle is read
+        return importlib.import_module("pyoxigraph")
     except ImportError as error:
         what = "reading Turtle needs the package pyoxigraph, which is not installed"
         raise ConfigError(what, key="import", fix="run: pip install 'plantroom[cloud]'") from error
-    return pyoxigraph
 
 
 class _Reading:
@@ -150,7 +152,8 @@ class _Reading:
         """Return everything."""
         points = {iri: t for iri, t in self._things.items() if _is_point(t)}
         if len(points) > MAX_POINTS:
-            raise Rejected(f"more than {MAX_POINTS} points; split the file", reason="too_large")
+            msg = f"more than {MAX_POINTS} points; split the file"
+            raise Rejected(msg, reason="too_large")
         self._equip(points)
         if not points and not self._keys:
             what = "there is no point and no equipment of Brick in it"

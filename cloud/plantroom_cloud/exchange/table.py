@@ -149,7 +149,8 @@ def _rows(data: bytes, content: Content) -> Iterator[tuple[int, dict[str, str]]]
     try:
         names = [cell.strip().casefold() for cell in next(reader, [])]
     except csv.Error as error:
-        raise Rejected(f"no CSV: {error}", reason="format") from error
+        msg = f"no CSV: {error}"
+        raise Rejected(msg, reason="format") from error
     header = [_OTHER_NAMES.get(name, name) for name in names]
     if not {"point_name", "point", "equip_id"} & set(header):
         seen = ", ".join(header[:12])[:200] or "nothing"

@@ -201,7 +201,7 @@ def haystack_unit(text: str) -> str:
 
 @functools.cache
 def _from_qudt() -> Mapping[str, str]:
-    return {qudt: symbol for symbol, (qudt, _) in reversed(_units().items())}
+    return {qudt: symbol for symbol, (qudt, _) in reversed(list(_units().items()))}
 
 
 def unit_of_qudt(name: str) -> str:
