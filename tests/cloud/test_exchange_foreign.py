@@ -85,9 +85,7 @@ def test_brick_of_others() -> None:
 def test_ntriples_are_turtle() -> None:
     """The plainest serialisation is read as well."""
     line = "<urn:p> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://brickschema.org/schema/Brick#CO2_Sensor> ."
-    assert read_brick(line.encode()).points == [
-        PointMeaning(name="p", point_class="CO2_Sensor")
-    ]
+    assert read_brick(line.encode()).points == [PointMeaning(name="p", point_class="CO2_Sensor")]
 
 
 def test_turtle_without_its_reader_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

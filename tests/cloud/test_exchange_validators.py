@@ -113,9 +113,9 @@ def test_haystack_4_is_read_by_an_independent_parser() -> None:
     assert isinstance(grid, phable.Grid)
     marker = phable.Marker()
     rows = [row for row in grid.rows if row.get("point") == marker]
-    assert {
-        row["plantroomKey"]: (row["dis"], row.get("brickClass", "")) for row in rows
-    } == _seen(content)
+    assert {row["plantroomKey"]: (row["dis"], row.get("brickClass", "")) for row in rows} == _seen(
+        content
+    )
     by_id = {row["id"].val: row for row in grid.rows}
     sat = next(row for row in rows if row["dis"] == "AHU1.SAT")
     assert all(sat[tag] == marker for tag in ("discharge", "air", "temp", "sensor"))

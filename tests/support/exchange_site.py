@@ -108,9 +108,7 @@ def everything() -> Content:
         )
         for n, name in enumerate(classes)
     ]  # fmt: skip
-    relations = {
-        f"E{n}": (f"E{n * 7 // 10}", RELATIONS[n % 2]) for n in range(1, len(kinds))
-    }
+    relations = {f"E{n}": (f"E{n * 7 // 10}", RELATIONS[n % 2]) for n in range(1, len(kinds))}
     return arrange(points, relations)
 
 
@@ -132,7 +130,9 @@ _POINT = st.builds(
     states=st.lists(_TEXT, max_size=3).map(tuple),
     writable=st.sampled_from([None, True, False]),
     equipment=st.sampled_from(["", "AHU 1", "VAV\n2", "=E"]) | _TEXT,
-    equip_class=st.sampled_from(["", "Air_Handling_Unit", "Chiller", "AHU", "Equipment", "No_Such_Class"]),
+    equip_class=st.sampled_from(
+        ["", "Air_Handling_Unit", "Chiller", "AHU", "Equipment", "No_Such_Class"]
+    ),
     point_class=st.sampled_from(
         ["", "Discharge_Air_Temperature_Sensor", "Point", "PM2.5_Sensor", "Core_Temperature_Sensor"]
         + ["No_Such_Class"]

@@ -108,7 +108,7 @@ class MappingRepository(Repository):
             .where(
                 table.c.point_id == bindparam("at"),
                 table.c.company_id == self._scope.company_id,
-                table.c.source.not_in(DECIDED),
+                *(table.c.source != source for source in DECIDED),
             )
             .values({name: bindparam(f"new_{name}") for name in (*FIELDS, "mapped_us")})
         )
