@@ -195,6 +195,7 @@ async def test_another_plan_is_not_done(
 
 @ALL
 async def test_what_is_exported_can_be_taken_in_elsewhere(
+    *,
     api: FastAPI,
     client: httpx.AsyncClient,
     acme: Tenant,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from sqlalchemy import select, update
 
 from plantroom_cloud.cli import main
@@ -95,7 +96,7 @@ def test_import_shows_and_asks(
         asked.append(what)
         return len(asked) > 1
 
-    monkeypatch.setattr(cli.typer, "confirm", answer)
+    monkeypatch.setattr(typer, "confirm", answer)
     assert typed("import", str(file), "--site", "tower", "--company", "acme") == 0
     out = capsys.readouterr().out
     assert "CH1.SupplyTemp" in out
@@ -133,7 +134,7 @@ def test_what_changed_meanwhile_is_not_overrun(
         thread.join(30)
         return True
 
-    monkeypatch.setattr(cli.typer, "confirm", answer)
+    monkeypatch.setattr(typer, "confirm", answer)
     assert typed("import", str(file), "--site", "tower") == 1
     assert "changed since" in capsys.readouterr().err
     assert _classes(url)["CH1.SupplyTemp"] != "CO2_Sensor"

@@ -47,7 +47,7 @@ def _inferring(graph: Any) -> dict[str, int]:
 
 
 def test_brick_passes_the_shapes_of_brick() -> None:
-    """pySHACL finds no violation in a site with relations, units, BACnet references, hostile names."""
+    """Of pySHACL: it finds no violation in a site with relations, units, BACnet references, hostile names."""
     pyshacl: Any = importlib.import_module("pyshacl")
     graph = _graph(write(BRICK, small()))
     conforms, _, text = pyshacl.validate(
@@ -82,7 +82,7 @@ def test_every_class_and_relation_passes_with_the_rules_of_brick() -> None:
 
 
 def test_an_rdf_library_reads_what_was_written() -> None:
-    """rdflib finds every point with its class, its label and its equipment."""
+    """By rdflib: it finds every point with its class, its label and its equipment."""
     rdflib: Any = importlib.import_module("rdflib")
     content = small()
     graph = _graph(write(BRICK, content))
@@ -105,7 +105,7 @@ def _seen(content: Content) -> dict[str, tuple[str, str]]:
 
 
 def test_haystack_4_is_read_by_an_independent_parser() -> None:
-    """phable reads the grid: every row, reference, marker and text."""
+    """By phable: it reads the grid: every row, reference, marker and text."""
     phable: Any = importlib.import_module("phable")
     codec: Any = importlib.import_module("phable.io.ph_json")
     content = small()
@@ -130,7 +130,7 @@ def test_haystack_4_is_read_by_an_independent_parser() -> None:
 
 
 def test_haystack_3_is_read_by_an_independent_parser() -> None:
-    """hszinc reads the grid of the older encoding."""
+    """By hszinc: it reads the grid of the older encoding."""
     hszinc: Any = importlib.import_module("hszinc")
     content = small()
     parsed = hszinc.parse(write(HAYSTACK_V3, content), mode=hszinc.MODE_JSON)

@@ -134,8 +134,14 @@ _POINT = st.builds(
         ["", "Air_Handling_Unit", "Chiller", "AHU", "Equipment", "No_Such_Class"]
     ),
     point_class=st.sampled_from(
-        ["", "Discharge_Air_Temperature_Sensor", "Point", "PM2.5_Sensor", "Core_Temperature_Sensor"]
-        + ["No_Such_Class"]
+        [
+            "",
+            "Discharge_Air_Temperature_Sensor",
+            "Point",
+            "PM2.5_Sensor",
+            "Core_Temperature_Sensor",
+            "No_Such_Class",
+        ]
     ),
     model_id=st.sampled_from(["", "EnOS_HVAC_AHU", "Own_Model"]),
     model_point=st.sampled_from(["", "AHU_raw_supply_air_temp", "x"]),
