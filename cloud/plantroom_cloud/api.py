@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from plantroom_cloud.battery.endpoints import router as battery
 from plantroom_cloud.commands.endpoints import router as commands
+from plantroom_cloud.exchange.endpoints import router as exchange
 from plantroom_cloud.findings.endpoints import router as findings
 from plantroom_cloud.gateways.endpoints import router as gateways
 from plantroom_cloud.identity.access import REQUIRED
@@ -29,6 +30,7 @@ ROUTERS: Final = (
     samples,
     findings,
     mapping,
+    exchange,
     battery,
     publishing,
     identity,

@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from plantroom_cloud import api, public
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
+from plantroom_cloud.exchange.endpoints import FILES
 from plantroom_cloud.identity.service import KeyService
 from plantroom_cloud.kit import problems
 from plantroom_cloud.kit.middleware import BodyLimit, LastResort, SecurityHeaders, TraceId
@@ -46,7 +47,7 @@ def create_app(settings: CloudSettings, db: Database, *, clock: Clock | None = N
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
             Middleware(LastResort),
-            Middleware(BodyLimit),
+            Middleware(BodyLimit, larger=FILES),
         ],
     )
     app.state.settings = settings

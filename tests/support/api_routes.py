@@ -46,10 +46,15 @@ class Route(NamedTuple):
             "discard": {"reason": "a test"},
             "commands": {"value": 21.5},
             "apply": {},
-            "import": {"models": {"New_Model": {"x": {"type": "Double", "unit": "kW"}}}},
+            "thing-models/import": {
+                "models": {"New_Model": {"x": {"type": "Double", "unit": "kW"}}}
+            },
+            "import": {"rows": [{"id": "r:ahu", "dis": "AHU 1", "equip": "m:"}]},
             "mapping-overrides": {"model": "EnOS_HVAC_CH", "sign": -1},
         }
-        return bodies.get(self.path.rsplit("/", 1)[1]) if self.method == "POST" else None
+        if self.method != "POST":
+            return None
+        return next((body for end, body in bodies.items() if self.path.endswith(f"/{end}")), None)
 
 
 def all_routes(app: FastAPI) -> Iterator[Route]:

@@ -105,42 +105,57 @@ def _internal(scope: Scope, error: Exception) -> ApiError:
 
 
 class BodyLimit:
-    """Refuses a body of more than `MAX_BODY` bytes, whether announced or only sent."""
+    """Refuses a body of more than `MAX_BODY` bytes, whether announced or only sent.
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
-        self.app, self.limit = app, limit
+    Args:
+        app: what is behind it.
+        limit: bytes.
+        larger: a pattern of whole paths, and the limit of those that take files.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit: int = MAX_BODY,
+        larger: tuple[re.Pattern[str], int] | None = None,
+    ) -> None:
+        self.app, self.limit, self.larger = app, limit, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on while its body stays within the limit."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.limit
+        if self.larger is not None and self.larger[0].fullmatch(scope["path"]):
+            limit = self.larger[1]
         announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdecimal() or int(announced[:20]) > self.limit:
-            raise self._refused()
-        await self._count(scope, receive, send)
+        if not announced.isdecimal() or int(announced[:20]) > limit:
+            raise _refused(limit)
+        await self._count(limit, scope, receive, send)
 
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _count(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         seen = 0
 
         async def counting() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.limit:
+            if seen > limit:
                 # The reader sees an end; what it answers is replaced by the refusal below.
                 return {"type": "http.disconnect"}
             return message
 
         async def holding(message: Message) -> None:
-            if seen <= self.limit:
+            if seen <= limit:
                 await send(message)
 
         try:
             await self.app(scope, counting, holding)
         finally:  # whatever the reader made of half a body
-            if seen > self.limit:
-                raise self._refused()
+            if seen > limit:
+                raise _refused(limit)
 
-    def _refused(self) -> TooLarge:
-        return TooLarge(f"send at most {self.limit} bytes")
+
+def _refused(limit: int) -> TooLarge:
+    return TooLarge(f"send at most {limit} bytes")

@@ -22,9 +22,9 @@ COLUMNS: Final = (
     "equip_class",
     "confidence",
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _MAX_FILE: Final = 256 * 1024 * 1024
-_MAX_CELL: Final = 1024 * 1024
+MAX_CELL: Final = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -108,8 +108,8 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
 
 def _rows(path: Path, counted: Counted) -> Iterator[dict[str, str]]:
     text = decode(path)
-    csv.field_size_limit(_MAX_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    csv.field_size_limit(MAX_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text))
     header = [cell.strip().casefold() for cell in next(reader, [])]
     if "point_name" not in header:
         seen = ", ".join(header[:12])[:200] or "nothing"
@@ -129,7 +129,7 @@ def _rows(path: Path, counted: Counted) -> Iterator[dict[str, str]]:
 
 
 def decode(path: Path) -> str:
-    """Return a file's text: UTF-8 with or without BOM, UTF-16 with BOM, else Latin-1.
+    """Return the text of a file, see `text_of`.
 
     Raises:
         ConfigError: it cannot be read, or is too large.
@@ -142,6 +142,11 @@ def decode(path: Path) -> str:
     except OSError as error:
         what = error.strerror or "cannot be read"
         raise ConfigError(what, file=str(path), fix="name a CSV file that can be read") from error
+    return text_of(data)
+
+
+def text_of(data: bytes) -> str:
+    """Return the text of a file: UTF-8 with or without BOM, UTF-16 with BOM, else Latin-1."""
     encodings = ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",)
     for encoding in encodings:
         try:
@@ -151,7 +156,7 @@ def decode(path: Path) -> str:
     return data.decode("latin-1").replace("\0", "")
 
 
-def _delimiter(text: str) -> str:
+def delimiter(text: str) -> str:
     """Return what separates the columns: European tools write semicolons, others tabs."""
     head = text.split("\n", 1)[0]
     return max(",;\t", key=head.count)
@@ -175,4 +180,4 @@ def _point(row: Mapping[str, str], name: str, key: str) -> Point:
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.startswith(FORMULA) else cell

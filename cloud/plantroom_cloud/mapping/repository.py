@@ -19,6 +19,8 @@ from plantroom_shared.model import Device, Point
 
 _CHUNK: Final = 500
 """Rows of one statement: below every engine's limit of bound values."""
+DECIDED: Final = ("person", "import")
+"""Sources that the mapper never overrules."""
 FIELDS: Final = (
     "template",
     "equipment",
@@ -99,7 +101,7 @@ class MappingRepository(Repository):
             )
 
     async def change(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Change mappings by point id; one that a person made meanwhile stays."""
+        """Change mappings by point id; one that was decided meanwhile stays."""
         if not rows:
             return
         table = MappingRow.__table__
@@ -108,7 +110,7 @@ class MappingRepository(Repository):
             .where(
                 table.c.point_id == bindparam("at"),
                 table.c.company_id == self._scope.company_id,
-                table.c.source != "person",
+                *(table.c.source != source for source in DECIDED),
             )
             .values({name: bindparam(f"new_{name}") for name in (*FIELDS, "mapped_us")})
         )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.mapping.questions import Question, questions_of, refined
-from plantroom_cloud.mapping.repository import FIELDS, MappingRepository, SitePoint
+from plantroom_cloud.mapping.repository import DECIDED, FIELDS, MappingRepository, SitePoint
 from plantroom_shared.clock import Clock
 from plantroom_shared.mapping import MappedPoint, map_points
 
@@ -83,7 +83,7 @@ def _differences(
         after = _row(row.id, site_id, item, before, now_us)
         if before is None:
             added.append(after)
-        elif before["source"] != "person" and any(before[f] != after[f] for f in FIELDS):
+        elif before["source"] not in DECIDED and any(before[f] != after[f] for f in FIELDS):
             changed.append(after)
         elif row.changed_us > before["mapped_us"]:
             same.append(row.id)

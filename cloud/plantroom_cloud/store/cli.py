@@ -33,15 +33,38 @@ def export_command(
     context: typer.Context,
     *,
     site: OneSite,
-    start: Annotated[str, typer.Option("--from", help="2026-01-31T12:00:00Z, or seconds.")],
-    end: Annotated[str, typer.Option("--to", help="The same; what is said at it is left out.")],
-    out: Annotated[Path, typer.Option(help="A file, or a folder for SITE-FROM-TO.parquet.")],
+    start: Annotated[str, typer.Option("--from", help="2026-01-31T12:00:00Z, or seconds.")] = "",
+    end: Annotated[
+        str, typer.Option("--to", help="The same; what is said at it is left out.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="A file, or a folder.")],
     company: Annotated[str, typer.Option(help="Needed where several have such a site.")] = "",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="parquet: samples; brick, haystack, haystack-v3, enos, csv, spreadsheet: "
+            "what points mean.",
+        ),
+    ] = "parquet",
+    accepted: Annotated[
+        bool, typer.Option("--accepted", help="Of meanings, only those accepted.")
+    ] = False,
 ) -> None:
-    """Write a site's samples to a Parquet file.
+    """Write a site's samples to a Parquet file, or what its points mean to a file of another kind.
 
-    Columns: site, device, point, unit, ts, value, text, quality, reason.
+    Columns of Parquet: site, device, point, unit, ts, value, text, quality, reason.
     """
+    if kind != "parquet":
+        from plantroom_cloud.exchange.cli import export_meaning  # noqa: PLC0415 - loads the formats
+
+        _with_database(
+            context,
+            lambda database: export_meaning(
+                database, site, company, kind, accepted=accepted, out=out
+            ),
+        )
+        return
     from plantroom_cloud.store.export import read_samples, write_parquet  # noqa: PLC0415 - loads the web stack's times
 
     start_us, end_us = _moment(start, "--from"), _moment(end, "--to")
@@ -58,6 +81,34 @@ def export_command(
 
     path, rows = _with_database(context, export)
     typer.echo(f"{rows} samples in {path}")
+
+
+def import_command(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Brick TTL, Haystack JSON, EnOS JSON or CSV.")],
+    *,
+    site: OneSite,
+    company: Annotated[str, typer.Option(help="Needed where several have such a site.")] = "",
+    kind: Annotated[
+        str, typer.Option("--format", help="Where the file's name does not tell.")
+    ] = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="The file wins against what persons decided here.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Take in what a file says of a site's points: the plan is shown first.
+
+    What is taken in counts as decided: the mapper leaves it alone.
+    """
+    from plantroom_cloud.exchange.cli import import_meaning  # noqa: PLC0415 - loads the formats
+
+    _with_database(
+        context,
+        lambda database: import_meaning(
+            database, site, company, kind, file=file, overwrite=overwrite, yes=yes
+        ),
+    )
 
 
 @retention_app.command("set")

@@ -35,7 +35,7 @@ class Mapping(Tenant, Base):
     confidence: Mapped[float | None]
     """Probability that the point class is right; None where nothing is proposed."""
     source: Mapped[str] = mapped_column(String(16))
-    """profile, offline, llm, person."""
+    """profile, offline, llm, person, import."""
     state: Mapped[str] = mapped_column(String(16))
     """proposed, accepted, rejected."""
     evidence: Mapped[list[Any]] = mapped_column(JSON, default=list)

@@ -127,6 +127,11 @@ def class_words() -> Mapping[str, str]:
     }
 
 
+def equip_classes() -> Iterator[str]:
+    """Return every live equipment class, by its canonical name."""
+    return iter(_table()["equipment"])
+
+
 def parents(name: str) -> tuple[str, ...]:
     """Return the classes directly above a point class."""
     return tuple(_table()["points"].get(canonical(name), ()))

@@ -1,0 +1,1 @@
+"""What points mean, to and from other tools: Brick, Haystack, EnOS, CSV."""
