@@ -15,7 +15,8 @@ from sqlalchemy import select, update
 
 from plantroom_cloud.cli import app as cli
 from plantroom_cloud.config import CloudSettings
-from plantroom_cloud.db import Database
+from plantroom_cloud.db import Database, open_database
+from plantroom_cloud.migrations import migrate
 from plantroom_cloud.publishing import by_hand, jobs
 from plantroom_cloud.tables import ApiKey, PublishPlan
 from plantroom_shared.cancelling import ended
@@ -114,8 +115,8 @@ async def working(folder: Path) -> AsyncIterator[CloudSettings]:
     async with enos_site.running() as (simulator, addresses):
         target = enos_site.target_of(simulator.world, addresses)
         settings = CloudSettings(data=folder, enos=(target,))
-        database = by_hand.open_database(settings)
-        await by_hand.migrate(database)
+        database = open_database(settings)
+        await migrate(database)
         site = await enos_site.add_site(database)
         await site.add_mapped("t")
         job = asyncio.ensure_future(jobs.run(database, settings, enos_site.CLOCK))
@@ -174,7 +175,7 @@ def test_the_commands_print_what_is_to_do(
 
 async def _made(folder: Path) -> None:
     """Make the plan that was asked for."""
-    database = by_hand.open_database(CloudSettings(data=folder))
+    database = open_database(CloudSettings(data=folder))
     step = {"id": "import_model M", "action": "import_model", "subject": "M", "why": "w"}
     marks = {"details": {}, "by_hand": True, "new": False, "instead_of": ""}
     async with database.write() as session:
