@@ -186,16 +186,15 @@ class Demo:
         the cloud has stored would be counted on the edge, too.
         """
         agent = self._stack.children["agent"]
-        for _ in range(_STOPS):
+        for attempt in range(_STOPS):
+            if attempt:
+                agent.start()
+                wait_for(self._heard, what="the agent's connection", seconds=DRAIN_SECONDS)
             code = agent.stop()
             if code != 0:
                 self._errors.append(f"the agent ended with code {code}")
+            if code != 0 or not self._edge_account()["on_edge"]:
                 return
-            if not self._edge_account()["on_edge"]:
-                return
-            agent.start()
-            wait_for(self._heard, what="the agent's connection", seconds=DRAIN_SECONDS)
-        agent.stop()
 
     def _heard(self) -> bool:
         return bool(self._edge_account()["agent"]["connected"])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plantroom_edge.drivers import PollGroup
 from plantroom_edge.drivers.modbus import pdu
 from plantroom_edge.drivers.modbus.connection import Connection
+from plantroom_edge.drivers.modbus.driver import ModbusDriver
 from plantroom_edge.drivers.modbus.link import Link
 from plantroom_edge.drivers.modbus.wires import TcpWire
-from simulators.modbus_scripted import Request, Reset, scripted
+from simulators.modbus_scripted import Request, Reset, Script, Scripted, scripted
 from support.modbus_bus import SteppedClock, bus, read, write_profile
 
 IMAGE = {"holding": {address: 7000 + address for address in range(20)}}
@@ -33,6 +35,20 @@ HONEST, CULPRIT = 1, 2
 def _two_units(folder: Path) -> list[dict[str, Any]]:
     device = write_profile(folder, REGISTERS)
     return [{**device, "name": f"u{unit}", "unit": unit} for unit in (HONEST, CULPRIT)]
+
+
+@asynccontextmanager
+async def neighbours(
+    script: Script, folder: Path, **options: Any
+) -> AsyncIterator[tuple[Scripted, ModbusDriver, PollGroup, PollGroup]]:
+    """Yield a gateway that answers by `script`, its driver, and the groups of the honest unit and the other."""
+    async with (
+        scripted(script) as server,
+        bus(server.port, *_two_units(folder), **options) as driver,
+        asyncio.timeout(30),
+    ):
+        good, bad = (await driver.discover()).groups
+        yield server, driver, good, bad
 
 
 def _right(request: Request) -> bytes:
@@ -82,12 +98,12 @@ async def test_what_a_unit_leaves_in_the_stream_costs_only_itself(
             return BEHIND[trick](request)
         return request.answer(IMAGE)
 
-    async with (
-        scripted(script) as server,
-        bus(server.port, *_two_units(tmp_path), timeout=_timeout(trick)) as driver,
-        asyncio.timeout(30),
+    async with neighbours(script, tmp_path, timeout=_timeout(trick)) as (
+        _server,
+        driver,
+        good,
+        bad,
     ):
-        good, bad = (await driver.discover()).groups
         hostile = True
         for _ in range(8):
             await driver.read(bad)
@@ -120,12 +136,12 @@ async def test_rubbish_that_comes_in_the_turn_of_another_costs_it_nothing(
             return LATE[trick](request)
         return request.answer(IMAGE)
 
-    async with (
-        scripted(script) as server,
-        bus(server.port, *_two_units(tmp_path), timeout=_timeout(trick)) as driver,
-        asyncio.timeout(30),
+    async with neighbours(script, tmp_path, timeout=_timeout(trick)) as (
+        _server,
+        driver,
+        good,
+        bad,
     ):
-        good, bad = (await driver.discover()).groups
         for _ in range(3):
             await driver.read(bad)
             late = True
@@ -146,12 +162,7 @@ async def test_a_gateway_that_hangs_up_over_a_unit_costs_only_that(tmp_path: Pat
             raise Reset
         return request.answer(IMAGE)
 
-    async with (
-        scripted(script) as server,
-        bus(server.port, *_two_units(tmp_path), timeout=20) as driver,
-        asyncio.timeout(30),
-    ):
-        good, bad = (await driver.discover()).groups
+    async with neighbours(script, tmp_path, timeout=20) as (server, driver, good, bad):
         await driver.read(bad)
         reset = True
         poll = await driver.read(good)
@@ -175,12 +186,7 @@ async def test_a_whole_frame_of_rubbish_costs_no_connection(tmp_path: Path) -> N
             return tricks[trick](request)
         return request.answer(IMAGE)
 
-    async with (
-        scripted(script) as server,
-        bus(server.port, *_two_units(tmp_path), timeout=5) as driver,
-        asyncio.timeout(30),
-    ):
-        good, bad = (await driver.discover()).groups
+    async with neighbours(script, tmp_path, timeout=5) as (server, driver, good, bad):
         hostile = True
         for trick in range(len(tricks)):  # noqa: B007 -- the script looks at it
             shown = await read(driver, [bad])
@@ -198,12 +204,7 @@ async def test_who_is_rubbish_itself_is_asked_twice_once(tmp_path: Path) -> None
             return request.frame(b"\3\x63\0\1")
         return request.answer(IMAGE)
 
-    async with (
-        scripted(script) as server,
-        bus(server.port, *_two_units(tmp_path), timeout=5) as driver,
-        asyncio.timeout(30),
-    ):
-        good, bad = (await driver.discover()).groups
+    async with neighbours(script, tmp_path, timeout=5) as (server, driver, good, bad):
         hostile = True
         counts = []
         for _ in range(3):
@@ -223,14 +224,8 @@ async def test_a_write_is_never_made_twice(tmp_path: Path) -> None:
             return b"\xde\xad\xbe\xef" * 4
         return request.answer(IMAGE) if request.function < 5 else request.frame(b"\x86\1")
 
-    devices = _two_units(tmp_path)
-    async with (
-        scripted(script) as server,
-        bus(server.port, *devices, timeout=5) as driver,
-        asyncio.timeout(30),
-    ):
-        groups = (await driver.discover()).groups
-        for group in reversed(groups):
+    async with neighbours(script, tmp_path, timeout=5) as (server, driver, good, bad):
+        for group in (bad, good):
             await driver.read(group)
         spoil = True
         server.requests.clear()
@@ -247,12 +242,12 @@ async def test_a_poll_for_which_there_was_no_time_says_so(tmp_path: Path) -> Non
     def script(request: Request) -> bytes:
         return b"" if dead and request.unit == CULPRIT else request.answer(IMAGE)
 
-    async with (
-        scripted(script) as server,
-        bus(server.port, *_two_units(tmp_path), timeout=0.1, clock=clock) as driver,
-        asyncio.timeout(30),
+    async with neighbours(script, tmp_path, timeout=0.1, clock=clock) as (
+        server,
+        driver,
+        good,
+        bad,
     ):
-        good, bad = (await driver.discover()).groups
         dead, asked = True, []
         for _ in range(5):
             await driver.read(good)
