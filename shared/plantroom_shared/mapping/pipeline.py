@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
+from plantroom_shared.mapping.answers import answered
 from plantroom_shared.mapping.classes import canonical, is_point_class
 from plantroom_shared.mapping.classify import Verdict, classify
 from plantroom_shared.mapping.equipment import PARTS, Place, place, shared_prefix
 from plantroom_shared.mapping.evidence import MEDIA, Facts
+from plantroom_shared.mapping.learned import Rulebook
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.models import counterpart
 from plantroom_shared.mapping.names import clean, fill, fold
@@ -58,6 +60,8 @@ class MappedPoint:
     evidence: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     """The best classes, the best first: what a person or an LLM may choose from."""
+    suffix: str = ""
+    """The point's own part of its template, without its equipment."""
 
 
 @dataclass(slots=True)
@@ -71,7 +75,13 @@ class _Row:
     equip_class: str = ""
 
 
-def map_points(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[MappedPoint]:
+def map_points(
+    points: Sequence[Point],
+    devices: Sequence[Device] = (),
+    *,
+    decided: Mapping[str, str] | None = None,
+    rules: Rulebook | None = None,
+) -> list[MappedPoint]:
     """Return what the points of one site mean, in their order.
 
     Pure: the same points give the same answer. The whole site is looked at together, since a
@@ -80,6 +90,8 @@ def map_points(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[
     Args:
         points: every point of the site; names are untrusted.
         devices: the devices that serve them; names without an equipment belong to their device.
+        decided: template key → point class, as people have said it.
+        rules: what follows from that for others, and what people have written.
     """
     known = {device.key: device for device in devices}
     rows = _rows([point for point in points if not _is_gateway(point)])
@@ -89,8 +101,9 @@ def map_points(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[
     _classes_of_groups(rows)
     # A profile that names thing-model points names all of its device's.
     told = {row.point.device for row in rows if row.point.enos}
-    mapped = iter(_resolve([_mapped(row, told) for row in rows]))
-    return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
+    own = iter([_mapped(row, told) for row in rows])
+    mapped = [_unmapped(point) if _is_gateway(point) else next(own) for point in points]
+    return one_claim_each(answered(points, mapped, decided or {}, rules or Rulebook()))
 
 
 def _is_gateway(point: Point) -> bool:
@@ -285,6 +298,7 @@ def _mapped(row: _Row, told: set[str]) -> MappedPoint:
         source="profile" if hinted or point.enos else "offline",
         evidence=("the device's profile says so",) if hinted else verdict.evidence,
         candidates=verdict.candidates,
+        suffix=row.template[row.where.cut :].strip(),
     )
 
 
@@ -304,8 +318,8 @@ def _thing(row: _Row, verdict: Verdict, told: set[str]) -> tuple[str, str]:
     return counterpart(row.equip_class, verdict.words, digits)
 
 
-def _resolve(mapped: list[MappedPoint]) -> list[MappedPoint]:
-    """Leave each thing-model point of an equipment to one point: profile first, then the surer."""
+def one_claim_each(mapped: list[MappedPoint]) -> list[MappedPoint]:
+    """Leave each thing-model point of an equipment to one point: a person's and a profile's first."""
     best: dict[tuple[str, str, str], MappedPoint] = {}
     for item in mapped:
         if not item.model_point:
@@ -318,8 +332,8 @@ def _resolve(mapped: list[MappedPoint]) -> list[MappedPoint]:
     return [item if not item.model_point or id(item) in keep else _without(item) for item in mapped]
 
 
-def _strength(item: MappedPoint) -> tuple[bool, float]:
-    return item.source == "profile", item.confidence or 0.0
+def _strength(item: MappedPoint) -> tuple[bool, bool, float]:
+    return item.source == "person", item.source == "profile", item.confidence or 0.0
 
 
 def _without(item: MappedPoint) -> MappedPoint:

@@ -13,7 +13,16 @@ from typing import Final, Protocol
 
 from benchmarks.mapping.labelled import Labelled
 from benchmarks.mapping.score import Meaning
-from plantroom_shared.mapping import map_points
+from plantroom_shared.mapping import (
+    MappedPoint,
+    Rulebook,
+    answered,
+    induced,
+    map_points,
+    ordered,
+    template_key,
+    template_of,
+)
 from plantroom_shared.model import Point
 
 TRAINED_ON: Final[frozenset[str]] = frozenset()
@@ -64,17 +73,49 @@ class Asking:
         ]
 
 
-class Plantroom(Asking):
-    """The mapper that ships."""
+class Plantroom:
+    """The mapper that ships, with the queue and the learning of the review."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Sequence[Labelled], list[Point], list[MappedPoint]] | None = None
 
     def map(self, rows: Sequence[Labelled]) -> list[Meaning]:
         """Map them as ``plantroom-cloud map`` does."""
-        return [
-            Meaning(
-                item.point_class, item.equipment, item.equip_class, item.confidence, item.template
-            )
-            for item in map_points([point_of(row, index) for index, row in enumerate(rows)])
-        ]
+        return _meanings(*self._mapped(rows))
+
+    def ask(self, found: Sequence[Meaning], told: Mapping[str, str]) -> list[str]:
+        """Ask in the order of the review's queue."""
+        waiting = ((item.template, item.confidence) for item in found if item.template not in told)
+        return [ask.key for ask in ordered(waiting)]
+
+    def learn(
+        self, rows: Sequence[Labelled], found: Sequence[Meaning], told: Mapping[str, str]
+    ) -> list[Meaning]:
+        """Lay the answers, and the rules that follow from them, over what was found."""
+        points, mapped = self._mapped(rows)
+        known = {template_of(item, point) for item, point in zip(mapped, points, strict=True)}
+        rules = Rulebook(learned=induced(told, known))
+        return _meanings(points, answered(points, mapped, told, rules))
+
+    def _mapped(self, rows: Sequence[Labelled]) -> tuple[list[Point], list[MappedPoint]]:
+        """Return the points and what they mean to it; kept, as the review keeps it."""
+        if self._last is None or self._last[0] is not rows:
+            points = [point_of(row, index) for index, row in enumerate(rows)]
+            self._last = (rows, points, map_points(points))
+        return self._last[1:]
+
+
+def _meanings(points: Sequence[Point], mapped: Sequence[MappedPoint]) -> list[Meaning]:
+    return [
+        Meaning(
+            item.point_class,
+            item.equipment,
+            item.equip_class,
+            item.confidence,
+            template_key(item, point),
+        )
+        for item, point in zip(mapped, points, strict=True)
+    ]
 
 
 def train_plantroom(rows: Sequence[Labelled]) -> Mapper:
