@@ -17,6 +17,7 @@ from plantroom_cloud.mapping.endpoints import router as mapping
 from plantroom_cloud.points.endpoints import router as points
 from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
+from plantroom_cloud.review.endpoints import router as review
 from plantroom_cloud.samples.endpoints import router as samples
 from plantroom_cloud.sites.endpoints import router as sites
 
@@ -27,6 +28,7 @@ ROUTERS: Final = (
     samples,
     findings,
     mapping,
+    review,
     battery,
     identity,
     quarantine,

@@ -34,14 +34,17 @@ class Route(NamedTuple):
                 "row": tenant.quarantined[self.path.endswith("/discard")],
                 "consumer": f"reader-{tenant.company}",
                 "command": tenant.command,
+                "template": tenant.template,
             }
         )
 
     @property
     def body(self) -> Any:
         """A body that it takes; None where it needs none."""
-        bodies = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}}
-        return bodies.get(self.path.rsplit("/", 1)[1]) if self.method == "POST" else None
+        bodies: dict[str, Any] = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}}
+        bodies |= {"answers": {"request": "a", "accept_from": 0.5}, "undo": {"request": "u"}}
+        bodies |= {"rules": {"request": "r", "text": ""}}
+        return bodies.get(self.path.rsplit("/", 1)[1]) if self.method in {"POST", "PUT"} else None
 
 
 def all_routes(app: FastAPI) -> Iterator[Route]:

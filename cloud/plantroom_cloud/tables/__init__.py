@@ -22,6 +22,7 @@ from plantroom_cloud.tables.mapping import Mapping, MappingCache
 from plantroom_cloud.tables.publishing import EnosDevice, Outbox, Target
 from plantroom_cloud.tables.quarantine import QuarantineDecision
 from plantroom_cloud.tables.replay import ReplayPosition
+from plantroom_cloud.tables.review import MappingBasis, ReviewEvent, ReviewRequest
 from plantroom_cloud.tables.samples import (
     FindingRow,
     Latest,
@@ -52,6 +53,7 @@ __all__ = [
     "GatewayEpoch",
     "Latest",
     "Mapping",
+    "MappingBasis",
     "MappingCache",
     "Outbox",
     "Point",
@@ -59,6 +61,8 @@ __all__ = [
     "QuarantinedRow",
     "ReplayPosition",
     "Retention",
+    "ReviewEvent",
+    "ReviewRequest",
     "Rollup",
     "RollupDue",
     "SampleRow",
