@@ -29,7 +29,7 @@ async def keep_found(
     """Keep what the mapper found of the points of a site: what people decide is laid over it."""
     rows = ReviewRepository(session, scope)
     await rows.lock(site_id)
-    before = {row.point_id: tuple(row)[1:] for row in await rows.basis(site_id)}
+    before = {row.point_id: tuple(row)[1:] for row in await rows.basis(site_id, BASIS)}
     new = [_row(one) for one in found]
     await rows.keep_basis(
         site_id,

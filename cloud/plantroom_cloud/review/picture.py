@@ -132,7 +132,7 @@ class Picture:
     def changes(self, touched: set[str]) -> list[dict[str, Any]]:
         """Return the mappings that are not what they have to be after all that stands.
 
-        What a person has decided stays, unless it is among what is `touched`: keys of templates
+        Their evidence is only what people and rules add: the mapper's own goes behind it. What a person has decided stays, unless it is among what is `touched`: keys of templates
         and ``@`` points that were decided or undone just now.
         """
         made: list[tuple[MappedPoint, str]] = []
@@ -150,15 +150,21 @@ class Picture:
             _row(row.point_id, item, state)
             for row, item, (_, state) in zip(rows, items, made, strict=True)
         )
-        return [new for new in found if _differs(self.said[new["point_id"]], new)]
+        return [
+            new
+            for row, new in zip(rows, found, strict=True)
+            if _is_touched(row, touched) or differs(self.said[row.point_id], new)
+        ]
 
 
 def _stays(row: AnyRow, now: AnyRow, touched: set[str], standing: Standing) -> bool:
-    if row.key in touched or of_point(row.point_id) in touched:
-        return False
-    if standing.about(row.key, row.point_id) is not None:
+    if _is_touched(row, touched) or standing.about(row.key, row.point_id) is not None:
         return False
     return bool(now.source == "person" or now.state == "rejected")
+
+
+def _is_touched(row: AnyRow, touched: set[str]) -> bool:
+    return row.key in touched or of_point(row.point_id) in touched
 
 
 def _as_found(row: AnyRow, template: Template) -> MappedPoint:
@@ -172,7 +178,6 @@ def _as_found(row: AnyRow, template: Template) -> MappedPoint:
         model_point=row.model_point,
         confidence=row.confidence,
         source=row.source,
-        evidence=tuple(row.evidence),
         suffix=template.suffix,
     )
 
@@ -188,14 +193,14 @@ def _as_said(row: AnyRow, now: AnyRow) -> MappedPoint:
         model_point=now.model_point,
         confidence=now.confidence,
         source=now.source,
-        evidence=tuple(now.evidence),
     )
 
 
 def _row(point_id: int, item: MappedPoint, state: str) -> dict[str, Any]:
-    said = {name: getattr(item, name) for name in SAID if name not in {"state", "evidence"}}
+    said = {name: getattr(item, name) for name in SAID if name != "state"}
     return {"point_id": point_id, **said, "state": state, "evidence": list(item.evidence)}
 
 
-def _differs(now: AnyRow, new: Mapping[str, Any]) -> bool:
+def differs(now: AnyRow, new: Mapping[str, Any]) -> bool:
+    """Tell whether a mapping says something else now."""
     return any(getattr(now, name) != new[name] for name in SAID)

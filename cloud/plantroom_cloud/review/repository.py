@@ -38,6 +38,8 @@ BASIS: Final = (
     "evidence",
     "candidates",
 )
+BARE: Final = BASIS[:-2]
+"""Without the lists."""
 SAID: Final = (
     "template",
     "equipment",
@@ -48,9 +50,8 @@ SAID: Final = (
     "confidence",
     "source",
     "state",
-    "evidence",
 )
-"""What a mapping says, without when it was said."""
+"""What a mapping says, without its evidence and when it was said."""
 _EVENT: Final = (
     ReviewEvent.id,
     ReviewEvent.request,
@@ -150,9 +151,14 @@ class ReviewRepository(Repository):
 
     # ------------------------------------------------------------ what the mapper found
 
-    async def basis(self, site_id: int) -> Sequence[AnyRow]:
-        """Return what the mapper found of every point of a site, by point id."""
-        columns = [getattr(MappingBasis, name) for name in ("point_id", *BASIS)]
+    async def basis(self, site_id: int, names: Sequence[str] = BARE) -> Sequence[AnyRow]:
+        """Return what the mapper found of every point of a site, by point id.
+
+        Args:
+            site_id: the site.
+            names: which columns; without lists, which take long to read, unless they are needed.
+        """
+        columns = [getattr(MappingBasis, name) for name in ("point_id", *names)]
         statement = (
             select(*columns)
             .where(self._own(MappingBasis), MappingBasis.site_id == site_id)
@@ -162,13 +168,28 @@ class ReviewRepository(Repository):
 
     async def keep_basis(self, site_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep what the mapper found: each row has point_id and what `BASIS` names."""
+        if not rows:
+            return
         own = {"company_id": self._scope.company_id, "site_id": site_id}
-        for part in _parts(rows):
-            new = insert_into(self._session, MappingBasis).values([own | dict(row) for row in part])
-            changed = {name: new.excluded[name] for name in BASIS}
-            await self._session.execute(
-                new.on_conflict_do_update(index_elements=["point_id"], set_=changed)
+        new = insert_into(self._session, MappingBasis)
+        changed = {name: new.excluded[name] for name in BASIS}
+        connection = await self._session.connection()
+        await connection.execute(
+            new.on_conflict_do_update(index_elements=["point_id"], set_=changed),
+            [own | dict(row) for row in rows],
+        )
+
+    async def evidence(self, point_ids: Sequence[int]) -> dict[int, list[Any]]:
+        """Return the mapper's evidence of points, by point id."""
+        found: dict[int, list[Any]] = {}
+        for part in _parts(point_ids):
+            statement = select(MappingBasis.point_id, MappingBasis.evidence).where(
+                self._own(MappingBasis), MappingBasis.point_id.in_(part)
             )
+            found.update(
+                (row.point_id, row.evidence) for row in await self._session.execute(statement)
+            )
+        return found
 
     async def said(self, site_id: int) -> dict[int, AnyRow]:
         """Return what the mappings of a site say, by point id."""
@@ -177,11 +198,12 @@ class ReviewRepository(Repository):
         return {row.point_id: row for row in await self._session.execute(statement)}
 
     async def say(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Change mappings by point id; each row has point_id and what `SAID` names."""
+        """Change mappings by point id; each row has point_id, what `SAID` names, and evidence."""
         if not rows:
             return
         table = MappingRow.__table__
-        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in SAID}
+        names = (*SAID, "evidence")
+        new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
         statement = (
             update(table)  # type: ignore[arg-type]  # the mapped class's own table
             .where(
@@ -191,7 +213,7 @@ class ReviewRepository(Repository):
             .values(new)
         )
         values = [
-            {"at": row["point_id"], **{f"new_{name}": row[name] for name in SAID}} for row in rows
+            {"at": row["point_id"], **{f"new_{name}": row[name] for name in names}} for row in rows
         ]
         connection = await self._session.connection()
         await connection.execute(statement, values)

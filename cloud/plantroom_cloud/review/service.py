@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.times import rfc3339
-from plantroom_cloud.review.picture import Group, Picture
+from plantroom_cloud.review.picture import Group, Picture, differs
 from plantroom_cloud.review.repository import ReviewRepository
 from plantroom_cloud.review.schemas import AnswerIn, AnswersIn, RulesIn, UndoIn
 from plantroom_cloud.review.show import show_group, show_overview, show_rules, show_why
@@ -206,7 +206,11 @@ class ReviewService:
         picture = Picture(read.picture.basis, read.picture.said, standing)
         # Pure Python over a whole site: not in the loop that serves requests.
         changes = await asyncio.to_thread(picture.changes, touched)
-        await self._rows.say(changes)
+        found = await self._rows.evidence([row["point_id"] for row in changes])
+        await self._rows.say(
+            [row | {"evidence": row["evidence"] + found[row["point_id"]]} for row in changes]
+        )
+        changed = [row for row in changes if differs(picture.said[row["point_id"]], row)]
         was = [rule.text for rule in before.learned]
         now = [rule.text for rule in standing.learned]
         answer = {
@@ -214,11 +218,11 @@ class ReviewService:
             "at": rfc3339(now_us),
             "actor": actor,
             "decided": 0 if isinstance(asked, UndoIn | RulesIn) else len(events),
-            "changed": len(changes),
+            "changed": len(changed),
             "learned": [line for line in now if line not in set(was)],
             "forgotten": [line for line in was if line not in set(now)],
             "undone": events[0]["subject"] if isinstance(asked, UndoIn) else "",
-            "open": len(picture.open),
+            "open": sum(standing.is_open(group.template) for group in read.picture.groups.values()),
         }
         await self._rows.heard(read.id, asked.request, _digest(asked.model_dump()), answer)
         return answer

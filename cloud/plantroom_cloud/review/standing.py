@@ -75,10 +75,10 @@ class Standing:
         """All rules, ready to be asked."""
         return Rulebook(self.own.values(), self.learned)
 
-    @property
-    def later(self) -> set[str]:
-        """Keys of templates that were put off."""
-        return {subject for subject, event in self.decided.items() if event.action == "defer"}
+    def is_open(self, template: Template) -> bool:
+        """Tell whether a template is still to be decided about; put off is no decision."""
+        event = self.decided.get(template.key)
+        return event is None or event.action == "defer"
 
     def about(self, key: str, point_id: int) -> Event | None:
         """Return the decision about a point: its own, or that about its template."""
