@@ -241,14 +241,22 @@ class ReviewRepository(Repository):
         )
         return (await self._session.execute(statement)).all()
 
+    async def names(self, point_ids: Sequence[int]) -> dict[int, str]:
+        """Return the raw names of points, by id."""
+        found: dict[int, str] = {}
+        for part in _parts(point_ids):
+            statement = select(Point.id, Point.name).where(self._own(Point), Point.id.in_(part))
+            found.update((row.id, row.name) for row in await self._session.execute(statement))
+        return found
+
     async def samples(self, point_ids: Collection[int]) -> Sequence[AnyRow]:
-        """Return points with what they are mapped to and their newest values, by id."""
+        """Return a few points with what they are mapped to and their newest values, by id."""
         newest = (Latest.point_id == Point.id) & self._own(Latest)
         statement = (
             select(*_SAMPLE)
             .join(MappingRow, MappingRow.point_id == Point.id)
             .outerjoin(Latest, newest)
-            .where(self._own(Point, MappingRow), Point.id.in_(sorted(point_ids)[:_CHUNK]))
+            .where(self._own(Point, MappingRow), Point.id.in_(sorted(point_ids)))
             .order_by(Point.id)
         )
         return (await self._session.execute(statement)).all()

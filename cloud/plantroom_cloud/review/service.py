@@ -43,7 +43,7 @@ class Conflict(ApiError):
 
 
 @dataclass(slots=True)
-class _Site:
+class Reading:
     """A site as it was read, with its history."""
 
     id: int
@@ -73,26 +73,35 @@ class ReviewService:
 
     async def overview(self, site: int) -> dict[str, Any]:
         """Return how far the review has come; NotFound if the company has no such site."""
-        read = await self._read(site)
+        read = await self.read(site)
         return show_overview(site, read.picture, read.last)
+
+    async def overview_and_queue(self, site: int, state: str) -> tuple[dict[str, Any], list[Group]]:
+        """Return both, from one reading."""
+        read = await self.read(site)
+        return show_overview(site, read.picture, read.last), read.picture.queue(state)
 
     async def queue(self, site: int, state: str) -> list[Group]:
         """Return the templates in a state, the most worthwhile first."""
-        return (await self._read(site)).picture.queue(state)
+        return (await self.read(site)).picture.queue(state)
 
     async def shown(self, groups: Sequence[Group]) -> list[dict[str, Any]]:
         """Return templates for people, each with the name of one of its points."""
-        rows = await self._rows.samples([group.points[0] for group in groups])
-        names = {row.id: row.name for row in rows}
+        names = await self._rows.names([group.points[0] for group in groups])
         return [show_group(group, names.get(group.points[0], "")) for group in groups]
 
-    async def why(self, site: int, template: str) -> dict[str, Any]:
+    async def why(self, site: int, template: str, read: Reading | None = None) -> dict[str, Any]:
         """Return everything there is to say about a template.
+
+        Args:
+            site: the site.
+            template: id of one of its templates.
+            read: what was read of the site just now, where that will do.
 
         Raises:
             NotFound: the company has no such site, or the site no such template.
         """
-        read = await self._read(site)
+        read = read or await self.read(site)
         group = read.picture.groups.get(template)
         if group is None:
             raise _no_template(template)
@@ -102,7 +111,7 @@ class ReviewService:
 
     async def rules(self, site: int) -> dict[str, Any]:
         """Return the rules of a site."""
-        return show_rules((await self._read(site)).picture)
+        return show_rules((await self.read(site)).picture)
 
     # ------------------------------------------------------------ deciding
 
@@ -164,22 +173,23 @@ class ReviewService:
 
     # ------------------------------------------------------------ plumbing
 
-    async def _read(self, site: int) -> _Site:
+    async def read(self, site: int) -> Reading:
+        """Return all of a site's review; NotFound if the company has no such site."""
         if not await self._rows.exists(site):
             raise no_site(site)
         basis = await self._rows.basis(site)
         said = await self._rows.said(site)
         events = await self._rows.events(site)
         known = frozenset(t for key in {row.key for row in basis} if (t := read_key(key)))
-        return _Site(site, Picture(basis, said, fold(events, known)), events)
+        return Reading(site, Picture(basis, said, fold(events, known)), events)
 
     async def _begin(
         self, site: int, request: str, asked: Mapping[str, Any]
-    ) -> tuple[_Site, dict[str, Any] | None]:
+    ) -> tuple[Reading, dict[str, Any] | None]:
         """Lock and read a site; also return the answer if the request was heard before."""
         if not await self._rows.lock(site):
             raise no_site(site)
-        read = await self._read(site)
+        read = await self.read(site)
         found = await self._rows.request(site, request)
         if found is None:
             return read, None
@@ -190,7 +200,7 @@ class ReviewService:
 
     async def _end(
         self,
-        read: _Site,
+        read: Reading,
         asked: AnswersIn | UndoIn | RulesIn,
         actor: str,
         events: Sequence[dict[str, Any]],
