@@ -159,12 +159,15 @@ async def test_undo_brings_everything_back(
 async def test_a_request_is_done_once(review: Reviewer, database: Database) -> None:
     """Sent again it is answered the same and nothing happens; its name is good for nothing else."""
     template = (await review.queue())[VAV, "QXZW"]["template"]
-    body = {"request": "mine", "answers": [{"template": template, "action": "defer"}]}
+    body: dict[str, Any] = {
+        "request": "mine",
+        "answers": [{"template": template, "action": "defer"}],
+    }
     first = await review.send("/answers", **body)
     assert await review.send("/answers", **body) == first
     async with database.read() as session:
         assert await session.scalar(select(func.count()).select_from(ReviewEvent)) == 1
-    body["answers"][0]["action"] = "reject"  # type: ignore[index]  # a list of dicts
+    body["answers"][0]["action"] = "reject"
     assert (await review.send("/answers", 409, **body))["code"] == "request_reused"
     assert (await review.send("/undo", 409, request="mine"))["code"] == "request_reused"
 

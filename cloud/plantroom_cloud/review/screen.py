@@ -14,7 +14,22 @@ from plantroom_shared.mapping.learned import SHORT
 
 _SHORT: Final = {name: short for short, name in SHORT.items()}
 _BAR: Final = 24
-_EDGE: Final = 2
+_SHAPES: Final[dict[str, dict[str, Any]]] = {
+    "": {"width": 2},
+    "points": {"justify": "right", "width": 7},
+    "wrong?": {"justify": "right", "width": 7},
+    "name": {"ratio": 4},
+    "in": {"ratio": 2},
+    "means": {"ratio": 4},
+    "sure": {"justify": "right", "width": 5},
+    "by": {"width": 8},
+}
+_COLUMNS: Final = tuple(_SHAPES)
+_FEW: Final = ("", "points", "name", "means", "sure")
+"""For a narrow window."""
+_WIDE: Final = 70
+_LOW: Final = 18
+"""Lines of a window in which there is room for the queue and little else."""
 _WHY: Final = 13
 """Lines of the why-panel."""
 
@@ -48,7 +63,7 @@ def promise_text(promise: Mapping[str, Any]) -> str:
 def render(view: View, width: int, height: int) -> RenderableType:
     """Return the screen."""
     head = list(_head(view, width))
-    foot = list(_foot(view))
+    foot = list(_foot(view, width))[: 4 if height > _LOW else 2]
     room = max(3, height - len(head) - len(foot))
     if view.mode == "pages":
         body: list[RenderableType] = list(_pages(view, room))
@@ -92,16 +107,13 @@ def _queue(view: View, room: int, width: int) -> Iterator[RenderableType]:
     room = max(1, room - 1)
     view.top = max(min(view.top, view.at), view.at - room + 1, 0)
     table = Table(box=None, pad_edge=False, show_edge=False, expand=True, width=width)
-    table.add_column("", width=_EDGE, no_wrap=True)
-    table.add_column("points", justify="right", width=7, no_wrap=True)
-    table.add_column("wrong?", justify="right", width=7, no_wrap=True)
-    table.add_column("name", ratio=4, no_wrap=True)
-    table.add_column("in", ratio=2, no_wrap=True)
-    table.add_column("means", ratio=4, no_wrap=True)
-    table.add_column("sure", justify="right", width=5, no_wrap=True)
-    table.add_column("by", width=8, no_wrap=True)
+    shown = _COLUMNS if width >= _WIDE else _FEW
+    for heading in shown:
+        table.add_column(heading, no_wrap=True, **_SHAPES[heading])
     for index, row in enumerate(view.queue[view.top : view.top + room], view.top):
-        table.add_row(*_cells(view, row), style="reverse" if index == view.at else "")
+        cells = dict(zip(_COLUMNS, _cells(view, row), strict=True))
+        style = "reverse" if index == view.at else ""
+        table.add_row(*(cells[heading] for heading in shown), style=style)
     yield table
 
 
@@ -184,7 +196,7 @@ def _pages(view: View, room: int) -> Iterator[Text]:
         yield Text(plain(line))
 
 
-def _foot(view: View) -> Iterator[Text]:
+def _foot(view: View, width: int) -> Iterator[Text]:
     if view.mode == "sure" and view.sure is not None:
         least = view.sure["min_confidence"]
         question = f"Accept {promise_text(view.sure)}, all from {least:.0%} on?  y / n"
@@ -196,9 +208,18 @@ def _foot(view: View) -> Iterator[Text]:
     if view.mode == "search":
         yield Text("enter takes it, arrows choose, escape leaves it", "dim")
     elif view.mode == "pages":
-        yield Text("arrows and page keys move, q back" + (", e edits" if "rules" in view.heading else ""), "dim")  # fmt: skip
+        edit = ", e edits" if view.heading == "rules" else ""
+        yield Text(f"arrows and page keys move{edit}, q goes back", "dim")
     else:
-        line = Text()
-        for key, meaning in HELP:
-            line.append(key, "bold").append(f" {meaning}  ")
-        yield line
+        yield from _help(width)
+
+
+def _help(width: int) -> Iterator[Text]:
+    """Yield what the keys do, in as many lines as it takes."""
+    line = Text()
+    for key, meaning in HELP:
+        if line and len(line) + len(key) + len(meaning) + 3 > width:
+            yield line
+            line = Text()
+        line.append(key, "bold").append(f" {meaning}  ")
+    yield line

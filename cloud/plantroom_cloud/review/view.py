@@ -58,15 +58,12 @@ class View:
     told: str = ""
     """What the last request did."""
     trouble: str = ""
-    first_points: int = 0
-    """Points that were open when the session began."""
 
     # ------------------------------------------------------------ what comes in
 
     def take(self, overview: Mapping[str, Any], queue: Sequence[Mapping[str, Any]]) -> None:
         """Take a new queue; the cursor stays where it was."""
         self.overview, self.queue = overview, queue
-        self.first_points = self.first_points or int(overview["open"])
         there = {row["template"] for row in queue}
         self.marked &= there
         self.at = max(0, min(self.at, len(queue) - 1))
@@ -114,8 +111,9 @@ class View:
         names = [*self.choices, *sorted(point_classes())] if words else self.choices
         spoken = {name: name.lower().replace("_", " ") for name in dict.fromkeys(names)}
         fits = [name for name, text in spoken.items() if all(word in text for word in words)]
-        near = set(self.choices)
-        return sorted(fits, key=lambda name: (name not in near, len(name)))[:_CLASS_NAMES]
+        near = self.choices
+        fits.sort(key=lambda name: near.index(name) if name in near else len(near) + len(name))
+        return fits[:_CLASS_NAMES]
 
     @property
     def sure(self) -> Mapping[str, Any] | None:
@@ -217,7 +215,7 @@ class View:
         if key in moves:
             self.top = max(0, min(self.top + moves[key], max(0, len(self.pages) - page)))
             return None
-        if key == "e" and self.heading.startswith("rules"):
+        if key == "e" and self.heading == "rules":
             self.mode = "queue"
             return Wish("edit")
         if key in {"q", "escape", "enter", "R", "H"}:
