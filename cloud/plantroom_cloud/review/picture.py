@@ -178,7 +178,7 @@ def _as_found(row: AnyRow, template: Template) -> MappedPoint:
         model_point=row.model_point,
         confidence=row.confidence,
         source=row.source,
-        suffix=template.suffix,
+        about=template.suffix,
     )
 
 

@@ -54,7 +54,7 @@ def show_group(group: Group, example: str = "") -> dict[str, Any]:
         "equip_class": template.equip_class,
         "unit": template.unit,
         "object_type": template.object_type,
-        "states": template.states,
+        "states": ", ".join(template.states),
         "description": template.description,
         "points": len(group.points),
         "worth": round(group.worth, 3),

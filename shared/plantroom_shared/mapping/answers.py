@@ -77,5 +77,5 @@ def _of_class(item: MappedPoint, name: str) -> MappedPoint:
     if name == item.point_class:
         return item
     words = {*name.split("_"), kind_of(name)}
-    model_id, model_point = counterpart(item.equip_class, words, item.suffix)
+    model_id, model_point = counterpart(item.equip_class, words, item.about or item.template)
     return replace(item, point_class=name, model_id=model_id, model_point=model_point)

@@ -60,8 +60,8 @@ class MappedPoint:
     evidence: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     """The best classes, the best first: what a person or an LLM may choose from."""
-    suffix: str = ""
-    """The point's own part of its template, without its equipment."""
+    about: str = ""
+    """The part of the template that is about the point; empty where all of it is."""
 
 
 @dataclass(slots=True)
@@ -298,7 +298,7 @@ def _mapped(row: _Row, told: set[str]) -> MappedPoint:
         source="profile" if hinted or point.enos else "offline",
         evidence=("the device's profile says so",) if hinted else verdict.evidence,
         candidates=verdict.candidates,
-        suffix=row.template[row.where.cut :].strip(),
+        about=row.template[row.where.cut :].strip(" ./:_-'"),
     )
 
 

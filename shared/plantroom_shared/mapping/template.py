@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from plantroom_shared.mapping.names import clean, fold
 
 if TYPE_CHECKING:
     from plantroom_shared.mapping.pipeline import MappedPoint
     from plantroom_shared.model import Point
 
-MAX_KEY: Final = 2000
-"""Characters of a key, at most: its six parts are bounded."""
-_MAX_WORD, _MAX_STATE, _MAX_STATES = 64, 16, 8
-_EDGES: Final = " ./:_-'"
+MAX_KEY: Final = 8200
+"""Characters of a key, at most: its parts are bounded, and a few characters are written as three."""
+_MAX_TEXT, _MAX_STATES = 128, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,8 @@ class Template:
     """Brick class of the equipment it belongs to; empty where that is not known."""
     unit: str = ""
     object_type: str = ""
-    states: str = ""
-    """The texts of its states, with a slash between them."""
+    states: tuple[str, ...] = ()
+    """The texts of its states."""
     description: str = ""
     """Its description; every number is ``#``."""
 
@@ -52,54 +49,63 @@ def template_of(item: MappedPoint, point: Point) -> Template:
         item: what the mapper says of it.
         point: the point; its texts are untrusted.
     """
+    # What stands before the equipment may tell the medium where the class is not known.
+    text = item.about if item.about and item.equip_class else item.template
     said = (point.unit, point.object_type, point.description)
-    return _template(item.suffix or item.template, item.equip_class, said, tuple(point.states))
+    return _template(text, item.equip_class, said, tuple(point.states))
 
 
 def template_key(item: MappedPoint, point: Point) -> str:
-    """Return the key of a mapped point's template."""
+    """Return the key of a mapped point's template.
+
+    Stable over runs and sites; none of its parts can pass for another, whatever a name holds.
+    """
     return _key(template_of(item, point))
 
 
 @lru_cache(maxsize=65536)
 def read_key(key: str) -> Template | None:
     """Return the template of a key; None where it is no key."""
-    if len(key) > MAX_KEY:
+    parts = key.split("|") if len(key) <= MAX_KEY else []
+    if len(parts) != 6:
         return None
-    try:
-        parts = orjson.loads(key)
-    except orjson.JSONDecodeError:
-        return None
-    right = isinstance(parts, list) and len(parts) == 6
-    if not right or not all(isinstance(part, str) for part in parts):
-        return None
-    equip_class, suffix, unit, object_type, states, description = parts
+    suffix, equip_class, unit, object_type, description = map(_plain, parts[:5])
+    states = tuple(map(_plain, parts[5].split(","))) if parts[5] else ()
     return Template(suffix, equip_class, unit, object_type, states, description)
 
 
 @lru_cache(maxsize=65536)
 def _key(template: Template) -> str:
     parts = (
-        template.equip_class,
         template.suffix,
+        template.equip_class,
         template.unit,
         template.object_type,
-        template.states,
         template.description,
     )
-    return orjson.dumps(parts).decode()
+    return "|".join((*map(_part, parts), ",".join(map(_part, template.states))))
+
+
+@lru_cache(maxsize=16384)
+def _part(text: str) -> str:
+    return text.replace("%", "%25").replace("|", "%7C").replace(",", "%2C")
+
+
+@lru_cache(maxsize=16384)
+def _plain(part: str) -> str:
+    return part.replace("%2C", ",").replace("%7C", "|").replace("%25", "%")
 
 
 @lru_cache(maxsize=65536)
 def _template(
-    suffix: str, equip_class: str, said: tuple[str, str, str], states: tuple[str, ...]
+    text: str, equip_class: str, said: tuple[str, str, str], states: tuple[str, ...]
 ) -> Template:
     unit, object_type, description = said
     return Template(
-        suffix.strip(_EDGES) or suffix.strip(),
-        equip_class,
-        clean(unit)[:_MAX_WORD].strip(),
-        clean(object_type)[:_MAX_WORD].strip(),
-        "/".join(clean(str(state))[:_MAX_STATE] for state in states[:_MAX_STATES]),
+        clean(text),
+        clean(equip_class)[:_MAX_TEXT],
+        clean(unit)[:_MAX_TEXT],
+        clean(object_type)[:_MAX_TEXT],
+        tuple(clean(str(state))[:_MAX_TEXT] for state in states[:_MAX_STATES]),
         fold(clean(description))[0] if description else "",
     )
