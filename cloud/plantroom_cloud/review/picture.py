@@ -72,7 +72,8 @@ class Group:
     def position(self) -> tuple[int, int, int, str]:
         """Its place in the queue."""
         late = int(self.state == "deferred")
-        return late, -round(self.worth * 1e6), -len(self.points), self.id
+        alike = f"{self.template.suffix[:128]} {self.id}"
+        return late, -round(self.worth * 1e6), -len(self.points), alike
 
 
 class Picture:
