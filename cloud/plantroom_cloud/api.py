@@ -19,6 +19,7 @@ from plantroom_cloud.points.endpoints import router as points
 from plantroom_cloud.publishing.endpoints import router as publishing
 from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
+from plantroom_cloud.review.endpoints import router as review
 from plantroom_cloud.samples.endpoints import router as samples
 from plantroom_cloud.sites.endpoints import router as sites
 from plantroom_cloud.thingmodels.endpoints import router as thing_models
@@ -31,6 +32,7 @@ ROUTERS: Final = (
     findings,
     mapping,
     exchange,
+    review,
     battery,
     publishing,
     identity,

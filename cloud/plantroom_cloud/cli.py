@@ -26,6 +26,7 @@ from plantroom_cloud.migrations import migrate as bring_up_to_date
 from plantroom_cloud.publishing.cli import publish_app
 from plantroom_cloud.quarantine.cli import quarantine_app
 from plantroom_cloud.replay.cli import replay_command
+from plantroom_cloud.review.cli import review_command
 from plantroom_cloud.store.cli import export_command, import_command, retention_app
 from plantroom_cloud.streaming.cli import app as device_app
 from plantroom_cloud.thingmodels.cli import models_app
@@ -236,6 +237,7 @@ def gateway_add(
 
 app.command("account")(account_command)
 app.command("map")(map_points_command)
+app.command("review")(review_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.add_typer(retention_app, name="retention")

@@ -16,8 +16,8 @@ from plantroom_edge.cli_common import console as make_console
 from plantroom_edge.config import AgentConfig, load
 from plantroom_edge.preview_source import Meanings, Source, source
 from plantroom_edge.preview_view import View, age_text, value_text
-from plantroom_edge.terminal import keys
 from plantroom_shared.errors import Unavailable
+from plantroom_shared.terminal import keys
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at the values."""

@@ -23,10 +23,10 @@ from plantroom_edge.drivers import Progress
 from plantroom_edge.preview_source import Meanings
 from plantroom_edge.preview_view import View
 from plantroom_edge.scanning import Found
-from plantroom_edge.terminal import keys
 from plantroom_edge.values import rows
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
+from plantroom_shared.terminal import keys
 from support.edge_driver import UNSURE
 
 LIMIT = 20.0

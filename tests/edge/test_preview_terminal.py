@@ -14,7 +14,7 @@ from rich.console import Console
 
 from demo.terminal import Terminal
 from plantroom_edge.preview_view import SORTS, View, age_text, value_text
-from plantroom_edge.terminal import decode
+from plantroom_shared.terminal import decode
 from support import edge_agent, edge_child
 
 NOW = 1_800_000_000_000_000

@@ -137,7 +137,7 @@ def test_the_pattern_names_the_evidence() -> None:
 def test_a_promise_counts_the_surest_points() -> None:
     """Accepted are as many as are expected to be right at the precision, from a threshold on."""
     made = promise([0.99, 0.97, 0.95, 0.9, 0.4, None])
-    assert (made.points, made.threshold) == (4, 0.9)
+    assert (made.points, made.min_confidence) == (4, 0.9)
     assert made.share == pytest.approx(4 / 6)
     assert made.expected == pytest.approx(0.9525)
     assert str(made) == "67% of these points at 95% precision"
@@ -153,7 +153,7 @@ def test_nothing_is_promised_where_nothing_is_sure() -> None:
     """No points, no confidences, or none that suffices."""
     for given_ in ([], [None, None], [0.9, 0.8]):
         made = promise(given_)
-        assert (made.points, made.share, made.threshold, made.expected) == (0, 0.0, None, 0.0)
+        assert (made.points, made.share, made.min_confidence, made.expected) == (0, 0.0, None, 0.0)
 
 
 @given(st.lists(st.none() | st.floats(0, 1), max_size=60), st.floats(0.5, 0.999))
@@ -163,8 +163,8 @@ def test_a_promise_is_kept_by_its_own_confidences(
     """What lies from the threshold on is what is counted, and its mean is what was asked for."""
     made = promise(sure, precision)
     accepted = [
-        item for item in sure if item is not None and made.threshold is not None
-        and item >= made.threshold
+        item for item in sure if item is not None and made.min_confidence is not None
+        and item >= made.min_confidence
     ]  # fmt: skip
     assert len(accepted) == made.points
     if accepted:
@@ -215,21 +215,17 @@ def test_a_persons_decision_holds_for_its_template_and_no_other() -> None:
     assert after[0].model_point != before[0].model_point
 
 
-def test_a_person_may_confirm_or_say_that_none_fits() -> None:
-    """The same class stays what it was; no class means no proposal at all."""
+def test_a_person_may_confirm() -> None:
+    """The same class stays what it was, and is a person's word from then on."""
     points = [make("AHU-1.SA-T")]
     before = map_points(points)[0]
-    key = template_key(before, points[0])
-    same = map_points(points, decided={key: before.point_class})[0]
-    evidence = ("a person decided", *before.evidence)
-    assert same == replace(before, source="person", confidence=0.99, pattern="", evidence=evidence)
-    none = map_points(points, decided={key: ""})[0]
-    assert (none.point_class, none.confidence, none.model_point) == ("", None, "")
+    same = map_points(points, decided={template_key(before, points[0]): before.point_class})[0]
+    assert same == replace(before, source="person", confidence=0.99)
 
 
-def test_a_profile_outweighs_a_decision() -> None:
-    """The vendor's register list is not overruled by an answer about a name."""
+def test_a_persons_decision_outweighs_a_profile() -> None:
+    """Whoever stands before the machine may know better than the register list of its type."""
     point = make("SA-T", point_class="Zone_Air_Temperature_Sensor")
     before = map_points([point])[0]
     after = map_points([point], decided={template_key(before, point): "Alarm"})[0]
-    assert after == before
+    assert (before.source, after.source, after.point_class) == ("profile", "person", "Alarm")

@@ -36,6 +36,7 @@ class Route(NamedTuple):
                 "command": tenant.command,
                 "model": tenant.model,
                 "override": tenant.override,
+                "template": tenant.template,
             }
         )
 
@@ -52,7 +53,9 @@ class Route(NamedTuple):
             "import": {"rows": [{"id": "r:ahu", "dis": "AHU 1", "equip": "m:"}]},
             "mapping-overrides": {"model": "EnOS_HVAC_CH", "sign": -1},
         }
-        if self.method != "POST":
+        bodies |= {"answers": {"request": "a", "accept_from": 0.5}, "undo": {"request": "u"}}
+        bodies |= {"rules": {"request": "r", "text": ""}}
+        if self.method not in {"POST", "PUT"}:
             return None
         return next((body for end, body in bodies.items() if self.path.endswith(f"/{end}")), None)
 

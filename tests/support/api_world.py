@@ -21,6 +21,7 @@ from plantroom_cloud.app import create_app
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.identity import keys
+from plantroom_cloud.review.standing import template_id
 from plantroom_cloud.store import due
 from plantroom_cloud.tables import (
     ApiKey,
@@ -35,11 +36,13 @@ from plantroom_cloud.tables import (
     Gateway,
     Latest,
     Mapping,
+    MappingBasis,
     MappingOverride,
     Point,
     PublishPlan,
     QuarantinedRow,
     ReplayPosition,
+    ReviewEvent,
     RollupDue,
     SampleRow,
     Site,
@@ -47,12 +50,14 @@ from plantroom_cloud.tables import (
     StreamTotal,
     ThingModelRow,
 )
+from plantroom_shared.mapping import Template
 
 NOW = 1_769_860_800_000_000
 """2026-01-31T12:00:00Z."""
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 EPOCH = "00000000000000aa"
+TEMPLATE = Template("SupplyTemp", "Chiller", unit="degrees-celsius")
 
 
 ONE_ENGINE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -101,6 +106,11 @@ class Tenant:
     def model(self) -> str:
         """Id of a thing model of its own."""
         return f"Own_{self.company}"
+
+    @property
+    def template(self) -> str:
+        """Id of the template of its first point."""
+        return template_id(TEMPLATE.key)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -216,6 +226,7 @@ async def _put_chiller(seeder: Seeder) -> None:
         model_point="CH.ChwSupplyTemp",
         confidence=0.9,
     )
+    await _put_review(seeder)
     await seeder.put(
         FindingRow,
         id="pca/chiller:1",
@@ -228,6 +239,19 @@ async def _put_chiller(seeder: Seeder) -> None:
         evidence={"residual": 3.0},
         **seeder.wired,
     )
+
+
+async def _put_review(seeder: Seeder) -> None:
+    """What the mapper found of the first point, and that somebody put its template off."""
+    about = {"point_id": seeder.tenant.points[0], "template_id": seeder.tenant.template}
+    about |= {"key": TEMPLATE.key, "template": "CH#.SupplyTemp", "equipment": "CH1"}
+    found = {"point_class": "Chilled_Water_Supply_Temperature_Sensor", "confidence": 0.9}
+    found |= {"model_id": "EnOS_HVAC_CH", "model_point": "CH.ChwSupplyTemp", "source": "offline"}
+    lists = {"evidence": ["Temp = Temperature"], "candidates": [found["point_class"]]}
+    await seeder.put(MappingBasis, equip_class="Chiller", **about, **found, **lists, **seeder.here)
+    event = {"request": "first", "at_us": NOW - HOUR, "actor": "first", "action": "defer"}
+    event |= {"subject": TEMPLATE.key, "point_class": "", "before": {}, "note": seeder.tenant.slug}
+    await seeder.put(ReviewEvent, **event, **seeder.here)
 
 
 async def _put_battery(seeder: Seeder) -> None:

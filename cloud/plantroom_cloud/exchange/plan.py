@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from plantroom_cloud.exchange.record import Content, Equipment, PointMeaning
-from plantroom_cloud.mapping.service import ACCEPT_FROM
+from plantroom_cloud.review.standing import ACCEPT_FROM
 from plantroom_shared.mapping import canonical, is_equip_class, is_point_class
 
 IMPORT: Final = "import"

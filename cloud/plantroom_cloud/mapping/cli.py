@@ -57,5 +57,7 @@ def map_points_command(
         soft_wrap=True,
     )
     made = promise([item.confidence for items in mapped.values() for item in items])
-    least = "" if made.threshold is None else f", confidence {made.threshold:.2f} and above"
+    least = (
+        "" if made.min_confidence is None else f", confidence {made.min_confidence:.2f} and above"
+    )
     console.print(f"to be accepted: {made}{least}", markup=False, highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.kit.repository import Repository
-from plantroom_cloud.tables import Counter, MappingCache
+from plantroom_cloud.tables import Counter, MappingBasis, MappingCache
 from plantroom_cloud.tables import Device as DeviceRow
 from plantroom_cloud.tables import Mapping as MappingRow
 from plantroom_cloud.tables import Point as PointRow
@@ -54,7 +54,14 @@ async def stale_sites(session: AsyncSession) -> list[tuple[int, int]]:
     rows = await session.execute(
         select(PointRow.company_id, PointRow.site_id)
         .outerjoin(MappingRow, MappingRow.point_id == PointRow.id)
-        .where(or_(MappingRow.point_id.is_(None), PointRow.changed_us > MappingRow.mapped_us))
+        .outerjoin(MappingBasis, MappingBasis.point_id == PointRow.id)
+        .where(
+            or_(
+                MappingRow.point_id.is_(None),
+                MappingBasis.point_id.is_(None),
+                PointRow.changed_us > MappingRow.mapped_us,
+            )
+        )
         .distinct()
         .order_by(PointRow.company_id, PointRow.site_id)
     )

@@ -6,18 +6,16 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.mapping.questions import Question, questions_of, refined
 from plantroom_cloud.mapping.repository import DECIDED, FIELDS, MappingRepository, SitePoint
+from plantroom_cloud.review.basis import Found, keep_found, on_top
 from plantroom_shared.clock import Clock
-from plantroom_shared.mapping import MappedPoint, map_points
+from plantroom_shared.mapping import MappedPoint, map_points, template_of
 
 log = logging.getLogger(__name__)
-
-ACCEPT_FROM: Final = 0.9
-"""Confidence from which a proposal is taken without a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,14 @@ async def map_site(
         repository = MappingRepository(session, scope)
         answers = await repository.answers(questions)
         mapped = refined(mapped, questions, answers)
+        found = [
+            Found(row.id, item, template_of(item, row.point))
+            for row, item in zip(rows, mapped, strict=True)
+        ]
+        await keep_found(session, scope, site_id, found)
+        stated = await on_top(session, scope, site_id, found)
         existing = await repository.existing(site_id)
-        added, changed, same = _differences(site_id, rows, mapped, existing, now_us)
+        added, changed, same = _differences(site_id, rows, stated, existing, now_us)
         await repository.add(added)
         await repository.change(changed)
         await repository.looked_at(same, now_us)
@@ -70,7 +74,7 @@ async def map_site(
 def _differences(
     site_id: int,
     rows: Sequence[SitePoint],
-    mapped: Sequence[MappedPoint],
+    stated: Sequence[tuple[MappedPoint, str]],
     existing: Mapping[int, Mapping[str, Any]],
     now_us: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[int]]:
@@ -78,9 +82,11 @@ def _differences(
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     same: list[int] = []
-    for row, item in zip(rows, mapped, strict=True):
+    for row, (item, state) in zip(rows, stated, strict=True):
         before = existing.get(row.id)
-        after = _row(row.id, site_id, item, before, now_us)
+        if before is not None and before["state"] == "rejected" and _same_meaning(before, item):
+            state = "rejected"  # noqa: PLW2901 - a person said no to exactly this
+        after = _row(row.id, site_id, item, state, now_us)
         if before is None:
             added.append(after)
         elif before["source"] not in DECIDED and any(before[f] != after[f] for f in FIELDS):
@@ -90,17 +96,7 @@ def _differences(
     return added, changed, same
 
 
-def _row(
-    point_id: int,
-    site_id: int,
-    item: MappedPoint,
-    before: Mapping[str, Any] | None,
-    now_us: int,
-) -> dict[str, Any]:
-    accepted = item.source == "profile" or (item.confidence or 0.0) >= ACCEPT_FROM
-    state = "accepted" if accepted else "proposed"
-    if before is not None and before["state"] == "rejected" and _same_meaning(before, item):
-        state = "rejected"  # a person said no to exactly this
+def _row(point_id: int, site_id: int, item: MappedPoint, state: str, now_us: int) -> dict[str, Any]:
     return {
         "point_id": point_id,
         "site_id": site_id,

@@ -29,6 +29,7 @@ from plantroom_cloud.tables.publishing import (
 )
 from plantroom_cloud.tables.quarantine import QuarantineDecision
 from plantroom_cloud.tables.replay import ReplayPosition
+from plantroom_cloud.tables.review import MappingBasis, ReviewEvent, ReviewRequest
 from plantroom_cloud.tables.samples import (
     FindingRow,
     Latest,
@@ -60,6 +61,7 @@ __all__ = [
     "GatewayEpoch",
     "Latest",
     "Mapping",
+    "MappingBasis",
     "MappingCache",
     "MappingOverride",
     "Outbox",
@@ -71,6 +73,8 @@ __all__ = [
     "QuarantinedRow",
     "ReplayPosition",
     "Retention",
+    "ReviewEvent",
+    "ReviewRequest",
     "Rollup",
     "RollupDue",
     "SampleRow",

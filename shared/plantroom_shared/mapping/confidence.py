@@ -84,7 +84,7 @@ class Promise:
     """How many of the points may be accepted together."""
     share: float
     """The same as a share of all points, 0..1."""
-    threshold: float | None
+    min_confidence: float | None
     """Accept confidences from here on; None where nothing can be accepted."""
     expected: float
     """The mean confidence of what is accepted; 0 where that is nothing."""

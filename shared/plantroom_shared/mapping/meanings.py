@@ -1,37 +1,33 @@
 """What the points of a site mean, once their equipment is known: decided per template.
 
 A template is decided with its context: the same words about the same class of equipment, of the
-same unit, type and states, mean the same. `template_key` names such a decision for everyone who
-makes, stores or asks for one.
+same unit, type and states, mean the same; `template` names such a decision for everyone who makes,
+stores or asks for one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from plantroom_shared.mapping.classes import canonical, is_point_class, kind_of
+from plantroom_shared.mapping.classes import canonical, is_point_class
 from plantroom_shared.mapping.classify import Verdict, classify
 from plantroom_shared.mapping.evidence import MEDIA, Facts
 from plantroom_shared.mapping.lexicon import parse
 from plantroom_shared.mapping.models import counterpart
-from plantroom_shared.mapping.names import clean, fill, fold
+from plantroom_shared.mapping.names import fill
 from plantroom_shared.mapping.rows import Row
 from plantroom_shared.mapping.scorer import Scorer, shipped
-from plantroom_shared.model import Point
 
 PROFILE_CONFIDENCE: Final = 0.99
 """A device profile was written by a person who read the vendor's register list."""
-PERSON_CONFIDENCE: Final = 0.99
-"""A person decided; people err too."""
 _PHASE: Final = re.compile(r"(?:l|ph|phase)[ _-]?[#123]|ph(?:ase)?[ _-]?[abc]", re.IGNORECASE)
 """Where the number of a phase may stand, which is told from the name with its numbers."""
 _NOTE: Final = 120
-_KEY_TEXT: Final = 128
-_KEY_STATES: Final = 16
+_SEPARATORS: Final = " ./:_-'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class MappedPoint:
     confidence: float | None = None
     """Probability that the point class is right; None where nothing is proposed."""
     source: str = "offline"
-    """``profile``, ``person`` or ``offline``."""
+    """Whose word it is: ``profile``, ``person``, ``rule``, ``llm`` or ``offline``."""
     evidence: tuple[str, ...] = ()
     candidates: tuple[str, ...] = ()
     """The best classes, the best first: what a person or an LLM may choose from."""
@@ -83,53 +79,20 @@ class Decision(NamedTuple):
     """Its model and model point; None where that depends on the numbers of the name."""
 
 
-def template_key(item: MappedPoint, point: Point) -> str:
-    """Return the text under which a decision about a point's template is kept.
-
-    Points with the same key are decided together: the same words about the same class of
-    equipment, in the same unit, type and states. It is stable over runs and sites; none of its
-    parts can pass for another, whatever a name holds.
-
-    Args:
-        item: what `map_points` says of the point.
-        point: the point.
-    """
-    # What stands before the equipment may tell the medium where the class is not known.
-    text = item.about if item.about and item.equip_class else item.template
-    description = fold(clean(point.description))[0] if point.description else ""
-    states = ",".join(_part(state) for state in point.states[:_KEY_STATES])
-    parts = (text, item.equip_class, point.unit, point.object_type, description)
-    return "|".join((*(_part(part) for part in parts), states))
-
-
-@lru_cache(maxsize=16384)
-def _part(text: str) -> str:
-    plain = clean(text)[:_KEY_TEXT]
-    return plain.replace("%", "%25").replace("|", "%7C").replace(",", "%2C")
-
-
-def meanings(
-    rows: Sequence[Row],
-    decided: Mapping[str, str] | None = None,
-    scorer: Scorer | None = None,
-) -> list[MappedPoint]:
+def meanings(rows: Sequence[Row], scorer: Scorer | None = None) -> list[MappedPoint]:
     """Return what the points of a site mean, in their order.
 
     Args:
         rows: the points in their places.
-        decided: template key → the class that a person gave it; an empty class: none fits.
         scorer: learned weights other than those that ship.
     """
     scorer = scorer or shipped()
     # A profile that names thing-model points names all of its device's.
     told = {row.point.device for row in rows if row.point.enos}
-    found: list[MappedPoint] = []
-    for row, decision in zip(rows, decisions(rows, scorer), strict=True):
-        item = _mapped(row, decision, told)
-        if decided and item.source != "profile":
-            item = _as_decided(row, item, decided)
-        found.append(item)
-    return _resolve(found)
+    return [
+        _mapped(row, decision, told)
+        for row, decision in zip(rows, decisions(rows, scorer), strict=True)
+    ]
 
 
 def decisions(rows: Sequence[Row], scorer: Scorer) -> list[Decision]:
@@ -175,7 +138,9 @@ class _Deciding:
             verdict = classify(about, medium, description, facts, self._scorer)
             phases = _PHASE.search(about) is not None
             thing = None if phases else counterpart(equip_class, verdict.words)
-            decision = self._known[key] = Decision(verdict, about if cut else "", thing)
+            decision = self._known[key] = Decision(
+                verdict, about.strip(_SEPARATORS) if cut else "", thing
+            )
         return decision
 
 
@@ -241,31 +206,8 @@ def _thing(row: Row, decision: Decision, told: set[str]) -> tuple[str, str]:
     return counterpart(row.equip_class, decision.verdict.words, digits)
 
 
-def _as_decided(row: Row, item: MappedPoint, decided: Mapping[str, str]) -> MappedPoint:
-    """Return it with the class that a person gave its template, if one did."""
-    answer = decided.get(template_key(item, row.point))
-    if answer is None:
-        return item
-    name = canonical(answer)
-    model_id, model_point = item.model_id, item.model_point
-    if name != item.point_class:
-        words = {*name.split("_"), kind_of(name)} if name else set()
-        digits = fill(row.template, row.runs, len(row.template), row.where.cut)
-        model_id, model_point = counterpart(item.equip_class, words, digits)
-    return replace(
-        item,
-        point_class=name,
-        model_id=model_id,
-        model_point=model_point,
-        confidence=PERSON_CONFIDENCE if name else None,
-        source="person",
-        evidence=("a person decided", *item.evidence),
-        pattern="",
-    )
-
-
-def _resolve(mapped: list[MappedPoint]) -> list[MappedPoint]:
-    """Leave each thing-model point of an equipment to one point: profile first, then the surer."""
+def one_claim_each(mapped: list[MappedPoint]) -> list[MappedPoint]:
+    """Leave each thing-model point of an equipment to one point: a person's and a profile's first."""
     best: dict[tuple[str, str, str], MappedPoint] = {}
     for item in mapped:
         if not item.model_point:
@@ -278,11 +220,8 @@ def _resolve(mapped: list[MappedPoint]) -> list[MappedPoint]:
     return [item if not item.model_point or id(item) in keep else _without(item) for item in mapped]
 
 
-_STRENGTHS: Final = {"profile": 2, "person": 1}
-
-
-def _strength(item: MappedPoint) -> tuple[int, float]:
-    return _STRENGTHS.get(item.source, 0), item.confidence or 0.0
+def _strength(item: MappedPoint) -> tuple[bool, bool, float]:
+    return item.source == "person", item.source == "profile", item.confidence or 0.0
 
 
 def _without(item: MappedPoint) -> MappedPoint:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from plantroom_shared.mapping.answers import answered
 from plantroom_shared.mapping.grouping import group
-from plantroom_shared.mapping.meanings import MappedPoint, meanings
+from plantroom_shared.mapping.learned import Rulebook
+from plantroom_shared.mapping.meanings import MappedPoint, meanings, one_claim_each
 from plantroom_shared.mapping.names import clean, fold
 from plantroom_shared.mapping.rows import Row
 from plantroom_shared.mapping.scorer import Scorer
@@ -22,6 +24,7 @@ def map_points(
     *,
     decided: Mapping[str, str] | None = None,
     scorer: Scorer | None = None,
+    rules: Rulebook | None = None,
 ) -> list[MappedPoint]:
     """Return what the points of one site mean, in their order.
 
@@ -31,11 +34,13 @@ def map_points(
     Args:
         points: every point of the site; names are untrusted.
         devices: the devices that serve them; names without an equipment belong to their device.
-        decided: `template_key` → the class that a person gave it; an empty class: none fits.
+        decided: template key → point class, as people have said it.
+        rules: what follows from that for others, and what people have written.
         scorer: learned weights other than those that ship: for training and its judgement.
     """
-    mapped = iter(meanings(grouped(points, devices), decided, scorer))
-    return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
+    found = iter(meanings(grouped(points, devices), scorer))
+    mapped = [_unmapped(point) if _is_gateway(point) else next(found) for point in points]
+    return one_claim_each(answered(points, mapped, decided or {}, rules or Rulebook()))
 
 
 def grouped(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[Row]:

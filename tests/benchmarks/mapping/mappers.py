@@ -14,8 +14,19 @@ from typing import Final, Protocol
 from benchmarks.mapping import training
 from benchmarks.mapping.labelled import Labelled, point_of
 from benchmarks.mapping.score import Meaning
-from plantroom_shared.mapping import map_points, scorer, template_key
+from plantroom_shared.mapping import (
+    MappedPoint,
+    Rulebook,
+    answered,
+    induced,
+    map_points,
+    ordered,
+    scorer,
+    template_key,
+    template_of,
+)
 from plantroom_shared.mapping.scorer import Scorer
+from plantroom_shared.model import Point
 
 TRAINED_ON: Final[frozenset[str]] = frozenset(scorer.trained_on())
 """Buildings whose labels the shipped mapper has learned from: these are judged by one that has not."""
@@ -65,25 +76,50 @@ class Asking:
         ]
 
 
-class Plantroom(Asking):
-    """Our mapper: as it ships, or with what other lists teach."""
+class Plantroom:
+    """Our mapper, as it ships or with what other lists teach, and the queue and the rules of the review."""
 
     def __init__(self, learned: Scorer | None = None) -> None:
         self._learned = learned
+        self._last: tuple[Sequence[Labelled], list[Point], list[MappedPoint]] | None = None
 
     def map(self, rows: Sequence[Labelled]) -> list[Meaning]:
         """Map them as ``plantroom-cloud map`` does."""
-        points = [point_of(row, index) for index, row in enumerate(rows)]
-        return [
-            Meaning(
-                item.point_class,
-                item.equipment,
-                item.equip_class,
-                item.confidence,
-                template_key(item, point),
-            )
-            for point, item in zip(points, map_points(points, scorer=self._learned), strict=True)
-        ]
+        return _meanings(*self._mapped(rows))
+
+    def ask(self, found: Sequence[Meaning], told: Mapping[str, str]) -> list[str]:
+        """Ask in the order of the review's queue."""
+        waiting = ((item.template, item.confidence) for item in found if item.template not in told)
+        return [ask.key for ask in ordered(waiting)]
+
+    def learn(
+        self, rows: Sequence[Labelled], found: Sequence[Meaning], told: Mapping[str, str]
+    ) -> list[Meaning]:
+        """Lay the answers, and the rules that follow from them, over what was found."""
+        points, mapped = self._mapped(rows)
+        known = {template_of(item, point) for item, point in zip(mapped, points, strict=True)}
+        rules = Rulebook(learned=induced(told, known))
+        return _meanings(points, answered(points, mapped, told, rules))
+
+    def _mapped(self, rows: Sequence[Labelled]) -> tuple[list[Point], list[MappedPoint]]:
+        """Return the points and what they mean to it; kept, as the review keeps it."""
+        if self._last is None or self._last[0] is not rows:
+            points = [point_of(row, index) for index, row in enumerate(rows)]
+            self._last = (rows, points, map_points(points, scorer=self._learned))
+        return self._last[1:]
+
+
+def _meanings(points: Sequence[Point], mapped: Sequence[MappedPoint]) -> list[Meaning]:
+    return [
+        Meaning(
+            item.point_class,
+            item.equipment,
+            item.equip_class,
+            item.confidence,
+            template_key(item, point),
+        )
+        for item, point in zip(mapped, points, strict=True)
+    ]
 
 
 def train_plantroom(rows: Sequence[Labelled]) -> Mapper:
