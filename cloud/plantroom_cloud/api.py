@@ -14,6 +14,7 @@ from plantroom_cloud.identity.access import REQUIRED
 from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
+from plantroom_cloud.mapping.llm.endpoints import router as llm
 from plantroom_cloud.points.endpoints import router as points
 from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
@@ -27,6 +28,7 @@ ROUTERS: Final = (
     samples,
     findings,
     mapping,
+    llm,
     battery,
     identity,
     quarantine,

@@ -16,7 +16,18 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from plantroom_cloud.config_llm import LlmBudget, LlmPrice, LlmSettings
 from plantroom_shared.errors import ConfigError
+
+__all__ = [
+    "CloudSettings",
+    "EnosTarget",
+    "LlmBudget",
+    "LlmPrice",
+    "LlmSettings",
+    "MqttSettings",
+    "load_settings",
+]
 
 _PREFIX, _DELIMITER = "PLANTROOM_", "__"
 
@@ -43,18 +54,6 @@ class EnosTarget(BaseModel):
     """Quality codes to send. Good values are sent plain unless named; others only if named."""
     mapping_wait: float = Field(default=600.0, ge=0)
     """Seconds that stored samples wait for the mapper to have looked at their points."""
-
-
-class LlmSettings(BaseModel):
-    """An OpenAI-compatible endpoint that refines the offline mapping."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_url: str
-    api_key: SecretStr = SecretStr("none")
-    model: str
-    deadline: float = Field(default=20.0, gt=0)
-    """Seconds for one call, retries included."""
 
 
 class MqttSettings(BaseModel):

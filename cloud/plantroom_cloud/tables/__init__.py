@@ -18,6 +18,7 @@ from plantroom_cloud.tables.delivery import (
     StreamTotal,
 )
 from plantroom_cloud.tables.identity import ApiKey, Company
+from plantroom_cloud.tables.llm import LlmAnswer, LlmBatch, LlmUsage
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
 from plantroom_cloud.tables.publishing import EnosDevice, Outbox, Target
 from plantroom_cloud.tables.quarantine import QuarantineDecision
@@ -51,6 +52,9 @@ __all__ = [
     "GatewayCertificate",
     "GatewayEpoch",
     "Latest",
+    "LlmAnswer",
+    "LlmBatch",
+    "LlmUsage",
     "Mapping",
     "MappingCache",
     "Outbox",
