@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -25,8 +26,10 @@ if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
     sys.path[:0] = [str(root / "deploy"), str(root / "tests")]
 
+import uvicorn
 from benchmarks.figures import Figure
 from benchmarks.mapping import synthetic
+from fastapi import FastAPI, Request, Response
 from plantroom_cloud.config import LlmSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.mapping.jobs import Mapper
@@ -140,6 +143,7 @@ async def _fill(db: Database, points: int) -> tuple[int, int]:
         session.add(
             Gateway(id="g", company_id=company.id, site_id=place.id, name="g", report={}, **own)
         )
+        await session.flush()
         where = {"company_id": company.id, "site_id": place.id, "gateway_id": "g"}
         device = Device(**where, key="d", name="controller", protocol="bacnet")
         session.add(device)
@@ -169,8 +173,6 @@ def endpoint(call: float, trouble: str = "") -> Iterator[str]:
 
 
 def _counts(url: str) -> dict[str, float]:
-    import urllib.request  # noqa: PLC0415 - of this process only
-
     with urllib.request.urlopen(f"{url}/counts", timeout=30) as response:  # noqa: S310 - loopback
         found: dict[str, float] = json.loads(response.read())
     return found
@@ -178,9 +180,6 @@ def _counts(url: str) -> dict[str, float]:
 
 def serve(call: float, trouble: str) -> None:
     """Answer completions after `call` seconds, with the first choice of every point."""
-    import uvicorn  # noqa: PLC0415 - of the endpoint's process only
-    from fastapi import FastAPI, Request, Response  # noqa: PLC0415 - as above
-
     app = FastAPI()
     counts = {"calls": 0, "tokens": 0}
     chance = random.Random(1)

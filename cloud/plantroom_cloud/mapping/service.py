@@ -74,7 +74,7 @@ async def map_site(
     if site is None:
         return Mapped()
     return await store_site(
-        db, scope, site, model=llm_model, cache=cache or AnswerCache(), failed=failed
+        db, scope, site, model=llm_model, cache=cache, failed=failed
     )
 
 
@@ -121,7 +121,8 @@ async def store_site(
     trust = TRUST
     if site.questions:
         async with db.read() as session:
-            answers = await (cache or AnswerCache()).find(session, scope, site.questions)
+            known = AnswerCache() if cache is None else cache
+            answers = await known.find(session, scope, site.questions)
             trust = await LlmRepository(session, scope).trust(model)
     mapped = refined(site.offline, site.questions, answers, trust=trust, failed=failed)
     async with db.write() as session:
