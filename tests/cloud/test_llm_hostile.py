@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plantroom_cloud.db import Database
@@ -173,6 +173,7 @@ def test_names_of_buildings_are_not_taken_for_hostile(name: str) -> None:
 
 
 @given(st.text(max_size=300))
+@settings(max_examples=40)
 def test_whatever_a_name_holds_the_request_is_one_document(name: str) -> None:
     """The data block reads back as exactly our ids, and every text in it is plain and short."""
     points = plain_points(name)
