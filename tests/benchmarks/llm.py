@@ -27,9 +27,11 @@ if __name__ == "__main__":
     sys.path[:0] = [str(root / "deploy"), str(root / "tests")]
 
 import uvicorn
+from fastapi import FastAPI, Request, Response
+from sqlalchemy import delete, func, insert, select
+
 from benchmarks.figures import Figure
 from benchmarks.mapping import synthetic
-from fastapi import FastAPI, Request, Response
 from plantroom_cloud.config import LlmSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.mapping.jobs import Mapper
@@ -37,7 +39,6 @@ from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.migrations import migrate
 from plantroom_cloud.tables import Company, Device, Gateway, Mapping, Point, Site
 from plantroom_shared.clock import SystemClock
-from sqlalchemy import delete, func, insert, select
 
 POINTS: Final = 100_000
 FEWER: Final = 5_000
@@ -94,7 +95,9 @@ async def _troubled(trouble: str, points: int, call: float) -> dict[str, Figure]
         f"{points} points, endpoint {trouble}: all": Figure(lasted, "s"),
         f"{points} points, endpoint {trouble}: requests": Figure(calls, "requests"),
         f"{points} points, endpoint {trouble}: mapped": Figure(sum(found.values()), "points"),
-        f"{points} points, endpoint {trouble}: fallback": Figure(found.get("fallback", 0), "points"),
+        f"{points} points, endpoint {trouble}: fallback": Figure(
+            found.get("fallback", 0), "points"
+        ),
     }
 
 
@@ -107,7 +110,7 @@ async def _run(db: Database, place: tuple[int, int], url: str, *, fresh: bool = 
             await session.execute(delete(Mapping))
     started = time.monotonic()
     try:
-        await Mapper(db, asker, clock)._map(place)  # noqa: SLF001 - one site, without the look for it
+        await Mapper(db, asker, clock)._map(place)
     finally:
         await asker.close()
     return time.monotonic() - started
@@ -166,14 +169,14 @@ def endpoint(call: float, trouble: str = "") -> Iterator[str]:
     command = [sys.executable, __file__, str(call), trouble]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None  # noqa: S101 - piped above
+            assert process.stdout is not None
             yield process.stdout.readline().strip()
         finally:
             process.send_signal(signal.SIGKILL)
 
 
 def _counts(url: str) -> dict[str, float]:
-    with urllib.request.urlopen(f"{url}/counts", timeout=30) as response:  # noqa: S310 - loopback
+    with urllib.request.urlopen(f"{url}/counts", timeout=30) as response:
         found: dict[str, float] = json.loads(response.read())
     return found
 

@@ -76,7 +76,9 @@ class Place:
 
     def run(self, *arguments: str, typed: str = "") -> str:
         """Run the command and return what it says; errors of settings are raised."""
-        result = CliRunner().invoke(app, ["--config", str(self.file), "llm", *arguments], input=typed)
+        result = CliRunner().invoke(
+            app, ["--config", str(self.file), "llm", *arguments], input=typed
+        )
         if isinstance(result.exception, ConfigError):
             raise result.exception
         assert result.exit_code in {0, 1}, result.output
@@ -115,7 +117,9 @@ def test_the_estimate_comes_before_the_start(place: Place, stub: LlmStub) -> Non
     done = place.run("ask", "tower", "--company", "acme", typed="y\n")
     assert "25 templates answered, 25 points changed" in done
     assert len(stub.requests) == 2
-    assert "nothing to ask (25 templates are known)" in place.run("ask", "tower", "--company", "acme")
+    assert "nothing to ask (25 templates are known)" in place.run(
+        "ask", "tower", "--company", "acme"
+    )
     used = json.loads(place.run("usage", "--company", "acme", "--json"))
     assert used["counters"]["llm_calls"] == 2
     assert used["spending"]["money"] > 0
@@ -126,9 +130,7 @@ def test_the_estimate_comes_before_the_start(place: Place, stub: LlmStub) -> Non
 
 def test_a_plan_beyond_the_budget_is_said_and_stopped(place: Place, stub: LlmStub) -> None:
     """The estimate warns; the start stops at the budget, and says what stays as it is."""
-    place.configure(
-        {"base_url": stub.base_url, "model": "m", "budgets": {"acme": {"tokens": 10}}}
-    )
+    place.configure({"base_url": stub.base_url, "model": "m", "budgets": {"acme": {"tokens": 10}}})
     shown = place.run("ask", "tower", "--company", "acme", "--yes")
     assert "no price is configured; MORE THAN THE BUDGET HAS LEFT" in shown
     assert "25 stay with the offline mapping: the company's budget is used up" in shown
@@ -158,7 +160,7 @@ async def test_the_api_shows_the_estimate_and_the_budget(
     database: Database, acme: Tenant, rival: Tenant
 ) -> None:
     """A company's plan counts its own points and its own budget."""
-    from plantroom_cloud.app import create_app  # noqa: PLC0415 - with settings of this test
+    from plantroom_cloud.app import create_app
 
     llm = LlmSettings.model_validate(
         {"base_url": "http://127.0.0.1:9/v1", "model": "m", "prices": PRICES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -172,7 +173,7 @@ async def test_the_server_says_how_long_to_wait(stub: LlmStub, clock: TestClock)
 
     endpoint = Endpoint(settings_of(stub), clock, pause=pause, chance=lambda: 0.5)
     busy = Response(status_code=429, headers={"retry-after": "7"})
-    stub.trouble = lambda number: {1: busy, 3: Response(status_code=500)}.get(number)
+    stub.trouble = {1: busy, 3: Response(status_code=500)}.get
     assert len((await put(endpoint, ask())).answers) == 3
     assert waits == [7.5]
     assert len((await put(endpoint, ask())).answers) == 3
@@ -285,6 +286,10 @@ async def test_nobody_listens(stub: LlmStub, clock: TestClock) -> None:
     await endpoint.close()
 
 
+def _moved(status: int, where: str, _: int) -> Response:
+    return Response(status_code=status, headers={"location": where})
+
+
 async def test_requests_go_nowhere_else(
     stub: LlmStub, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,8 +301,7 @@ async def test_requests_go_nowhere_else(
         assert len((await put(endpoint, ask())).answers) == 3
         where = f"{other.base_url}/chat/completions"
         for status in (301, 302, 303, 307, 308):
-            moved = Response(status_code=status, headers={"location": where})
-            stub.trouble = lambda _, moved=moved: moved
+            stub.trouble = partial(_moved, status, where)
             assert (await put(endpoint, ask())).answers == {}
         await endpoint.close()
         assert other.paths == []

@@ -50,9 +50,7 @@ def clock() -> TestClock:
 
 
 @pytest.fixture
-async def asker(
-    sqlite_database: Database, stub: LlmStub, clock: TestClock
-) -> AsyncIterator[Asker]:
+async def asker(sqlite_database: Database, stub: LlmStub, clock: TestClock) -> AsyncIterator[Asker]:
     """An asker of the stub."""
     opened = asker_of(sqlite_database, stub, clock)
     yield opened
@@ -192,7 +190,12 @@ async def test_a_budget_is_a_hard_stop(sqlite_database: Database, stub: LlmStub)
     """What does not fit is not asked; the month after there is room again."""
     clock = TestClock(NOW + 5)
     asker = asker_of(
-        sqlite_database, stub, clock, concurrency=1, budget=LlmBudget(tokens=30_000), prices=(PRICE,)
+        sqlite_database,
+        stub,
+        clock,
+        concurrency=1,
+        budget=LlmBudget(tokens=30_000),
+        prices=(PRICE,),
     )
     home = await add_site(sqlite_database, *odd_names(150))
     await Mapper(sqlite_database, asker, clock).round()
@@ -218,9 +221,7 @@ async def test_money_is_counted_from_usage(
     """A company's own budget counts, in money at the price of the day, until it is used up."""
     stub.usage = {"prompt_tokens": 1000, "completion_tokens": 500}
     limits = {"acme": LlmBudget(money=0.02, period="day")}
-    asker = asker_of(
-        sqlite_database, stub, clock, concurrency=1, budgets=limits, prices=(PRICE,)
-    )
+    asker = asker_of(sqlite_database, stub, clock, concurrency=1, budgets=limits, prices=(PRICE,))
     home = await add_site(sqlite_database, *odd_names(60))
     await Mapper(sqlite_database, asker, clock).round()
     spent = await used(sqlite_database, home, "2026-01-01")

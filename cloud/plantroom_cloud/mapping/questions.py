@@ -85,7 +85,7 @@ def questions_of(
         draft = seen[look]
         if draft is not None:
             draft.points.append(index)
-            draft.templates[decision_key(point, item)] = None
+            draft.templates[decision_key(item, point)] = None
     found: dict[str, Question] = {}
     for draft in seen.values():
         if draft is not None:
@@ -148,7 +148,7 @@ def refined(
     return out
 
 
-def decision_key(point: Point, item: MappedPoint) -> str:
+def decision_key(item: MappedPoint, point: Point) -> str:
     """Return the text under which a decision on this point's template is kept."""
     states = "/".join(map(str, point.states))
     return f"{item.template}|{item.equip_class}|{point.unit}|{point.object_type}|{states}"[:500]

@@ -73,9 +73,7 @@ async def map_site(
     site = await read_site(db, scope, site_id, clock=clock, llm_model=llm_model)
     if site is None:
         return Mapped()
-    return await store_site(
-        db, scope, site, model=llm_model, cache=cache, failed=failed
-    )
+    return await store_site(db, scope, site, model=llm_model, cache=cache, failed=failed)
 
 
 async def read_site(
@@ -101,9 +99,9 @@ async def read_site(
     mapped, questions = await asyncio.to_thread(work)
     if decided:
         # What people decided is a verdict on what the LLM had said of the same template.
-        async with db.write() as session:
-            decisions = _decisions(rows, mapped, decided)
-            await LlmRepository(session, scope).decided(decisions, now_us)
+        decisions = _decisions(rows, mapped, decided)
+        async with db.write() as writing:
+            await LlmRepository(writing, scope).decided(decisions, now_us)
     return SiteMap(site_id, rows, mapped, questions, now_us)
 
 
@@ -141,7 +139,7 @@ def _decisions(
 ) -> dict[str, str]:
     """Return template key → class of what people decided."""
     return {
-        decision_key(row.point, item): decided[row.id]
+        decision_key(item, row.point): decided[row.id]
         for row, item in zip(rows, mapped, strict=True)
         if row.id in decided
     }

@@ -26,12 +26,14 @@ class LlmAnswer(Tenant, Base):
     """What a model said of a template, and what became of it: a lesson once it is decided."""
 
     __tablename__ = "llm_answer"
-    __table_args__ = (Index("ix_llm_answer_template", "company_id", "template_key"),)
+    __table_args__ = (Index("ix_llm_answer_template", "company_id", "template"),)
 
     company_id: Mapped[int] = mapped_column(Big, ForeignKey("company.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     """Of the question."""
-    template_key: Mapped[str] = mapped_column(String(500), primary_key=True)
+    template: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the template key: those have any length, and an index has limits."""
+    template_key: Mapped[str] = mapped_column(Text)
     """Of the decision that a person may take."""
     model: Mapped[str] = mapped_column(String(200))
     said: Mapped[str] = mapped_column(String(128))

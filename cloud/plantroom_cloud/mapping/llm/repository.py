@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -111,6 +112,7 @@ class LlmRepository(Repository):
             {
                 "company_id": self._scope.company_id,
                 "key": question.key,
+                "template": _digest(template),
                 "template_key": template,
                 "model": model[:200],
                 "said": answers[question.key],
@@ -128,7 +130,7 @@ class LlmRepository(Repository):
                 insert_into(self._session, LlmAnswer)
                 .values(list(part))
                 .on_conflict_do_nothing(
-                    index_elements=[LlmAnswer.company_id, LlmAnswer.key, LlmAnswer.template_key]
+                    index_elements=[LlmAnswer.company_id, LlmAnswer.key, LlmAnswer.template]
                 )
             )
 
@@ -143,19 +145,20 @@ class LlmRepository(Repository):
             How many answers got a verdict, or another one.
         """
         changed = 0
-        for part in _parts(sorted(decisions)):
+        wanted = {_digest(key): canonical(name) for key, name in decisions.items()}
+        for part in _parts(sorted(wanted)):
             found = await self._session.execute(
-                select(LlmAnswer.template_key, LlmAnswer.decided)
-                .where(self._own(LlmAnswer), LlmAnswer.template_key.in_(part))
+                select(LlmAnswer.template, LlmAnswer.decided)
+                .where(self._own(LlmAnswer), LlmAnswer.template.in_(part))
                 .distinct()
             )
-            for key, before in found.all():
-                name = canonical(decisions[key])
+            for template, before in found.all():
+                name = wanted[template]
                 if name == before:
                     continue
                 statement = (
                     update(LlmAnswer)
-                    .where(self._own(LlmAnswer), LlmAnswer.template_key == key)
+                    .where(self._own(LlmAnswer), LlmAnswer.template == template)
                     .values(decided=name, decided_us=now_us if name else None)
                 )
                 await self._session.execute(statement)
@@ -228,6 +231,10 @@ class LlmRepository(Repository):
             .returning(LlmBatch.id)
         )
         return (await self._session.execute(statement)).first() is not None
+
+
+def _digest(template_key: str) -> str:
+    return hashlib.sha256(template_key.encode("utf-8", "replace")).hexdigest()
 
 
 def _parts(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:

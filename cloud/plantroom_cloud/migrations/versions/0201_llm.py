@@ -23,7 +23,7 @@ def upgrade() -> None:
     _batches()
     for table in ("llm_usage", "llm_answer", "llm_batch"):
         op.create_index(f"ix_{table}_company_id", table, ["company_id"])
-    op.create_index("ix_llm_answer_template", "llm_answer", ["company_id", "template_key"])
+    op.create_index("ix_llm_answer_template", "llm_answer", ["company_id", "template"])
     op.create_index("ix_llm_batch_state", "llm_batch", ["state"])
 
 
@@ -45,7 +45,8 @@ def _answers() -> None:
         "llm_answer",
         sa.Column("company_id", BIG, nullable=False),
         sa.Column("key", sa.String(64), nullable=False),
-        sa.Column("template_key", sa.String(500), nullable=False),
+        sa.Column("template", sa.String(64), nullable=False),
+        sa.Column("template_key", sa.Text(), nullable=False),
         sa.Column("model", sa.String(200), nullable=False),
         sa.Column("said", sa.String(128), nullable=False),
         sa.Column("offline", sa.String(128), nullable=False),
@@ -54,7 +55,7 @@ def _answers() -> None:
         sa.Column("answered_us", BIG, nullable=False),
         sa.Column("decided_us", BIG, nullable=True),
         sa.ForeignKeyConstraint(["company_id"], ["company.id"], name="fk_llm_answer_company_id"),
-        sa.PrimaryKeyConstraint("company_id", "key", "template_key", name="pk_llm_answer"),
+        sa.PrimaryKeyConstraint("company_id", "key", "template", name="pk_llm_answer"),
     )
 
 
