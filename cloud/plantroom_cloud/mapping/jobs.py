@@ -138,9 +138,9 @@ class Mapper:
         if site is None:
             return done
         if asker.settings.mode == "batch" and self._desk is not None:
-            self._waits.pop(place, None)
             problem = await self._desk.hand_in(scope, place[1], done.open_questions)
             if not problem:
+                self._why.pop(place, None)
                 return done
             self._why[place] = problem
         else:

@@ -193,7 +193,7 @@ class BatchDesk:
                 row.id,
                 only_in=("new", "open"),
                 state=state,
-                problem=problem[:500],
+                problem=problem[:500].replace("\x00", ""),
                 ended_us=self._clock.now_us(),
             )
             if not ended:

@@ -21,8 +21,7 @@ def upgrade() -> None:
     _usage()
     _answers()
     _batches()
-    for table in ("llm_usage", "llm_answer", "llm_batch"):
-        op.create_index(f"ix_{table}_company_id", table, ["company_id"])
+    op.create_index("ix_llm_batch_company_id", "llm_batch", ["company_id"])
     op.create_index("ix_llm_answer_template", "llm_answer", ["company_id", "template"])
     op.create_index("ix_llm_batch_state", "llm_batch", ["state"])
 
