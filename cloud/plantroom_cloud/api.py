@@ -15,6 +15,7 @@ from plantroom_cloud.identity.access import REQUIRED
 from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
+from plantroom_cloud.mapping.llm.endpoints import router as llm
 from plantroom_cloud.points.endpoints import router as points
 from plantroom_cloud.publishing.endpoints import router as publishing
 from plantroom_cloud.quarantine.endpoints import router as quarantine
@@ -33,6 +34,7 @@ ROUTERS: Final = (
     mapping,
     exchange,
     review,
+    llm,
     battery,
     publishing,
     identity,

@@ -22,6 +22,7 @@ from plantroom_cloud.gateways.provision import add_gateway, find_site
 from plantroom_cloud.identity.keys import NewKey
 from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_company
 from plantroom_cloud.mapping.cli import map_points_command
+from plantroom_cloud.mapping.llm.cli import llm_app
 from plantroom_cloud.migrations import migrate as bring_up_to_date
 from plantroom_cloud.publishing.cli import publish_app
 from plantroom_cloud.quarantine.cli import quarantine_app
@@ -57,6 +58,7 @@ for name, group in (
     ("command", command_app),
     ("models", models_app),
     ("publish", publish_app),
+    ("llm", llm_app),
 ):
     app.add_typer(group, name=name)
 

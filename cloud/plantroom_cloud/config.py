@@ -16,7 +16,18 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from plantroom_cloud.config_llm import LlmBudget, LlmPrice, LlmSettings
 from plantroom_shared.errors import ConfigError
+
+__all__ = [
+    "CloudSettings",
+    "EnosTarget",
+    "LlmBudget",
+    "LlmPrice",
+    "LlmSettings",
+    "MqttSettings",
+    "load_settings",
+]
 
 _PREFIX, _DELIMITER = "PLANTROOM_", "__"
 
@@ -51,18 +62,6 @@ class EnosTarget(BaseModel):
     """Thing model of the asset that stands for a site at the root of its tree."""
     storage_policy: str = ""
     """Id of the storage policy to which a plan may add points that EnOS would not keep."""
-
-
-class LlmSettings(BaseModel):
-    """An OpenAI-compatible endpoint that refines the offline mapping."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_url: str
-    api_key: SecretStr = SecretStr("none")
-    model: str
-    deadline: float = Field(default=20.0, gt=0)
-    """Seconds for one call, retries included."""
 
 
 class MqttSettings(BaseModel):

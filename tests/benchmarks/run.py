@@ -20,6 +20,7 @@ NAMES = {
     "deadunits": "polls on time of Modbus units that share a socket with dead ones",
     "edge": "CPU, memory and delivery of the agent: 1,000 and 10,000 registers/s, 2,000 objects/s",
     "ingest": "samples/s from the buffer of the edge to the committed store, beside the floors",
+    "llm": "calls, tokens and time of the LLM mapper on 100,000 points, beside asking naively",
     "mapping": "how well and how fast points get their meaning; has options of its own (--help)",
     "wire": "bytes a sample takes on the wire and on the disk, on the demo site",
 }

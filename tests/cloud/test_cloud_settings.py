@@ -60,7 +60,7 @@ def test_empty_file_is_fine(tmp_path: Path) -> None:
         ("api_port: many", ("cloud.yaml", "api_port", "integer")),
         ("api_port: 70000", ("cloud.yaml", "api_port", "65535")),
         ("mqtt: 5", ("cloud.yaml", "mqtt")),
-        ("llm: {base_url: x}", ("cloud.yaml", "llm.model", "is missing")),
+        ("llm: {base_url: 'http://x'}", ("cloud.yaml", "llm.model", "is missing")),
         ("a: [", ("cloud.yaml", "line", "YAML")),
         ("a: b: c", ("cloud.yaml", "line 1", "YAML")),
         ("- a\n- b", ("cloud.yaml", "mapping", "api_port: 8080")),
@@ -101,9 +101,9 @@ def test_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_secrets_are_not_repeated(tmp_path: Path) -> None:
     """An error shows where, not what."""
-    path = write(tmp_path, f"llm: {{base_url: x, model: y, api_key: [{SECRET}]}}")
+    path = write(tmp_path, f"llm: {{base_url: http://x, model: y, api_key: [{SECRET}]}}")
     with pytest.raises(ConfigError, match="api_key") as caught:
         load_settings(path)
     assert SECRET not in str(caught.value)
-    path = write(tmp_path, f"llm: {{base_url: x, model: y, api_key: {SECRET}}}")
+    path = write(tmp_path, f"llm: {{base_url: http://x, model: y, api_key: {SECRET}}}")
     assert SECRET not in repr(load_settings(path))

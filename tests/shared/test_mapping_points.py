@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -284,31 +285,71 @@ def test_work_is_done_per_template(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _item(**fields: Any) -> MappedPoint:
-    return MappedPoint(
-        point="p",
-        template="t",
-        equip_class="Air_Handling_Unit",
-        point_class="Return_Air_Temperature_Sensor",
-        candidates=("Return_Air_Temperature_Sensor",),
-        **fields,
-    )
+    usual = {
+        "equip_class": "Air_Handling_Unit",
+        "point_class": "Return_Air_Temperature_Sensor",
+        "candidates": ("Return_Air_Temperature_Sensor",),
+    }
+    return MappedPoint(point="p", template="t", **(usual | fields))
 
 
 def test_a_second_voice_raises_lowers_or_replaces() -> None:
     """Agreement makes surer; a voice against a sure class lowers it; an unsure class gives way."""
-    sure, unsure = _item(confidence=0.7), _item(confidence=0.4)
-    agreed = with_vote(sure, "Return_Air_Temperature_Sensor")
-    assert (agreed.source, agreed.confidence) == ("llm", 0.85)
-    doubted = with_vote(sure, "Supply_Air_Temperature_Sensor")
+    offered = ("Return_Air_Temperature_Sensor", "Supply_Air_Temperature_Sensor", "Alarm")
+    sure = _item(confidence=0.79, candidates=offered)
+    unsure = _item(confidence=0.4, candidates=offered)
+    agreed = with_vote(sure, "Return_Air_Temperature_Sensor", offered)
+    assert (agreed.source, agreed.point_class) == ("llm", sure.point_class)
+    assert agreed.confidence > sure.confidence
+    doubted = with_vote(sure, "Alarm", offered)
     assert (doubted.source, doubted.point_class) == ("offline", sure.point_class)
-    assert doubted.confidence == 0.49
-    replaced = with_vote(unsure, "Supply_Air_Temperature_Sensor")
+    assert doubted.confidence < sure.confidence
+    replaced = with_vote(unsure, "Supply_Air_Temperature_Sensor", offered)
     assert (replaced.source, replaced.point_class) == ("llm", "Supply_Air_Temperature_Sensor")
     assert replaced.model_point == "AHU_raw_supply_air_temp"
-    assert with_vote(unsure, "unknown").confidence == 0.36
+    assert 0.4 < replaced.confidence < agreed.confidence
+    shrugged = with_vote(unsure, "unknown", offered)
+    assert (shrugged.point_class, shrugged.source) == (unsure.point_class, "offline")
+    assert shrugged.confidence < 0.4
     assert with_vote(_item(), "unknown").confidence is None
     profile = _item(confidence=0.99, source="profile")
     assert with_vote(profile, "Supply_Air_Temperature_Sensor") == profile
+
+
+def test_a_voice_counts_as_much_as_it_is_trusted() -> None:
+    """One that is often wrong moves little; one that is nearly always right moves much."""
+    offered = ("Return_Air_Temperature_Sensor", "Supply_Air_Temperature_Sensor", "Alarm")
+    item = _item(confidence=0.6, candidates=offered)
+    after = [
+        with_vote(item, "Supply_Air_Temperature_Sensor", offered, trust)
+        for trust in (0.35, 0.7, 0.95)
+    ]
+    assert [x.point_class == "Supply_Air_Temperature_Sensor" for x in after] == [False, True, True]
+    assert after[1].confidence < after[2].confidence
+
+
+def test_what_two_voices_say_together_is_a_probability() -> None:
+    """Confidence is how often they are right, or a little less: they may err together."""
+    chance = random.Random(1)
+    offered = tuple(f"Class_{n}_Sensor" for n in range(9))
+    told, right = 0.0, 0
+    for _ in range(4000):
+        before = chance.uniform(0.2, 0.8)
+        item = _item(confidence=before, candidates=offered, point_class=offered[0])
+        weights = [0.6**rank + 0.04 for rank in range(8)]
+        rest = [0.8 * (1 - before) * weight / sum(weights) for weight in weights]
+        truth = chance.choices((*offered, "Other"), (before, *rest, 0.2 * (1 - before)))[0]
+        wrong = [name for name in offered if name != truth]
+        if truth in offered and chance.random() < 0.7:
+            said = truth
+        elif chance.random() < (0.3 if truth in offered else 0.4):
+            said = "unknown"
+        else:
+            said = chance.choice(wrong)
+        after = with_vote(item, said, offered, 0.7)
+        told += after.confidence
+        right += after.point_class == truth
+    assert -0.01 < (right - told) / 4000 < 0.08
 
 
 def test_choices_fit_the_unit_and_are_few() -> None:

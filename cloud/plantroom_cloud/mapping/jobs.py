@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope
-from plantroom_cloud.mapping.llm import BATCH, LlmUnavailable, Refiner, Reply
-from plantroom_cloud.mapping.questions import Question
-from plantroom_cloud.mapping.repository import MappingRepository, stale_sites
-from plantroom_cloud.mapping.service import Mapped, map_site
+from plantroom_cloud.mapping.llm import Asker
+from plantroom_cloud.mapping.llm.batches import BatchDesk
+from plantroom_cloud.mapping.llm.repository import open_batches
+from plantroom_cloud.mapping.repository import stale_sites
+from plantroom_cloud.mapping.service import Mapped, map_site, store_site
 from plantroom_shared.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -22,20 +22,26 @@ log = logging.getLogger(__name__)
 POLL: Final = 1.0
 """Seconds between two looks for new points."""
 ASK_AGAIN: Final = 60.0
-"""Seconds until questions that the LLM left open are asked again."""
+"""Seconds until questions that the LLM left open are asked again; twice as long every time."""
+ASK_AGAIN_AT_LEAST: Final = 3600.0
+"""Seconds to which that grows."""
+
+Place = tuple[int, int]
+"""(company, site)."""
 
 
 async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
     """Map for ever what is new or changed."""
-    refiner = Refiner(settings.llm, clock) if settings.llm else None
-    mapper = Mapper(db, refiner, clock)
+    asker = Asker(db, settings.llm, clock) if settings.llm else None
+    mapper = Mapper(db, asker, clock)
     try:
+        await mapper.resume()
         while True:
             await mapper.round()
             await asyncio.sleep(POLL)
     finally:
-        if refiner is not None:
-            await refiner.close()
+        if asker is not None:
+            await asker.close()
 
 
 class Mapper:
@@ -43,15 +49,24 @@ class Mapper:
 
     Args:
         db: the database.
-        refiner: the LLM; None where none is configured.
+        asker: asks the LLM; None where none is configured.
         clock: wall time for rows, monotonic time for asking again.
     """
 
-    def __init__(self, db: Database, refiner: Refiner | None, clock: Clock) -> None:
-        self._db, self._refiner, self._clock = db, refiner, clock
-        self._open: dict[tuple[int, int], float] = {}
-        """(company, site) with open questions → when to ask, on the monotonic clock."""
-        self._failing: set[tuple[int, int]] = set()
+    def __init__(self, db: Database, asker: Asker | None, clock: Clock) -> None:
+        self._db, self._asker, self._clock = db, asker, clock
+        self._desk = BatchDesk(db, asker, clock) if asker else None
+        self._open: dict[Place, float] = {}
+        """Place with open questions → when to ask, on the monotonic clock."""
+        self._waits: dict[Place, float] = {}
+        self._why: dict[Place, str] = {}
+        """Place → why its questions were not answered."""
+        self._failing: set[Place] = set()
+
+    async def resume(self) -> None:
+        """Take up the batches that were under way when the process ended."""
+        async with self._db.read() as session:
+            self._open |= dict.fromkeys(await open_batches(session), self._clock.monotonic())
 
     async def round(self) -> int:
         """Map every site that needs it; one site's trouble is no other's.
@@ -65,11 +80,13 @@ class Mapper:
         due = {place for place, at in self._open.items() if at <= now}
         done = 0
         for place in sorted(stale | due):
-            done += await self._try(place)
+            done += await self._try(place, stale=place in stale)
         return done
 
-    async def _try(self, place: tuple[int, int]) -> bool:
+    async def _try(self, place: Place, *, stale: bool) -> bool:
         try:
+            if not stale and await self._still_waiting(place):
+                return False
             await self._map(place)
         except DBAPIError as error:
             if place not in self._failing:
@@ -80,42 +97,60 @@ class Mapper:
         self._failing.discard(place)
         return True
 
-    async def _map(self, place: tuple[int, int]) -> None:
+    async def _still_waiting(self, place: Place) -> bool:
+        """Look after the site's batches; True while mapping it again would bring nothing."""
+        if self._desk is None or not await self._desk.look_after(Scope(place[0]), place[1]):
+            return False
+        self._open[place] = self._clock.monotonic() + ASK_AGAIN
+        return True
+
+    async def _map(self, place: Place) -> None:
         company_id, site_id = place
         scope = Scope(company_id)
-        model = self._refiner.model if self._refiner else ""
-        done = await map_site(self._db, scope, site_id, clock=self._clock, llm_model=model)
+        asker = self._asker
+        done = await map_site(
+            self._db,
+            scope,
+            site_id,
+            clock=self._clock,
+            llm_model=asker.model if asker else "",
+            cache=asker.cache if asker else None,
+            failed=self._why.get(place, ""),
+        )
         if done.added or done.changed:
             log.info(
                 "site mapped",
                 extra={"site": site_id, "points": done.points, "new": done.added + done.changed},
             )
-        if self._refiner is not None and done.open_questions:
-            done = await self._refine(scope, site_id, done.open_questions)
+        if asker is not None and done.site is not None and done.open_questions:
+            done = await self._ask(asker, place, done)
         if done.open_questions:
-            self._open[place] = self._clock.monotonic() + ASK_AGAIN
+            wait = self._waits.get(place, ASK_AGAIN)
+            self._open[place] = self._clock.monotonic() + wait
+            self._waits[place] = min(2 * wait, ASK_AGAIN_AT_LEAST)
         else:
-            self._open.pop(place, None)
+            for known in (self._open, self._waits, self._why):
+                known.pop(place, None)
 
-    async def _refine(self, scope: Scope, site_id: int, questions: Sequence[Question]) -> Mapped:
-        """Ask batch by batch, keep every answer at once, then map again with all of them."""
-        refiner = self._refiner
-        if refiner is None:
-            return Mapped(open_questions=tuple(questions))
-        for start in range(0, len(questions), BATCH):
-            if refiner.breaker.open:
-                break
-            try:
-                reply = await refiner.ask(questions[start : start + BATCH])
-            except LlmUnavailable as error:
-                log.warning("the offline mapping stands", extra={"why": str(error)})
-                reply = error.reply
-            await self._keep(scope, reply.answers, reply)
-        return await map_site(self._db, scope, site_id, clock=self._clock, llm_model=refiner.model)
-
-    async def _keep(self, scope: Scope, answers: Mapping[str, str], reply: Reply) -> None:
-        async with self._db.write() as session:
-            repository = MappingRepository(session, scope)
-            encoded = {key: name.encode() for key, name in answers.items()}
-            await repository.remember(encoded, self._clock.now_us())
-            await repository.count(reply.counts)
+    async def _ask(self, asker: Asker, place: Place, done: Mapped) -> Mapped:
+        """Ask what is open, then count the answers in; or leave it with the batch interface."""
+        scope, site = Scope(place[0]), done.site
+        if site is None:
+            return done
+        if asker.settings.mode == "batch" and self._desk is not None:
+            problem = await self._desk.hand_in(scope, place[1], done.open_questions)
+            if not problem:
+                self._why.pop(place, None)
+                return done
+            self._why[place] = problem
+        else:
+            outcome = await asker.ask(scope, done.open_questions)
+            self._why[place] = outcome.problem
+        return await store_site(
+            self._db,
+            scope,
+            site,
+            model=asker.model,
+            cache=asker.cache,
+            failed=self._why[place],
+        )

@@ -97,6 +97,15 @@ class MappingRepository(Repository):
         )
         return {row.point_id: dict(row._mapping) for row in rows}  # noqa: SLF001 - its public way
 
+    async def decided(self, site_id: int) -> dict[int, str]:
+        """Return point id → class of what persons decided."""
+        rows = await self._session.execute(
+            select(MappingRow.point_id, MappingRow.point_class).where(
+                self._own(MappingRow), MappingRow.site_id == site_id, MappingRow.source == "person"
+            )
+        )
+        return {point_id: name for point_id, name in rows}  # noqa: C416 - rows are no pairs to dict()
+
     async def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add mappings; where another worker was faster, its row stays."""
         for part in _parts(rows):

@@ -24,7 +24,10 @@ class MappingOut(BaseModel):
     model: str = Field(description="Thing model; empty: no counterpart.")
     model_point: str
     confidence: float | None = Field(description="Probability that the point class is right.")
-    source: str = Field(examples=["offline"], description="profile, offline, llm, person or import")
+    source: str = Field(
+        examples=["offline"],
+        description="profile, rule, offline, llm, fallback (the LLM was not heard), person or import",
+    )
     state: str = Field(examples=["proposed"], description="proposed, accepted or rejected")
     evidence: Any
     mapped: str = Field(description="When.")

@@ -9,13 +9,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.mapping.llm.cache import AnswerCache
+from plantroom_cloud.mapping.llm.repository import LlmRepository
 from plantroom_cloud.mapping.questions import Question, questions_of, refined
 from plantroom_cloud.mapping.repository import DECIDED, FIELDS, MappingRepository, SitePoint
 from plantroom_cloud.review.basis import Found, keep_found, on_top
 from plantroom_shared.clock import Clock
-from plantroom_shared.mapping import MappedPoint, map_points, template_of
+from plantroom_shared.mapping import MappedPoint, map_points, template_key, template_of
+from plantroom_shared.mapping.refine import TRUST
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMap:
+    """A site with what the offline mapping found, from one look at it."""
+
+    site_id: int
+    rows: Sequence[SitePoint]
+    offline: Sequence[MappedPoint]
+    questions: Mapping[str, Question]
+    """What the LLM may be asked, by key; empty where none is configured."""
+    read_us: int
+    """When its points were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +43,19 @@ class Mapped:
     changed: int = 0
     open_questions: tuple[Question, ...] = ()
     """What the LLM could still be asked."""
+    site: SiteMap | None = None
+    """What `store_site` takes to count later answers in; None where the site has no points."""
 
 
 async def map_site(
-    db: Database, scope: Scope, site_id: int, *, clock: Clock, llm_model: str = ""
+    db: Database,
+    scope: Scope,
+    site_id: int,
+    *,
+    clock: Clock,
+    llm_model: str = "",
+    cache: AnswerCache | None = None,
+    failed: str = "",
 ) -> Mapped:
     """Map every point of a site and store what is new; the same points give the same rows.
 
@@ -39,36 +64,89 @@ async def map_site(
         scope: the company.
         site_id: one of its sites.
         clock: for the time of mapping, taken before the points are read.
-        llm_model: the model whose cached answers count; empty where no LLM is configured.
+        llm_model: the model whose answers count; empty where no LLM is configured.
+        cache: answers in memory; those of the database are found without it too.
+        failed: why the open questions were not answered; empty where they are yet to be asked.
     """
+    site = await read_site(db, scope, site_id, clock=clock, llm_model=llm_model)
+    if site is None:
+        return Mapped()
+    return await store_site(db, scope, site, model=llm_model, cache=cache, failed=failed)
+
+
+async def read_site(
+    db: Database, scope: Scope, site_id: int, *, clock: Clock, llm_model: str = ""
+) -> SiteMap | None:
+    """Map a site offline and find what to ask; nothing is stored. None where it has no points."""
     now_us = clock.now_us()
     async with db.read() as session:
-        rows, devices = await MappingRepository(session, scope).site(site_id)
+        repository = MappingRepository(session, scope)
+        rows, devices = await repository.site(site_id)
+        decided = await repository.decided(site_id) if llm_model else {}
     if not rows:
-        return Mapped()
+        return None
+    points = [row.point for row in rows]
+    settled = [index for index, row in enumerate(rows) if row.id in decided]
+
+    def work() -> tuple[list[MappedPoint], dict[str, Question]]:
+        mapped = map_points(points, devices)
+        asked = questions_of(points, mapped, llm_model, settled) if llm_model else {}
+        return mapped, asked
+
     # Seconds of pure Python for a large site: not in the loop that serves requests.
-    mapped = await asyncio.to_thread(map_points, [row.point for row in rows], devices)
-    questions: dict[str, Question] = {}
-    if llm_model:
-        points = [row.point for row in rows]
-        questions = questions_of(points, mapped, llm_model)
+    mapped, questions = await asyncio.to_thread(work)
+    if decided:
+        # What people decided is a verdict on what the LLM had said of the same template.
+        decisions = _decisions(rows, mapped, decided)
+        async with db.write() as writing:
+            await LlmRepository(writing, scope).decided(decisions, now_us)
+    return SiteMap(site_id, rows, mapped, questions, now_us)
+
+
+async def store_site(
+    db: Database,
+    scope: Scope,
+    site: SiteMap,
+    *,
+    model: str = "",
+    cache: AnswerCache | None = None,
+    failed: str = "",
+) -> Mapped:
+    """Count the known answers in and store what has changed by that; see `map_site`."""
+    answers: dict[str, str] = {}
+    trust = TRUST
+    if site.questions:
+        async with db.read() as session:
+            known = AnswerCache() if cache is None else cache
+            answers = await known.find(session, scope, site.questions)
+            trust = await LlmRepository(session, scope).trust(model)
+    mapped = refined(site.offline, site.questions, answers, trust=trust, failed=failed)
     async with db.write() as session:
         repository = MappingRepository(session, scope)
-        answers = await repository.answers(questions)
-        mapped = refined(mapped, questions, answers)
         found = [
             Found(row.id, item, template_of(item, row.point))
-            for row, item in zip(rows, mapped, strict=True)
+            for row, item in zip(site.rows, mapped, strict=True)
         ]
-        await keep_found(session, scope, site_id, found)
-        stated = await on_top(session, scope, site_id, found)
-        existing = await repository.existing(site_id)
-        added, changed, same = _differences(site_id, rows, stated, existing, now_us)
+        await keep_found(session, scope, site.site_id, found)
+        stated = await on_top(session, scope, site.site_id, found)
+        existing = await repository.existing(site.site_id)
+        added, changed, same = _differences(site.site_id, site.rows, stated, existing, site.read_us)
         await repository.add(added)
         await repository.change(changed)
-        await repository.looked_at(same, now_us)
-    still_open = tuple(q for key, q in sorted(questions.items()) if key not in answers)
-    return Mapped(len(rows), len(added), len(changed), still_open)
+        await repository.looked_at(same, site.read_us)
+    still_open = tuple(q for key, q in sorted(site.questions.items()) if key not in answers)
+    return Mapped(len(site.rows), len(added), len(changed), still_open, site)
+
+
+def _decisions(
+    rows: Sequence[SitePoint], mapped: Sequence[MappedPoint], decided: Mapping[int, str]
+) -> dict[str, str]:
+    """Return template key → class of what people decided."""
+    return {
+        template_key(item, row.point): decided[row.id]
+        for row, item in zip(rows, mapped, strict=True)
+        if row.id in decided
+    }
 
 
 def _differences(

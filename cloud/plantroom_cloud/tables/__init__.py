@@ -18,6 +18,7 @@ from plantroom_cloud.tables.delivery import (
     StreamTotal,
 )
 from plantroom_cloud.tables.identity import ApiKey, Company
+from plantroom_cloud.tables.llm import LlmAnswer, LlmBatch, LlmUsage
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
 from plantroom_cloud.tables.publishing import (
     EnosDevice,
@@ -60,6 +61,9 @@ __all__ = [
     "GatewayCertificate",
     "GatewayEpoch",
     "Latest",
+    "LlmAnswer",
+    "LlmBatch",
+    "LlmUsage",
     "Mapping",
     "MappingBasis",
     "MappingCache",
