@@ -14,6 +14,7 @@ from plantroom_cloud.identity.access import REQUIRED
 from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
+from plantroom_cloud.pipeline.endpoints import router as pipeline
 from plantroom_cloud.points.endpoints import router as points
 from plantroom_cloud.quarantine.endpoints import router as quarantine
 from plantroom_cloud.replay.endpoints import router as replay
@@ -32,6 +33,7 @@ ROUTERS: Final = (
     quarantine,
     replay,
     commands,
+    pipeline,
 )
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})

@@ -16,6 +16,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.identity.service import KeyService
 from plantroom_cloud.kit import problems
 from plantroom_cloud.kit.middleware import BodyLimit, LastResort, SecurityHeaders, TraceId
+from plantroom_cloud.pipeline.uploads import MAX_UPLOAD
 from plantroom_shared.clock import Clock, SystemClock
 
 _ABOUT = (
@@ -46,7 +47,7 @@ def create_app(settings: CloudSettings, db: Database, *, clock: Clock | None = N
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
             Middleware(LastResort),
-            Middleware(BodyLimit),
+            Middleware(BodyLimit, larger={"/v1/jobs": MAX_UPLOAD}),
         ],
     )
     app.state.settings = settings

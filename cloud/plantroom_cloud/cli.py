@@ -23,6 +23,7 @@ from plantroom_cloud.identity.keys import NewKey
 from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_company
 from plantroom_cloud.mapping.cli import map_points_command
 from plantroom_cloud.migrations import migrate as bring_up_to_date
+from plantroom_cloud.pipeline.cli import job_app
 from plantroom_cloud.quarantine.cli import quarantine_app
 from plantroom_cloud.replay.cli import replay_command
 from plantroom_cloud.store.cli import export_command, retention_app
@@ -52,6 +53,7 @@ for name, group in (
     ("conformance", conformance_app),
     ("device", device_app),
     ("command", command_app),
+    ("job", job_app),
 ):
     app.add_typer(group, name=name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -105,42 +105,52 @@ def _internal(scope: Scope, error: Exception) -> ApiError:
 
 
 class BodyLimit:
-    """Refuses a body of more than `MAX_BODY` bytes, whether announced or only sent."""
+    """Refuses a body of more than `MAX_BODY` bytes, whether announced or only sent.
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
-        self.app, self.limit = app, limit
+    Args:
+        app: what is behind it.
+        limit: bytes of a body.
+        larger: path → bytes, of the few routes that take more.
+    """
+
+    def __init__(
+        self, app: ASGIApp, limit: int = MAX_BODY, larger: Mapping[str, int] | None = None
+    ) -> None:
+        self.app, self.limit, self.larger = app, limit, dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on while its body stays within the limit."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.larger.get(scope["path"], self.limit)
         announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdecimal() or int(announced[:20]) > self.limit:
-            raise self._refused()
-        await self._count(scope, receive, send)
+        if not announced.isdecimal() or int(announced[:20]) > limit:
+            raise _refused(limit)
+        await self._count(scope, receive, send, limit)
 
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _count(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         seen = 0
 
         async def counting() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.limit:
+            if seen > limit:
                 # The reader sees an end; what it answers is replaced by the refusal below.
                 return {"type": "http.disconnect"}
             return message
 
         async def holding(message: Message) -> None:
-            if seen <= self.limit:
+            if seen <= limit:
                 await send(message)
 
         try:
             await self.app(scope, counting, holding)
         finally:  # whatever the reader made of half a body
-            if seen > self.limit:
-                raise self._refused()
+            if seen > limit:
+                raise _refused(limit)
 
-    def _refused(self) -> TooLarge:
-        return TooLarge(f"send at most {self.limit} bytes")
+
+def _refused(limit: int) -> TooLarge:
+    return TooLarge(f"send at most {limit} bytes")

@@ -59,7 +59,7 @@ async def map_site(
         answers = await repository.answers(questions)
         mapped = refined(mapped, questions, answers)
         existing = await repository.existing(site_id)
-        added, changed, same = _differences(site_id, rows, mapped, existing, now_us)
+        added, changed, same = differences(site_id, rows, mapped, existing, now_us)
         await repository.add(added)
         await repository.change(changed)
         await repository.looked_at(same, now_us)
@@ -67,7 +67,7 @@ async def map_site(
     return Mapped(len(rows), len(added), len(changed), still_open)
 
 
-def _differences(
+def differences(
     site_id: int,
     rows: Sequence[SitePoint],
     mapped: Sequence[MappedPoint],

@@ -19,6 +19,7 @@ from plantroom_cloud.tables.delivery import (
 )
 from plantroom_cloud.tables.identity import ApiKey, Company
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
+from plantroom_cloud.tables.pipeline import JobChunk, JobOutput, JobRow
 from plantroom_cloud.tables.publishing import EnosDevice, Outbox, Target
 from plantroom_cloud.tables.quarantine import QuarantineDecision
 from plantroom_cloud.tables.replay import ReplayPosition
@@ -50,6 +51,9 @@ __all__ = [
     "Gateway",
     "GatewayCertificate",
     "GatewayEpoch",
+    "JobChunk",
+    "JobOutput",
+    "JobRow",
     "Latest",
     "Mapping",
     "MappingCache",
