@@ -84,6 +84,7 @@ async def embedded(db: Database, client: httpx.AsyncClient, acme: Tenant) -> Any
 
 
 async def test_celery_with_a_worker_killed_does_what_the_embedded_one_does(
+    *,
     database: Database,
     database_url: str,
     client: httpx.AsyncClient,

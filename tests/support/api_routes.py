@@ -34,13 +34,14 @@ class Route(NamedTuple):
                 "row": tenant.quarantined[self.path.endswith("/discard")],
                 "consumer": f"reader-{tenant.company}",
                 "command": tenant.command,
+                "job": tenant.job,
             }
         )
 
     @property
     def body(self) -> Any:
         """A body that it takes; None where it needs none."""
-        bodies = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}}
+        bodies = {"discard": {"reason": "a test"}, "commands": {"value": 21.5}, "jobs": {}}
         return bodies.get(self.path.rsplit("/", 1)[1]) if self.method == "POST" else None
 
 

@@ -25,6 +25,8 @@ Company = Annotated[str, typer.Option(help="The company's slug.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="See 'job list'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LOOK = 0.5
+_ID = 34
+"""Characters of a job's id: it must never be cut."""
 
 
 @job_app.command("start")
@@ -58,12 +60,14 @@ def start(
 @job_app.command("list")
 def list_command(context: typer.Context, company: Company = "default") -> None:
     """List the newest jobs."""
-    table = Table("job", "source", "state", "points", "progress", "created", "ended")
+    table = Table()
+    table.add_column("job", min_width=_ID)
+    for name in ("source", "state", "points", "progress", "created", "ended"):
+        table.add_column(name)
     for row in _jobs(context, company).listed():
         share = f"{row['progress']:.0%}"
-        ended = row["ended"] or ""
         cells = (row["id"], row["source"], row["state"], str(row["points"]), share)
-        table.add_row(*cells, row["created"], ended)
+        table.add_row(*cells, row["created"][:19], (row["ended"] or "")[:19])
     Console(soft_wrap=True).print(table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 
 from plantroom_cloud.db import insert_into, is_sqlite
 from plantroom_cloud.kit.pages import Page
@@ -83,13 +83,12 @@ class JobRepository(Repository):
 
     async def sites(self, wanted: Sequence[int] | None) -> Sequence[AnyRow]:
         """Return (id, name, points) of the company's sites, of all or of those `wanted`, by id."""
-        points = (
-            select(func.count())
-            .select_from(Point)
-            .where(self._own(Point), Point.site_id == Site.id)
-            .scalar_subquery()
+        statement = (
+            select(Site.id, Site.name, func.count(Point.id).label("points"))
+            .outerjoin(Point, and_(Point.site_id == Site.id, self._own(Point)))
+            .where(self._own(Site))
+            .group_by(Site.id, Site.name)
         )
-        statement = select(Site.id, Site.name, points.label("points")).where(self._own(Site))
         if wanted is not None:
             statement = statement.where(Site.id.in_(wanted))
         return (await self._session.execute(statement.order_by(Site.id))).all()
