@@ -166,6 +166,11 @@ class Claims(Repository):
             await self._session.execute(update(JobChunk).where(*mine).values(sent_us=now_us))
         return len(keys)
 
+    async def not_sent(self, now_us: int) -> None:
+        """Take back that workers were woken at `now_us`: they were not."""
+        mine = (self._own(JobChunk), JobChunk.sent_us == now_us)
+        await self._session.execute(update(JobChunk).where(*mine).values(sent_us=None))
+
     # ------------------------------------------------------------ within a transaction
 
     @staticmethod

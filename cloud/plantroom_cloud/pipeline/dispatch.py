@@ -7,7 +7,7 @@ from typing import Final
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
-from plantroom_cloud.pipeline.queue import Sender, celery_app, unsent
+from plantroom_cloud.pipeline.queue import Sender, celery_app, wake
 from plantroom_shared.clock import Clock
 
 POLL: Final = 0.5
@@ -22,8 +22,5 @@ async def dispatch(db: Database, settings: CloudSettings, clock: Clock) -> None:
     """
     sender = Sender(celery_app(settings))
     while True:
-        count = await unsent(db, clock.now_us())
-        if count:
-            # In a thread: the client blocks.
-            await asyncio.to_thread(sender.wake, count)
+        await wake(db, clock.now_us(), sender)
         await asyncio.sleep(POLL)

@@ -23,7 +23,7 @@ WORKERS: Final = 2
 async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
     """Do chunks for ever, or have them done by others."""
     if settings.jobs == "celery":
-        from plantroom_cloud.pipeline.dispatch import dispatch  # noqa: PLC0415 - needs the extra
+        from plantroom_cloud.pipeline.dispatch import dispatch  # noqa: PLC0415 - only where it is used
 
         await dispatch(db, settings, clock)
         return

@@ -7,9 +7,10 @@ again, and one that comes twice finds nothing to do: Redis need not keep anythin
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope, open_database
@@ -32,18 +33,23 @@ _PATIENCE: Final = 5.0
 """Seconds that Redis may take to be reached."""
 
 
+def check(settings: CloudSettings) -> None:
+    """Raise ConfigError if the settings want Celery and it is not installed."""
+    if settings.jobs == "celery" and importlib.util.find_spec("celery") is None:
+        what = "Celery is not installed"
+        fix = "install plantroom[cloud,celery], or say jobs: embedded"
+        raise ConfigError(what, key="jobs", fix=fix)
+
+
 def celery_app(settings: CloudSettings) -> Any:
     """Return the Celery application of the settings, with no task in it.
 
     Raises:
         ConfigError: Celery is not installed.
     """
-    try:
-        from celery import Celery  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        what = "Celery is not installed"
-        fix = "install plantroom[cloud,celery], or say jobs: embedded"
-        raise ConfigError(what, key="jobs", fix=fix) from error
+    check(settings)
+    from celery import Celery  # noqa: PLC0415 - an extra
+
     app = Celery("plantroom", broker=settings.redis.get_secret_value(), set_as_current=False)
     app.conf.update(
         task_default_queue=QUEUE,
@@ -77,6 +83,39 @@ async def unsent(db: Database, now_us: int) -> int:
     return count
 
 
+async def wake(db: Database, now_us: int, sender: Wakes) -> int:
+    """Wake workers for what is due; return how many.
+
+    Raises:
+        Unavailable: Redis does not answer; they will be woken at the next look.
+    """
+    count = await unsent(db, now_us)
+    if count:
+        try:
+            # In a thread: the client blocks.
+            await asyncio.to_thread(sender.wake, count)
+        except Unavailable:
+            await _not_sent(db, now_us)
+            raise
+    return count
+
+
+async def _not_sent(db: Database, now_us: int) -> None:
+    async with db.read() as session:
+        companies = await companies_with_work(session, now_us)
+    for company in companies:
+        async with db.write() as session:
+            await Claims(session, Scope(company)).not_sent(now_us)
+
+
+class Wakes(Protocol):
+    """Who wakes workers."""
+
+    def wake(self, count: int) -> None:
+        """Send `count` messages; blocks, `Unavailable` if that cannot be done."""
+        ...
+
+
 @dataclass
 class Sender:
     """Wakes Celery workers.
@@ -86,7 +125,6 @@ class Sender:
     """
 
     app: Any
-    _producer: Any = field(default=None, init=False)
 
     def wake(self, count: int) -> None:
         """Send `count` messages; blocks, `Unavailable` if Redis does not answer."""
@@ -110,7 +148,7 @@ class Inside:
         sender: wakes others for what becomes due.
     """
 
-    def __init__(self, settings: CloudSettings, sender: Sender, clock: Clock | None = None) -> None:
+    def __init__(self, settings: CloudSettings, sender: Wakes, clock: Clock | None = None) -> None:
         self._settings, self._sender, self._clock = settings, sender, clock or SystemClock()
         self._runner = asyncio.Runner()
         self._db = open_database(settings)
@@ -120,14 +158,13 @@ class Inside:
 
     def chunk(self) -> bool:
         """Do one chunk, and wake workers for what it has made due; False if there was none."""
-        done, more = self._runner.run(self._chunk())
-        if more:
-            self._sender.wake(more)
-        return done
+        return self._runner.run(self._chunk())
 
-    async def _chunk(self) -> tuple[bool, int]:
+    async def _chunk(self) -> bool:
         done = await self._worker.step()
-        return done, await unsent(self._db, self._clock.now_us()) if done else 0
+        if done:
+            await wake(self._db, self._clock.now_us(), self._sender)
+        return done
 
     def close(self) -> None:
         """Close all of it."""
