@@ -15,7 +15,6 @@ from sqlalchemy import select
 
 from plantroom_cloud import cli
 from plantroom_cloud.db import Database
-from plantroom_cloud.pipeline import cli as job_cli
 from plantroom_cloud.pipeline.claims import Claim, Result
 from plantroom_cloud.pipeline.steps import STEPS, Means
 from plantroom_cloud.pipeline.work import Worker
@@ -131,7 +130,7 @@ def test_cancel_resume_and_watch(
         looks.append(seconds)
         work(tmp_path)
 
-    monkeypatch.setattr(job_cli.time, "sleep", meanwhile)
+    monkeypatch.setattr("time.sleep", meanwhile)
     code, out, _ = job(run, "watch", ident)
     assert (code, len(looks)) == (0, 1)
     assert f"{ident}: done" in out

@@ -472,7 +472,7 @@ async def test_a_long_chunk_keeps_its_lease_and_one_that_lost_it_ends(
     job = await upload(client, point_list(1, 1))
     ended = asyncio.Event()
 
-    async def long(_: Means, claim: Claim) -> Result:
+    async def long(means: Means, claim: Claim) -> Result:
         try:
             for _ in range(3):
                 clock.now += 40_000

@@ -16,7 +16,8 @@ from plantroom_shared.model import Device, Point
 
 _LEVEL: Final = 3
 """Of deflate: names repeat so much that more effort saves little."""
-_KNOWN: Final = frozenset(field.name for field in fields(MappedPoint))
+_FIELDS: Final = tuple(field.name for field in fields(MappedPoint))
+_KNOWN: Final = frozenset(_FIELDS)
 _NOTHING: Final[tuple[Any, ...]] = (None, "", (), [])
 
 
@@ -64,14 +65,18 @@ def read_device(row: Mapping[str, Any]) -> Device:
 
 def mapped_row(item: MappedPoint) -> dict[str, Any]:
     """Return what a point means, without what is not known of it."""
-    return _said(asdict(item))
+    # Not asdict: it copies all it meets, for every point.
+    return _said({name: getattr(item, name) for name in _FIELDS})
 
 
 def read_mapped(row: Mapping[str, Any]) -> MappedPoint:
     """Return what a point means; fields of another version of ours are left out."""
-    known = {name: value for name, value in row.items() if name in _KNOWN}
-    lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return MappedPoint(**{"template": "", **known, **lists})
+    known = {
+        name: tuple(value) if type(value) is list else value
+        for name, value in row.items()
+        if name in _KNOWN
+    }
+    return MappedPoint(**{"template": "", **known})
 
 
 def question_row(question: Question) -> dict[str, Any]:

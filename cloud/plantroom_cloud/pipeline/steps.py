@@ -133,6 +133,8 @@ async def map_models(means: Means, claim: Claim) -> Result:
 def _settled(
     grouped: list[bytes], asked: list[bytes], answered: list[bytes]
 ) -> list[tuple[str, int, bytes]]:
+    if not answered or not asked:
+        return [("map", number, data) for number, data in enumerate(grouped)]
     mapped = [packing.read_mapped(row) for row in packing.rows_of(grouped)]
     questions = [packing.read_question(row) for row in packing.rows_of(asked)]
     answers = {key: name for part in packing.rows_of(answered) for key, name in part.items()}
