@@ -91,6 +91,8 @@ class CloudSettings(BaseSettings):
     job_lease: float = Field(default=30.0, ge=0.5, le=3600)
     """Seconds after which the chunk of a worker that is not heard of goes to another."""
     enos: tuple[EnosTarget, ...] = ()
+    job_keep: float = Field(default=30.0, gt=0, le=3650)
+    """Days that a job which has ended stays to be read."""
 
     @property
     def database_url(self) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.mapping.llm import Refiner
+from plantroom_cloud.pipeline import upkeep
 from plantroom_cloud.pipeline.steps import Means
 from plantroom_cloud.pipeline.work import Worker
 from plantroom_cloud.supervise import side_by_side
@@ -22,16 +23,16 @@ WORKERS: Final = 2
 
 async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
     """Do chunks for ever, or have them done by others."""
+    parts = {"job upkeep": partial(upkeep.run, db, settings.job_keep, clock)}
     if settings.jobs == "celery":
         from plantroom_cloud.pipeline.dispatch import dispatch  # noqa: PLC0415 - only where it is used
 
-        await dispatch(db, settings, clock)
-        return
+        await side_by_side({**parts, "job dispatch": partial(dispatch, db, settings, clock)})
     refiner = Refiner(settings.llm, clock) if settings.llm else None
     worker = Worker(Means(db, clock, refiner), settings.job_lease)
     try:
         loops = {f"jobs {number}": partial(_loop, worker) for number in range(WORKERS)}
-        await side_by_side(loops)
+        await side_by_side({**parts, **loops})
     finally:
         if refiner is not None:
             await refiner.close()

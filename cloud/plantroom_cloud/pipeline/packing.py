@@ -71,7 +71,7 @@ def mapped_row(item: MappedPoint) -> dict[str, Any]:
 
 def read_mapped(row: Mapping[str, Any]) -> MappedPoint:
     """Return what a point means; fields of another version of ours are left out."""
-    known = {
+    known: dict[str, Any] = {
         name: tuple(value) if type(value) is list else value
         for name, value in row.items()
         if name in _KNOWN

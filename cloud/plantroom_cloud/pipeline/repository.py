@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import insert_into, is_sqlite
 from plantroom_cloud.kit.pages import Page
@@ -18,6 +19,14 @@ _JOB = (
     JobRow.id, JobRow.request, JobRow.source, JobRow.buildings, JobRow.options, JobRow.notes,
     JobRow.state, JobRow.reason, JobRow.created_us, JobRow.ended_us,
 )  # fmt: skip
+
+
+async def outdated(session: AsyncSession, before_us: int, limit: int) -> list[tuple[int, str]]:
+    """Return (company, job) of jobs that ended before: a look across companies."""
+    rows = await session.execute(
+        select(JobRow.company_id, JobRow.id).where(JobRow.ended_us < before_us).limit(limit)
+    )
+    return [(company, job) for company, job in rows]
 
 
 class JobRepository(Repository):
@@ -78,6 +87,12 @@ class JobRepository(Repository):
             self._own(JobChunk), JobChunk.job_id == job, JobChunk.state.in_(before)
         )
         await self._session.execute(statement.values(**values))
+
+    async def delete(self, job: str) -> None:
+        """Remove a job with all that belongs to it."""
+        for table in (JobOutput, JobChunk):
+            await self._session.execute(delete(table).where(self._own(table), table.job_id == job))
+        await self._session.execute(delete(JobRow).where(self._own(JobRow), JobRow.id == job))
 
     # ------------------------------------------------------------ what it consists of
 
