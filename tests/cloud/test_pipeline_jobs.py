@@ -153,7 +153,9 @@ async def test_the_same_key_is_the_same_job(
 
 
 @ONE_ENGINE
-async def test_what_is_refused(client: httpx.AsyncClient, acme: Tenant, rival: Tenant) -> None:
+async def test_what_is_refused(
+    client: httpx.AsyncClient, acme: Tenant, rival: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each has its problem, and none makes a job."""
     monkeypatch.setattr(uploads, "MAX_POINTS", 100)
     refused: list[tuple[dict[str, Any], int, str]] = [
