@@ -252,7 +252,8 @@ async def test_a_chunk_done_twice_changes_nothing(
         assert (early.stage, early.tries) == (late.stage, 2)
         again = await STEPS[early.stage](means, early)
         assert list(again.outputs) == list(first.outputs)
-        for claim, result, counts in ((early, again, True), (late, first, False)):
+        turns = ((late, first, False), (early, again, True), (late, first, False))
+        for claim, result, counts in turns:
             async with database.write() as session:
                 finished = await Claims(session, scope).finish(claim, result, clock.now)
             assert finished is counts
