@@ -16,6 +16,7 @@ from plantroom_cloud.identity.endpoints import router as identity
 from plantroom_cloud.kit.problems import RESPONSES
 from plantroom_cloud.mapping.endpoints import router as mapping
 from plantroom_cloud.mapping.llm.endpoints import router as llm
+from plantroom_cloud.pipeline.endpoints import router as pipeline
 from plantroom_cloud.points.endpoints import router as points
 from plantroom_cloud.publishing.endpoints import router as publishing
 from plantroom_cloud.quarantine.endpoints import router as quarantine
@@ -42,6 +43,7 @@ ROUTERS: Final = (
     replay,
     commands,
     thing_models,
+    pipeline,
 )
 
 PUBLIC: Final = frozenset({"/livez", "/readyz", "/openapi.json", "/docs"})

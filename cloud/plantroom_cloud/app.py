@@ -17,6 +17,7 @@ from plantroom_cloud.exchange.endpoints import FILES
 from plantroom_cloud.identity.service import KeyService
 from plantroom_cloud.kit import problems
 from plantroom_cloud.kit.middleware import BodyLimit, LastResort, SecurityHeaders, TraceId
+from plantroom_cloud.pipeline.endpoints import UPLOADS
 from plantroom_shared.clock import Clock, SystemClock
 
 _ABOUT = (
@@ -47,7 +48,7 @@ def create_app(settings: CloudSettings, db: Database, *, clock: Clock | None = N
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
             Middleware(LastResort),
-            Middleware(BodyLimit, larger=FILES),
+            Middleware(BodyLimit, larger=(FILES, UPLOADS)),
         ],
     )
     app.state.settings = settings

@@ -24,6 +24,7 @@ from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_
 from plantroom_cloud.mapping.cli import map_points_command
 from plantroom_cloud.mapping.llm.cli import llm_app
 from plantroom_cloud.migrations import migrate as bring_up_to_date
+from plantroom_cloud.pipeline.cli import job_app
 from plantroom_cloud.publishing.cli import publish_app
 from plantroom_cloud.quarantine.cli import quarantine_app
 from plantroom_cloud.replay.cli import replay_command
@@ -59,6 +60,7 @@ for name, group in (
     ("models", models_app),
     ("publish", publish_app),
     ("llm", llm_app),
+    ("job", job_app),
 ):
     app.add_typer(group, name=name)
 

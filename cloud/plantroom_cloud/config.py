@@ -91,7 +91,15 @@ class CloudSettings(BaseSettings):
     api_port: int = Field(default=8080, ge=0, le=65535)
     mqtt: MqttSettings = MqttSettings()
     llm: LlmSettings | None = None
+    jobs: Literal["embedded", "celery"] = "embedded"
+    """Who does the chunks of jobs: the worker itself, or Celery workers that share them."""
+    redis: SecretStr = SecretStr("")
+    """``redis://:password@host:6379/0``: the queue of the Celery workers."""
+    job_lease: float = Field(default=30.0, ge=0.5, le=3600)
+    """Seconds after which the chunk of a worker that is not heard of goes to another."""
     enos: tuple[EnosTarget, ...] = ()
+    job_keep: float = Field(default=30.0, gt=0, le=3650)
+    """Days that a job which has ended stays to be read."""
 
     @property
     def database_url(self) -> str:
@@ -126,7 +134,7 @@ def load_settings(file: Path | None = None, **given: Any) -> CloudSettings:
         model_config = SettingsConfigDict(yaml_file=file)
 
     try:
-        return FromFile(**given)
+        return _whole(FromFile(**given), file)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise _explain(tuple(first["loc"]), first["type"], first["msg"], file) from error
@@ -135,6 +143,21 @@ def load_settings(file: Path | None = None, **given: Any) -> CloudSettings:
         what = "a variable that must hold JSON does not"
         fix = f"check the {_PREFIX}* variables for lists and objects"
         raise ConfigError(what, file="environment", fix=fix) from error
+
+
+def _whole(settings: CloudSettings, file: Path | None) -> CloudSettings:
+    """Check what no setting can say alone."""
+    url = settings.redis.get_secret_value()  # it may hold a password: never in a text of ours
+    source = str(file or "environment")
+    if settings.jobs == "celery" and not url:
+        fix = "say redis: redis://host:6379/0, or jobs: embedded"
+        what = "is missing where jobs is celery"
+        raise ConfigError(what, file=source, key="redis", fix=fix)
+    if url and not url.startswith(("redis://", "rediss://", "redis+socket://")):
+        fix = "write redis://:password@host:6379/0, or rediss:// for TLS"
+        what = "this is no URL of a Redis"
+        raise ConfigError(what, file=source, key="redis", fix=fix)
+    return settings
 
 
 def _check_yaml(file: Path) -> None:

@@ -30,6 +30,7 @@ from plantroom_cloud.identity.setup import first_start
 from plantroom_cloud.ingest.consumer import Ingest
 from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.migrations import migrate
+from plantroom_cloud.pipeline import queue
 from plantroom_cloud.publishing.jobs import ensure_targets
 from plantroom_cloud.supervise import keep_running
 from plantroom_shared.cancelling import ended
@@ -64,9 +65,12 @@ async def serve(
     """Run the parts of `plan` until a signal, or `stop`.
 
     Raises:
-        ConfigError: a port is taken, the database cannot be opened, a certificate is missing.
+        ConfigError: a port is taken, the database cannot be opened, a certificate or an extra is
+            missing.
     """
     ready.forget(plan.ready_file)
+    if "worker" in plan.parts:
+        queue.check(settings)
     stop, clock = stop or _stop_on_signal(), clock or SystemClock()
     database = open_database(settings)
     try:

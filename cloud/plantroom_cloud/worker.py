@@ -18,6 +18,7 @@ Job = Callable[[Database, CloudSettings, Clock], Awaitable[None]]
 JOBS = {
     "delivery": "plantroom_cloud.ingest.upkeep",
     "mapping": "plantroom_cloud.mapping.jobs",
+    "pipeline": "plantroom_cloud.pipeline.jobs",
     "publishing": "plantroom_cloud.publishing.jobs",
     "store": "plantroom_cloud.store.jobs",
 }

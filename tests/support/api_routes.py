@@ -37,6 +37,7 @@ class Route(NamedTuple):
                 "model": tenant.model,
                 "override": tenant.override,
                 "template": tenant.template,
+                "job": tenant.job,
             }
         )
 
@@ -47,6 +48,7 @@ class Route(NamedTuple):
             "discard": {"reason": "a test"},
             "commands": {"value": 21.5},
             "apply": {},
+            "jobs": {},
             "thing-models/import": {
                 "models": {"New_Model": {"x": {"type": "Double", "unit": "kW"}}}
             },

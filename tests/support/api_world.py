@@ -21,6 +21,7 @@ from plantroom_cloud.app import create_app
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.identity import keys
+from plantroom_cloud.pipeline.packing import pack
 from plantroom_cloud.review.standing import template_id
 from plantroom_cloud.store import due
 from plantroom_cloud.tables import (
@@ -34,6 +35,9 @@ from plantroom_cloud.tables import (
     FindingRow,
     GapRecord,
     Gateway,
+    JobChunk,
+    JobOutput,
+    JobRow,
     Latest,
     Mapping,
     MappingBasis,
@@ -111,6 +115,11 @@ class Tenant:
     def template(self) -> str:
         """Id of the template of its first point."""
         return template_id(TEMPLATE.key)
+
+    @property
+    def job(self) -> str:
+        """Id of a job that is open."""
+        return f"j-{self.company}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -204,6 +213,7 @@ async def seed(db: Database, slug: str) -> Tenant:
         await _put_command(seeder)
         await _put_model(seeder)
         await _put_plan(seeder)
+        await _put_job(seeder)
         await seeder.put(Counter, name="refused.schema", value=3, **seeder.own)
     return tenant
 
@@ -331,6 +341,28 @@ async def _put_plan(seeder: Seeder) -> None:
         made_us=NOW,
         **seeder.here,
     )
+
+
+async def _put_job(seeder: Seeder) -> None:
+    tenant = seeder.tenant
+    place = {"name": f"{tenant.slug} tower", "site": tenant.site}
+    await seeder.put(
+        JobRow,
+        id=tenant.job,
+        request="",
+        source="sites",
+        buildings=[place],
+        options={"llm": False, "publish": True},
+        state="cancelled",
+        created_us=NOW - HOUR,
+        ended_us=NOW - HOUR,
+        **seeder.own,
+    )
+    chunk = {"stage": "select", "points": 1, "state": "done", "due_us": NOW, "told": {}}
+    at = {"job_id": tenant.job, "building": 0, "piece": 0}
+    await seeder.put(JobChunk, **at, **chunk, **seeder.own)
+    data = pack([{"key": str(tenant.points[0]), "device": "d", "name": "CH1.SupplyTemp"}])
+    await seeder.put(JobOutput, kind="points", data=data, **at, **seeder.own)
 
 
 async def put_samples(db: Database, tenant: Tenant, point: int, rows: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -109,26 +109,25 @@ class BodyLimit:
 
     Args:
         app: what is behind it.
-        limit: bytes.
-        larger: a pattern of whole paths, and the limit of those that take files.
+        limit: bytes of a body.
+        larger: a pattern of whole paths, and the limit of those that take files; the first counts.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         limit: int = MAX_BODY,
-        larger: tuple[re.Pattern[str], int] | None = None,
+        larger: Sequence[tuple[re.Pattern[str], int]] = (),
     ) -> None:
-        self.app, self.limit, self.larger = app, limit, larger
+        self.app, self.limit, self.larger = app, limit, tuple(larger)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on while its body stays within the limit."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.limit
-        if self.larger is not None and self.larger[0].fullmatch(scope["path"]):
-            limit = self.larger[1]
+        limits = (most for paths, most in self.larger if paths.fullmatch(scope["path"]))
+        limit = next(limits, self.limit)
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal() or int(announced[:20]) > limit:
             raise _refused(limit)

@@ -54,17 +54,39 @@ def read_lists(sources: Iterable[Path], counted: Counted) -> dict[str, list[List
     """
     buildings: dict[str, list[ListedPoint]] = {}
     for path in _files(sources):
-        for number, row in enumerate(_rows(path, counted)):
-            name = row.get("point_name") or ""
-            if not name.strip():
-                counted.bad += 1
-                continue
-            counted.points += 1
-            counted.long += len(name) > MAX_NAME
-            building = row.get("building") or path.stem
-            listed = buildings.setdefault(building, [])
-            listed.append(ListedPoint(_point(row, name, f"{path.name}:{number}"), name))
+        read_text(decode(path), str(path), path.stem, counted, buildings)
     return buildings
+
+
+def read_text(
+    text: str,
+    file: str,
+    building: str,
+    counted: Counted,
+    buildings: dict[str, list[ListedPoint]],
+) -> None:
+    """Add the points of one list to `buildings`.
+
+    Args:
+        text: of the list.
+        file: where it came from: the keys of points begin with its name.
+        building: of rows that name none.
+        counted: what was met.
+        buildings: building → its points.
+
+    Raises:
+        ConfigError: it has no `point_name`; names the file, key and fix.
+    """
+    source = Path(file).name
+    for number, row in enumerate(_rows(text, file, counted)):
+        name = row.get("point_name") or ""
+        if not name.strip():
+            counted.bad += 1
+            continue
+        counted.points += 1
+        counted.long += len(name) > MAX_NAME
+        listed = buildings.setdefault(row.get("building") or building, [])
+        listed.append(ListedPoint(_point(row, name, f"{source}:{number}"), name))
 
 
 def write_mapped(
@@ -106,16 +128,18 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
             yield source
 
 
-def _rows(path: Path, counted: Counted) -> Iterator[dict[str, str]]:
-    text = decode(path)
+def _rows(text: str, file: str, counted: Counted) -> Iterator[dict[str, str]]:
     csv.field_size_limit(MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter(text))
-    header = [cell.strip().casefold() for cell in next(reader, [])]
+    try:
+        header = [cell.strip().casefold() for cell in next(reader, [])]
+    except csv.Error:
+        header = []
     if "point_name" not in header:
         seen = ", ".join(header[:12])[:200] or "nothing"
         what = f"there is no such column; the first line has: {seen}"
         fix = "name the column with the raw point names `point_name`"
-        raise ConfigError(what, file=str(path), key="point_name", fix=fix)
+        raise ConfigError(what, file=file, key="point_name", fix=fix)
     while True:
         try:
             row = next(reader)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.mapping.llm.cache import AnswerCache
 from plantroom_cloud.mapping.llm.repository import LlmRepository
 from plantroom_cloud.mapping.questions import Question, questions_of, refined
 from plantroom_cloud.mapping.repository import DECIDED, FIELDS, MappingRepository, SitePoint
-from plantroom_cloud.review.basis import Found, keep_found, on_top
+from plantroom_cloud.review.basis import Found, keep_found, lock_site, on_top
 from plantroom_shared.clock import Clock
 from plantroom_shared.mapping import MappedPoint, map_points, template_key, template_of
 from plantroom_shared.mapping.refine import TRUST
@@ -41,6 +43,8 @@ class Mapped:
     points: int = 0
     added: int = 0
     changed: int = 0
+    newer: int = 0
+    """Points that somebody has mapped since they were read: theirs stands."""
     open_questions: tuple[Question, ...] = ()
     """What the LLM could still be asked."""
     site: SiteMap | None = None
@@ -122,20 +126,43 @@ async def store_site(
             trust = await LlmRepository(session, scope).trust(model)
     mapped = refined(site.offline, site.questions, answers, trust=trust, failed=failed)
     async with db.write() as session:
-        repository = MappingRepository(session, scope)
-        found = [
-            Found(row.id, item, template_of(item, row.point))
-            for row, item in zip(site.rows, mapped, strict=True)
-        ]
-        await keep_found(session, scope, site.site_id, found)
-        stated = await on_top(session, scope, site.site_id, found)
-        existing = await repository.existing(site.site_id)
-        added, changed, same = _differences(site.site_id, site.rows, stated, existing, site.read_us)
-        await repository.add(added)
-        await repository.change(changed)
-        await repository.looked_at(same, site.read_us)
+        done = await enter(session, scope, site, mapped)
     still_open = tuple(q for key, q in sorted(site.questions.items()) if key not in answers)
-    return Mapped(len(site.rows), len(added), len(changed), still_open, site)
+    return replace(done, open_questions=still_open, site=site)
+
+
+async def enter(
+    session: AsyncSession, scope: Scope, site: SiteMap, mapped: Sequence[MappedPoint]
+) -> Mapped:
+    """Store what was found of points of a site, with the say of people on top.
+
+    What was mapped after the points had been read is newer than this, and stays.
+
+    Args:
+        session: of the transaction.
+        scope: the company.
+        site: one of its sites, as it was read.
+        mapped: what was found of each point, all voices counted.
+    """
+    rows, site_id, read_us = site.rows, site.site_id, site.read_us
+    repository = MappingRepository(session, scope)
+    await lock_site(session, scope, site_id)
+    existing = await repository.existing(site_id)
+    found = [
+        (row, Found(row.id, item, template_of(item, row.point)))
+        for row, item in zip(rows, mapped, strict=True)
+        if row.id not in existing or existing[row.id]["mapped_us"] <= read_us
+    ]
+    own = [one for _, one in found]
+    await keep_found(session, scope, site_id, own)
+    stated = await on_top(session, scope, site_id, own)
+    added, changed, same = _differences(
+        site_id, [row for row, _ in found], stated, existing, read_us
+    )
+    await repository.add(added)
+    await repository.change(changed)
+    await repository.looked_at(same, read_us)
+    return Mapped(len(rows), len(added), len(changed), newer=len(rows) - len(found))
 
 
 def _decisions(

@@ -23,12 +23,16 @@ class Found:
     template: Template
 
 
+async def lock_site(session: AsyncSession, scope: Scope, site_id: int) -> None:
+    """Have nobody else map or decide about a site until the transaction ends."""
+    await ReviewRepository(session, scope).lock(site_id)
+
+
 async def keep_found(
     session: AsyncSession, scope: Scope, site_id: int, found: Sequence[Found]
 ) -> None:
-    """Keep what the mapper found of the points of a site: what people decide is laid over it."""
+    """Keep what the mapper found of points of a site: what people decide is laid over it."""
     rows = ReviewRepository(session, scope)
-    await rows.lock(site_id)
     before = {row.point_id: tuple(row)[1:] for row in await rows.basis(site_id, BASIS)}
     new = [_row(one) for one in found]
     await rows.keep_basis(

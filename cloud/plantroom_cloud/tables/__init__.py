@@ -20,6 +20,7 @@ from plantroom_cloud.tables.delivery import (
 from plantroom_cloud.tables.identity import ApiKey, Company
 from plantroom_cloud.tables.llm import LlmAnswer, LlmBatch, LlmUsage
 from plantroom_cloud.tables.mapping import Mapping, MappingCache
+from plantroom_cloud.tables.pipeline import JobChunk, JobOutput, JobRow
 from plantroom_cloud.tables.publishing import (
     EnosDevice,
     Outbox,
@@ -60,6 +61,9 @@ __all__ = [
     "Gateway",
     "GatewayCertificate",
     "GatewayEpoch",
+    "JobChunk",
+    "JobOutput",
+    "JobRow",
     "Latest",
     "LlmAnswer",
     "LlmBatch",

@@ -1,6 +1,6 @@
 """A company's thing models and overrides; the unit that each alias of a dictionary tells.
 
-Revision ID: 0202
+Revision ID: 0009
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0202"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,6 @@
 """What is published since when, what is still to be, plans; what feeds or contains equipment.
 
-Revision ID: 0204
+Revision ID: 0011
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0204"
-down_revision = "0202"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

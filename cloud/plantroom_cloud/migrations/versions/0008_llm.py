@@ -1,6 +1,6 @@
 """What the LLM mapper used, what it said, and what it was asked in batches.
 
-Revision ID: 0201
+Revision ID: 0008
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0201"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
