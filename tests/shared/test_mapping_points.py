@@ -293,6 +293,11 @@ def _item(**fields: Any) -> MappedPoint:
     return MappedPoint(point="p", template="t", **(usual | fields))
 
 
+def _sureness(item: MappedPoint) -> float:
+    assert item.confidence is not None
+    return item.confidence
+
+
 def test_a_second_voice_raises_lowers_or_replaces() -> None:
     """Agreement makes surer; a voice against a sure class lowers it; an unsure class gives way."""
     offered = ("Return_Air_Temperature_Sensor", "Supply_Air_Temperature_Sensor", "Alarm")
@@ -300,17 +305,17 @@ def test_a_second_voice_raises_lowers_or_replaces() -> None:
     unsure = _item(confidence=0.4, candidates=offered)
     agreed = with_vote(sure, "Return_Air_Temperature_Sensor", offered)
     assert (agreed.source, agreed.point_class) == ("llm", sure.point_class)
-    assert agreed.confidence > sure.confidence
+    assert _sureness(agreed) > _sureness(sure)
     doubted = with_vote(sure, "Alarm", offered)
     assert (doubted.source, doubted.point_class) == ("offline", sure.point_class)
-    assert doubted.confidence < sure.confidence
+    assert _sureness(doubted) < _sureness(sure)
     replaced = with_vote(unsure, "Supply_Air_Temperature_Sensor", offered)
     assert (replaced.source, replaced.point_class) == ("llm", "Supply_Air_Temperature_Sensor")
     assert replaced.model_point == "AHU_raw_supply_air_temp"
-    assert 0.4 < replaced.confidence < agreed.confidence
+    assert 0.4 < _sureness(replaced) < _sureness(agreed)
     shrugged = with_vote(unsure, "unknown", offered)
     assert (shrugged.point_class, shrugged.source) == (unsure.point_class, "offline")
-    assert shrugged.confidence < 0.4
+    assert _sureness(shrugged) < 0.4
     assert with_vote(_item(), "unknown").confidence is None
     profile = _item(confidence=0.99, source="profile")
     assert with_vote(profile, "Supply_Air_Temperature_Sensor") == profile
@@ -325,7 +330,7 @@ def test_a_voice_counts_as_much_as_it_is_trusted() -> None:
         for trust in (0.35, 0.7, 0.95)
     ]
     assert [x.point_class == "Supply_Air_Temperature_Sensor" for x in after] == [False, True, True]
-    assert after[1].confidence < after[2].confidence
+    assert _sureness(after[1]) < _sureness(after[2])
 
 
 def test_what_two_voices_say_together_is_a_probability() -> None:
@@ -347,7 +352,7 @@ def test_what_two_voices_say_together_is_a_probability() -> None:
         else:
             said = chance.choice(wrong)
         after = with_vote(item, said, offered, 0.7)
-        told += after.confidence
+        told += _sureness(after)
         right += after.point_class == truth
     assert -0.01 < (right - told) / 4000 < 0.08
 
