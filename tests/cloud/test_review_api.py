@@ -342,3 +342,60 @@ async def test_a_site_mapped_before_there_was_a_review_is_mapped_again(
     assert await Mapper(database, None, clock).round() == 1
     assert await Mapper(database, None, clock).round() == 0
     assert len(await review.queue()) == 6
+
+
+async def import_file(review: Reviewer, site: Tenant, *rows: str, **params: Any) -> None:
+    """Take a CSV in, its plan looked at first."""
+    data = "\n".join(("point_name,point_type", *rows)).encode()
+    url, asked = f"/v1/sites/{site.site}/import", {"format": "csv"} | params
+    plan = (await review.http.post(url, params=asked, content=data)).json()
+    done = await review.http.post(url, params=asked | {"apply": plan["plan"]}, content=data)
+    assert done.status_code == 200, done.text
+    assert plan["changes"] == len(rows)
+
+
+async def test_what_was_imported_stays_until_somebody_decides_about_it(
+    review: Reviewer, database: Database, site: Tenant
+) -> None:
+    """Answers about other templates, and rules, leave it; one about its own template does not."""
+    imported = site.points[2]
+    await import_file(review, site, f"VAV-1 QXZW,{ALARM}")
+    assert await mapped(database, imported) == [(ALARM, "import", "accepted")]
+    queue = await review.queue()
+    assert queue[VAV, "QXZW"]["points"] == BOXES - 1
+    await review.answer(queue[AHU, "QXZW"]["template"], "correct", point_class=PRESSURE)
+    await review.send("/rules", text=f'anywhere: "QXZW" means {PRESSURE}\n')
+    await map_again(database, site)
+    assert await mapped(database, imported) == [(ALARM, "import", "accepted")]
+    await review.answer(queue[VAV, "QXZW"]["template"], "correct", point_class=PRESSURE)
+    assert await mapped(database, imported) == [(PRESSURE, "person", "accepted")]
+
+
+async def test_what_is_taken_back_is_not_what_was_imported_since(
+    review: Reviewer, database: Database, site: Tenant
+) -> None:
+    """A file that wins against an answer goes on winning when the answer is undone."""
+    queue = await review.queue()
+    await review.answer(queue[VAV, "QXZW"]["template"], "correct", point_class=PRESSURE)
+    await import_file(review, site, f"VAV-1 QXZW,{ALARM}", overwrite="true")
+    imported, other = site.points[2], site.points[6]
+    assert await mapped(database, imported, other) == [
+        (ALARM, "import", "accepted"),
+        (PRESSURE, "person", "accepted"),
+    ]
+    await review.send("/undo")
+    assert (await mapped(database, imported))[0] == (ALARM, "import", "accepted")
+    assert (await mapped(database, other))[0][1] != "person"
+
+
+async def test_the_history_names_who_imported_what(review: Reviewer, site: Tenant) -> None:
+    """Each point with what stood there before, beside what was answered."""
+    await import_file(review, site, f"VAV-1 QXZW,{ALARM}", f"VAV-1 ZN-T,{ALARM}")
+    items = (await review.get("/history"))["items"]
+    assert {item["subject"] for item in items} == {
+        f"@{n}" for n in (site.points[0], site.points[2])
+    }
+    assert {(item["action"], item["actor"], item["point_class"]) for item in items} == {
+        ("import", "first", ALARM)
+    }
+    assert {item["before"]["point_class"] for item in items} == {"", "Zone_Air_Temperature_Sensor"}

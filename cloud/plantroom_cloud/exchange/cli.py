@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from pathlib import Path
 
 import typer
@@ -14,6 +15,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.exchange.formats import FORMATS, format_of_name
 from plantroom_cloud.exchange.plan import Change, ImportPlan
 from plantroom_cloud.exchange.record import MAX_FILE, Content, Format
+from plantroom_cloud.exchange.repository import Decided
 from plantroom_cloud.exchange.service import ExchangeService
 from plantroom_cloud.gateways.provision import find_site
 from plantroom_cloud.kit.problems import ApiError
@@ -79,6 +81,7 @@ async def import_meaning(
     if not yes and not typer.confirm(f"Take in {len(plan.changes)} changes?"):
         typer.echo("nothing was changed")
         return
+    who = f"operator {getpass.getuser()}"
     try:
         async with database.write() as session:
             await ExchangeService(session, scope).apply(
@@ -86,8 +89,7 @@ async def import_meaning(
                 content,
                 overwrite=overwrite,
                 digest=plan.digest,
-                evidence=f"taken in from {format_.name}",
-                clock=SystemClock(),
+                about=Decided(f"taken in from {format_.name}", who, SystemClock().now_us()),
             )
     except ApiError as error:
         raise Unavailable(error.detail) from error

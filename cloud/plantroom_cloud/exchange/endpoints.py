@@ -13,9 +13,10 @@ from fastapi.responses import StreamingResponse
 
 from plantroom_cloud.exchange.formats import FORMATS
 from plantroom_cloud.exchange.record import Content, Format
+from plantroom_cloud.exchange.repository import Decided
 from plantroom_cloud.exchange.schemas import ImportOut, show_plan
 from plantroom_cloud.exchange.service import ExchangeService, PlanChanged
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Writer
 from plantroom_cloud.kit.parameters import RowId
 from plantroom_cloud.kit.problems import MEDIA_TYPE, InvalidRequest, NotReady, TooLarge
 from plantroom_cloud.kit.responses import json_response
@@ -101,6 +102,7 @@ async def import_site(
     *,
     request: Request,
     scope: CurrentScope,
+    writer: Writer,
     clock: Clock,
     site: RowId,
     kind: FormatName = "haystack",
@@ -130,8 +132,7 @@ async def import_site(
             content,
             overwrite=overwrite,
             digest=apply,
-            evidence=f"taken in from {kind}",
-            clock=clock,
+            about=Decided(f"taken in from {kind}", writer, clock.now_us()),
         )
     return json_response(show_plan(plan, applied=True))
 

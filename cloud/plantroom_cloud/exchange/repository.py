@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import and_, func, literal, select, true, tuple_
+from sqlalchemy import and_, func, select, true, tuple_
 
 from plantroom_cloud.db import insert_into
-from plantroom_cloud.exchange.plan import PERSON, Change, ImportPlan, Present
+from plantroom_cloud.exchange.plan import IMPORT, PERSON, Change, ImportPlan, Present
 from plantroom_cloud.exchange.record import (
     RELATIONS,
     Equipment,
@@ -20,15 +20,14 @@ from plantroom_cloud.exchange.record import (
     usual,
 )
 from plantroom_cloud.kit.repository import AnyRow, AnySelect, Repository
+from plantroom_cloud.review.basis import lock_site
+from plantroom_cloud.review.repository import ReviewRepository
+from plantroom_cloud.review.standing import of_point
 from plantroom_cloud.tables import Device, Mapping, Point, Site
 from plantroom_shared.mapping.names import clean, fold
 
 PAGE: Final = 2000
 """Points read, and written, at once."""
-_RELATED: Final = hasattr(Mapping, "parent") and hasattr(Mapping, "relation")
-"""Whether the table has the relations of equipment."""
-_PARENT: Final[Any] = getattr(Mapping, "parent", literal(""))
-_RELATION: Final[Any] = getattr(Mapping, "relation", literal(""))
 _CHUNK: Final = 500
 """Rows of one statement: below every engine's limit of bound values."""
 _FIXED: Final = frozenset({"company_id", "point_id", "site_id", "template"})
@@ -41,9 +40,9 @@ class Decided:
     """What goes with every change of an import."""
 
     evidence: str
+    actor: str
+    """Who takes it in."""
     now_us: int
-    overwrite: bool
-    """Also what a person decided here."""
 
 
 class ExchangeRepository(Repository):
@@ -61,9 +60,9 @@ class ExchangeRepository(Repository):
         """Return equipment and classes of a site: all that a writer must know before the points."""
         own = (Mapping.equipment, Mapping.equip_class)
         query = (
-            select(*own, _PARENT, _RELATION, func.count())
+            select(*own, Mapping.parent, Mapping.relation, func.count())
             .where(self._own(Mapping), Mapping.site_id == site_id, _only(accepted=accepted))
-            .group_by(*own, *((_PARENT, _RELATION) if _RELATED else ()))
+            .group_by(*own, Mapping.parent, Mapping.relation)
         )
         rows = (await self._session.execute(query)).all()
         classes = await self._session.scalars(
@@ -98,9 +97,22 @@ class ExchangeRepository(Repository):
             for row in rows
         ]
 
-    async def decide(self, site_id: int, plan: ImportPlan, about: Decided) -> None:
-        """Write the changes of a plan; what a person decides meanwhile stands."""
-        kept = true() if about.overwrite else Mapping.source != PERSON
+    async def lock(self, site_id: int) -> None:
+        """Have nobody else map or decide about a site until the transaction ends."""
+        await lock_site(self._session, self._scope, site_id)
+
+    async def decide(
+        self, site_id: int, plan: ImportPlan, about: Decided, *, overwrite: bool
+    ) -> None:
+        """Write the changes of a plan, and who made them into the history of the site.
+
+        Args:
+            site_id: the site.
+            plan: what is to be changed.
+            about: what goes with every change.
+            overwrite: also what a person decided here.
+        """
+        kept = true() if overwrite else Mapping.source != PERSON
         for start in range(0, len(plan.changes), _CHUNK):
             part = plan.changes[start : start + _CHUNK]
             rows = [self._row(site_id, change, about) for change in part]
@@ -114,16 +126,20 @@ class ExchangeRepository(Repository):
                 )
             )
 
+        history = ReviewRepository(self._session, self._scope)
+        await history.note(site_id, [_event(change, plan, about) for change in plan.changes])
+
     def _row(self, site_id: int, change: Change, about: Decided) -> dict[str, Any]:
         after = change.after
-        relation = {"parent": change.parent, "relation": change.relation} if _RELATED else {}
-        return relation | {
+        return {
             "company_id": self._scope.company_id,
             "point_id": change.id,
             "site_id": site_id,
             "template": fold(clean(after.name))[0],
             "equipment": after.equipment,
             "equip_class": after.equip_class,
+            "parent": change.parent,
+            "relation": change.relation,
             "point_class": after.point_class,
             "model_id": after.model_id,
             "model_point": after.model_point,
@@ -156,13 +172,28 @@ class ExchangeRepository(Repository):
                 Mapping.confidence,
                 Mapping.source,
                 Mapping.state,
-                _PARENT.label("parent"),
-                _RELATION.label("relation"),
+                Mapping.parent,
+                Mapping.relation,
             )
             .join(Device, Device.id == Point.device_id)
             .outerjoin(Mapping, mapped)
             .where(self._own(Point, Device), Point.site_id == site_id)
         )
+
+
+def _event(change: Change, plan: ImportPlan, about: Decided) -> dict[str, Any]:
+    before = change.before
+    was = {"point_class": before.point_class, "confidence": before.confidence}
+    return {
+        "request": plan.digest,
+        "at_us": about.now_us,
+        "actor": about.actor,
+        "action": IMPORT,
+        "subject": of_point(change.id),
+        "point_class": change.after.point_class,
+        "before": was | {"source": before.source, "points": 1},
+        "note": about.evidence,
+    }
 
 
 def _only(*, accepted: bool) -> Any:

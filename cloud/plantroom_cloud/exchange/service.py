@@ -13,7 +13,6 @@ from plantroom_cloud.exchange.plan import ImportPlan, make_plan
 from plantroom_cloud.exchange.record import Content, Format, SiteAbout
 from plantroom_cloud.exchange.repository import Decided, ExchangeRepository
 from plantroom_cloud.kit.problems import ApiError, NotFound
-from plantroom_shared.clock import Clock
 
 
 class PlanChanged(ApiError):
@@ -80,8 +79,7 @@ class ExchangeService:
         *,
         overwrite: bool,
         digest: str,
-        evidence: str,
-        clock: Clock,
+        about: Decided,
     ) -> ImportPlan:
         """Do what the plan of this digest says, all of it or nothing.
 
@@ -89,10 +87,10 @@ class ExchangeService:
             NotFound: the company has no such site.
             PlanChanged: the file or the site is another one since the plan was shown.
         """
+        await self._rows.lock(site_id)
         plan = await self.plan(site_id, content, overwrite=overwrite)
         if plan.digest != digest:
             msg = "the file or the site has changed since; look at the new plan and apply that"
             raise PlanChanged(msg)
-        about = Decided(evidence, clock.now_us(), overwrite)
-        await self._rows.decide(site_id, plan, about)
+        await self._rows.decide(site_id, plan, about, overwrite=overwrite)
         return plan

@@ -53,10 +53,10 @@ async def _writer(
     plain = (bearer.credentials if bearer else header) or ""
     name = await IdentityRepository(session, scope).writer(keys.digest(plain))
     if name is None:
-        msg = "this key may not give commands; `plantroom-cloud key add --write` makes one that may"
+        msg = "this key may only read; `plantroom-cloud key add --write` makes one that may do this"
         raise Forbidden(msg)
     return name
 
 
 Writer = Annotated[str, Depends(_writer)]
-"""Name of the request's key, which may give commands; a 403 where it may not."""
+"""Name of the request's key, which may change things; a 403 where it may not."""

@@ -132,17 +132,21 @@ async def store_site(
 
 
 async def enter(
-    session: AsyncSession, scope: Scope, site: SiteMap, mapped: Sequence[MappedPoint]
+    session: AsyncSession,
+    scope: Scope,
+    site: SiteMap,
+    mapped: Sequence[MappedPoint],
+    *,
+    late: bool = False,
 ) -> Mapped:
     """Store what was found of points of a site, with the say of people on top.
-
-    What was mapped after the points had been read is newer than this, and stays.
 
     Args:
         session: of the transaction.
         scope: the company.
         site: one of its sites, as it was read.
         mapped: what was found of each point, all voices counted.
+        late: it was read long ago: what was mapped since then is newer, and stays.
     """
     rows, site_id, read_us = site.rows, site.site_id, site.read_us
     repository = MappingRepository(session, scope)
@@ -151,7 +155,7 @@ async def enter(
     found = [
         (row, Found(row.id, item, template_of(item, row.point)))
         for row, item in zip(rows, mapped, strict=True)
-        if row.id not in existing or existing[row.id]["mapped_us"] <= read_us
+        if not late or row.id not in existing or existing[row.id]["mapped_us"] <= read_us
     ]
     own = [one for _, one in found]
     await keep_found(session, scope, site_id, own)

@@ -163,7 +163,7 @@ async def publish(means: Means, claim: Claim) -> Result:
     at = (int(claim.place["site"]), int(read_us))
     site = await asyncio.to_thread(_read_back, listed, scored, *at)
     async with means.db.write() as session:
-        done = await enter(session, claim.scope, site, site.offline)
+        done = await enter(session, claim.scope, site, site.offline, late=True)
     return Result(told={"added": done.added, "changed": done.changed, "newer": done.newer})
 
 

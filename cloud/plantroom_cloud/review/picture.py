@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.review.repository import SAID
@@ -20,6 +20,9 @@ from plantroom_shared.mapping import (
     promise,
     read_key,
 )
+
+IMPORTED: Final = "import"
+"""Source of a mapping that was taken in from a file: it is decided, and nobody is asked."""
 
 
 @dataclass(slots=True)
@@ -52,7 +55,8 @@ class Group:
     @property
     def confidence(self) -> float | None:
         """Mean confidence; None where nothing is proposed."""
-        return sum(self.confidences) / len(self.confidences) if self.confidences else None
+        own = self.confidences
+        return round(sum(own) / len(own), 6) if own else None
 
     @property
     def sure(self) -> float | None:
@@ -97,7 +101,9 @@ class Picture:
         decided = self.standing.decided
         for row in self.basis:
             now = self.said.get(row.point_id)
-            if row.source == "profile" or now is None or of_point(row.point_id) in decided:
+            if row.source == "profile" or now is None or now.source == IMPORTED:
+                continue
+            if of_point(row.point_id) in decided:
                 continue
             group = found.get(row.template_id)
             if group is None:
@@ -130,17 +136,23 @@ class Picture:
         sure = [group.sure for group in self.open for _ in group.points]
         return [promise(sure, precision) for precision in precisions]
 
-    def changes(self, touched: set[str]) -> list[dict[str, Any]]:
+    def changes(self, touched: set[str], *, back: bool = False) -> list[dict[str, Any]]:
         """Return the mappings that are not what they have to be after all that stands.
 
-        Their evidence is only what people and rules add: the mapper's own goes behind it. What a person has decided stays, unless it is among what is `touched`: keys of templates
-        and ``@`` points that were decided or undone just now.
+        Their evidence is only what people and rules add: the mapper's own goes behind it. What a
+        person has decided stays, and what was imported.
+
+        Args:
+            touched: keys of templates and ``@`` points that were decided just now, whatever
+                stood there before.
+            back: these decisions were taken back: what was imported since is not theirs to undo.
         """
         made: list[tuple[MappedPoint, str]] = []
         rows = [row for row in self.basis if row.point_id in self.said]
         for row in rows:
             now = self.said[row.point_id]
-            if _stays(row, now, touched, self.standing):
+            spared = back and now.source == IMPORTED
+            if spared or _stays(row, now, touched, self.standing):
                 made.append((_as_said(row, now), now.state))
             else:
                 template = read_key(row.key) or Template(row.template)
@@ -154,12 +166,17 @@ class Picture:
         return [
             new
             for row, new in zip(rows, found, strict=True)
-            if _is_touched(row, touched) or differs(self.said[row.point_id], new)
+            if differs(self.said[row.point_id], new)
+            or (_is_touched(row, touched) and new["source"] != IMPORTED)
         ]
 
 
 def _stays(row: AnyRow, now: AnyRow, touched: set[str], standing: Standing) -> bool:
-    if _is_touched(row, touched) or standing.about(row.key, row.point_id) is not None:
+    if _is_touched(row, touched):
+        return False
+    if now.source == IMPORTED:
+        return True
+    if standing.about(row.key, row.point_id) is not None:
         return False
     return bool(now.source == "person" or now.state == "rejected")
 

@@ -100,10 +100,14 @@ class ReviewRepository(Repository):
         return (await self._session.execute(statement)).first() is not None
 
     async def events(self, site_id: int) -> list[Event]:
-        """Return the whole history of a site, in order."""
+        """Return the history of a site, in order; what was imported stands in its mappings."""
         statement = (
             select(*_EVENT)
-            .where(self._own(ReviewEvent), ReviewEvent.site_id == site_id)
+            .where(
+                self._own(ReviewEvent),
+                ReviewEvent.site_id == site_id,
+                ReviewEvent.action != "import",
+            )
             .order_by(ReviewEvent.id)
         )
         return [Event(*row) for row in await self._session.execute(statement)]

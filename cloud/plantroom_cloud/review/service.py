@@ -215,7 +215,8 @@ class ReviewService:
         standing = await self._rows.standing(read.id, before.known)
         picture = Picture(read.picture.basis, read.picture.said, standing)
         # Pure Python over a whole site: not in the loop that serves requests.
-        changes = await asyncio.to_thread(picture.changes, touched)
+        back = isinstance(asked, UndoIn)
+        changes = await asyncio.to_thread(picture.changes, touched, back=back)
         found = await self._rows.evidence([row["point_id"] for row in changes])
         await self._rows.say(
             [row | {"evidence": row["evidence"] + found[row["point_id"]]} for row in changes]

@@ -65,7 +65,7 @@ class ReviewEvent(Tenant, Base):
     at_us: Mapped[Micros]
     actor: Mapped[str] = mapped_column(String(200))
     action: Mapped[str] = mapped_column(String(16))
-    """accept, correct, reject, defer; undo; rule, unrule."""
+    """accept, correct, reject, defer; undo; rule, unrule; import."""
     subject: Mapped[str] = mapped_column(Text)
     """A template's key, ``@`` and a point's id, the line of a rule, or the request undone."""
     point_class: Mapped[str] = mapped_column(Text)

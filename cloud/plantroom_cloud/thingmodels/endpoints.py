@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Writer
 from plantroom_cloud.kit.parameters import PlainText, RowId
 from plantroom_cloud.kit.problems import MEDIA_TYPE, InvalidRequest, NotFound, invalid
 from plantroom_cloud.kit.responses import json_response
@@ -41,7 +41,6 @@ router = APIRouter(tags=["thing models"])
 ModelId = Annotated[PlainText, Path(examples=["EnOS_HVAC_CH"])]
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, examples=[None])]
 FileName = Annotated[PlainText, Query(description="Stands before problems.", examples=["ch.json"])]
-_ACTOR: Final = "api"
 _PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
 _FULL: Final[dict[int | str, dict[str, Any]]] = {
     TooMany.status: {"description": TooMany.title, "content": {MEDIA_TYPE: _PROBLEM}}
@@ -76,7 +75,12 @@ async def list_models(session: Session, scope: CurrentScope) -> Response:
     summary="Import thing models",
 )
 async def import_models(
-    *, request: Request, scope: CurrentScope, clock: Clock, file: FileName = "body"
+    *,
+    request: Request,
+    scope: CurrentScope,
+    writer: Writer,
+    clock: Clock,
+    file: FileName = "body",
 ) -> Response:
     """Read models; one that is wrong costs no other. What differs becomes a further version."""
     read = await asyncio.to_thread(read_models, await request.body(), file)
@@ -84,7 +88,7 @@ async def import_models(
         raise _nothing_read(read)
     async with database(request).write() as session:
         service = ThingModelService(session, scope, clock)
-        done = await service.add(read, origin=file, actor=_ACTOR)
+        done = await service.add(read, origin=file, actor=writer)
     return json_response(show_import(done))
 
 
@@ -123,7 +127,7 @@ async def get_diff(
 
 @router.delete("/thing-models/{model}", response_model=DeletedOut, summary="Delete a thing model")
 async def delete_model(
-    *, request: Request, scope: CurrentScope, clock: Clock, model: ModelId
+    *, request: Request, scope: CurrentScope, _: Writer, clock: Clock, model: ModelId
 ) -> Response:
     """Let one of the company's own models hold no more; its versions stay to be seen."""
     async with database(request).write() as session:
@@ -164,12 +168,12 @@ async def list_overrides(
 
 @router.post("/mapping-overrides", response_model=OverrideOut, summary="Add an override")
 async def add_override(
-    *, request: Request, scope: CurrentScope, clock: Clock, asked: OverrideIn
+    *, request: Request, scope: CurrentScope, writer: Writer, clock: Clock, asked: OverrideIn
 ) -> Response:
     """Publish another model, point, unit, sign or multiplier; it ends the one about the same."""
     columns = asked.columns()
     async with database(request).write() as session:
-        row = await give_override(session, scope, clock, columns, actor=_ACTOR)
+        row = await give_override(session, scope, clock, columns, actor=writer)
     if row is None:
         msg = "there is no such site or point; GET /v1/sites and GET /v1/points list yours"
         raise invalid(msg, parameter="point" if asked.point else "site")
@@ -180,7 +184,7 @@ async def add_override(
     "/mapping-overrides/{override}", response_model=DeletedOut, summary="Take an override back"
 )
 async def delete_override(
-    *, request: Request, scope: CurrentScope, clock: Clock, override: RowId
+    *, request: Request, scope: CurrentScope, _: Writer, clock: Clock, override: RowId
 ) -> Response:
     """Let an override hold no more; it stays to be seen with `ended`."""
     async with database(request).write() as session:
