@@ -25,7 +25,7 @@ from plantroom_cloud.mapping.llm.prompt import (
     tokens,
 )
 from plantroom_cloud.mapping.questions import questions_of
-from plantroom_shared.mapping import map_points
+from plantroom_shared.mapping import map_points, template_key
 from plantroom_shared.model import Point
 from support.cloud_site import NOW, TestClock
 from support.mapping_llm_site import ask
@@ -46,7 +46,7 @@ def test_questions_are_one_per_template_and_depend_on_the_model() -> None:
     assert set(found) != set(questions_of(everything, mapped, "other"))
     assert found == questions_of(everything, mapped, "m")
     assert questions_of(everything, mapped, "m", range(100)) == {}
-    assert next(iter(found.values())).templates == ("VAV-# QXZW Pzz|Variable_Air_Volume_Box|||",)
+    assert next(iter(found.values())).templates == (template_key(mapped[0], points[0]),)
 
 
 @given(st.integers(0, 400))

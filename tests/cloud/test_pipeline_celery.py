@@ -145,6 +145,6 @@ async def finished(db: Database) -> dict[tuple[Any, ...], int | None]:
     key = (JobChunk.job_id, JobChunk.building, JobChunk.stage, JobChunk.piece)
     async with db.read() as session:
         rows = await session.execute(
-            select(*key, JobChunk.ended_us).where(JobChunk.state == "done")
+            select(*key, JobChunk.ended_us).where(JobChunk.ended_us.is_not(None))
         )
         return {tuple(row[:4]): row[4] for row in rows}

@@ -88,10 +88,11 @@ async def test_an_endpoint_that_is_down_costs_its_answers_only(
 ) -> None:
     """The job is done in the same shape, with the offline classes; so it is without any LLM."""
     stub.answer = lambda _: Response(status_code=400)
-    for job, means, source in (
-        (await upload(client), Means(database, clock, asker), "fallback"),
-        (await upload(client), Means(database, clock), "offline"),
+    for means, source in (
+        (Means(database, clock, asker), "fallback"),
+        (Means(database, clock), "offline"),
     ):
+        job = await upload(client)
         await drain(Worker(means, 30.0))
         shown = await job_of(client, job)
         assert (shown["state"], shown["progress"]) == ("done", 1.0)
