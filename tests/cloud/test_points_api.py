@@ -186,4 +186,7 @@ async def test_a_company_without_anything_gets_empty_lists(
             if route.path.startswith("/v1/") and "{" not in route.path:
                 body = (await client.get(route.path)).json()
                 name, value = nothing.get(route.path, ("items", []))
-                assert body[name] == value, route.path
+                own = body[name]
+                if route.path == "/v1/thing-models":
+                    own = [model for model in own if model["origin"] != "built-in"]
+                assert own == value, route.path
