@@ -7,7 +7,9 @@
     the platform cannot take equipment ───────▶ due: its values, until somebody has put it right
 
 A value of the outbox that lies in what is due of its point is left to that: it was stored in the
-transaction that filled the outbox. So each value is published by one of the two, and once.
+transaction that filled the outbox. A value that is due and still waits in the outbox when the store is
+read is left to the outbox: nothing is due of its point any more when its turn comes. So each value is
+published by one of the two, and once.
 """
 
 from __future__ import annotations
@@ -17,17 +19,23 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.db import Database, ReadSession, Scope
 from plantroom_cloud.publishing.dues import Due, DueRepository, DueSample, Published
+from plantroom_cloud.publishing.outbox import unpacked
 from plantroom_cloud.publishing.plan import Mapped, Meaning, Plan, renames
 from plantroom_cloud.publishing.publishers import MappedValue
 from plantroom_cloud.publishing.ranges import Range, holds, stretches
+from plantroom_cloud.publishing.repository import PublishingRepository
 from plantroom_cloud.publishing.units import StoredUnits, as_read
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Value
 
 AT_ONCE: Final = 2000
 """Dues looked at in one round."""
+_PAGE: Final = 20
+"""Outbox rows unpacked at once: nobody else has his turn meanwhile."""
+_Key = tuple[int, int]
+"""Point id and time of a sample, µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +137,24 @@ class CatchUp:
         async with self._database.read() as session:
             repository = DueRepository(session, self._scope)
             samples = await repository.samples(dues, limit + 1)
+            waiting = await self._waiting(session, samples)
         await self._units.learn(plan.published[due.point_id] for due in dues)
-        return _portion(plan, dues, samples, limit, self._units)
+        portion = _portion(plan, dues, samples, limit, self._units)
+        values = [v for v in portion.values if (v.mapped.point_id, v.ts_us) not in waiting]
+        return replace(portion, values=values)
+
+    async def _waiting(self, session: ReadSession, samples: Iterable[DueSample]) -> set[_Key]:
+        """Return which of `samples` wait in the outbox; `session` must have read them already."""
+        asked = {(sample.point_id, sample.ts_us) for sample in samples}
+        points, found, after = {point for point, _ in asked}, set[_Key](), 0
+        repository = PublishingRepository(session, self._scope)
+        while rows := await repository.oldest(self._kind, _PAGE, after=after) if asked else ():
+            after = rows[-1].id
+            for row in rows:
+                waiting = unpacked(row.samples)
+                if waiting is not None and not points.isdisjoint(waiting.points):
+                    found |= asked.intersection(zip(waiting.points, waiting.times, strict=True))
+        return found
 
 
 def _taken_until(known: dict[int, Published], plan: Plan, now_us: int) -> dict[Meaning, int]:

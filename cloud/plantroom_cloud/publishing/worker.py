@@ -235,7 +235,7 @@ class OutboxWorker:
             least = round(self._most_waiting * _EMPTIED)  # then it rests for a while
             async with self._database.read() as session:
                 repository = PublishingRepository(session, self._scope)
-                rows = _cut(await repository.oldest(self._kind, MAX_ROWS, ()))
+                rows = _cut(await repository.oldest(self._kind, MAX_ROWS))
             await self._let_go(rows)
             waiting -= sum(row.rows for row in rows)
 
