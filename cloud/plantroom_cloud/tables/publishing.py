@@ -76,6 +76,25 @@ class PublishedPoint(Tenant, Base):
     """Since when it is published no more; None while it is."""
 
 
+class PublishedPast(Tenant, Base):
+    """What a point was published as before it was published as something else: it may be again.
+
+    What the point has said before `held_us` is there; a value that comes late moves it back.
+    """
+
+    __tablename__ = "published_past"
+
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"), primary_key=True)
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), primary_key=True)
+    equipment: Mapped[str] = mapped_column(Text, primary_key=True)
+    model_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_point: Mapped[str] = mapped_column(String(128), primary_key=True)
+    since_us: Mapped[Micros]
+    until_us: Mapped[Micros]
+    held_us: Mapped[Micros]
+
+
 class PublishDue(Tenant, Base):
     """What a point said from `lo_us` to `hi_us` (without) is still to be published, from the store.
 
