@@ -120,14 +120,16 @@ class CatchUp:
             places = PastRepository(session, self._scope)
             past = await places.stays(self._kind)
             left = stays_left(known, meant, due, past, now_us)
-            await repository.put(self._kind, self._lacking(fresh, known, due, past | left))
+            owed = self._lacking(fresh, known, due, past | left)
+            await repository.put(self._kind, owed)
             moved = {
                 meaning: [stay for stay in stays if stay.point_id in fresh]
                 for meaning, stays in left.items()
             }
             await places.leave(self._kind, moved)
             self.fresh_sites |= {meaning.site_id for meaning in fresh.values()}
-            await repository.note(self._kind, fresh, now_us)
+            since = {point: min((now_us, *(lo for lo, _ in owed[point]))) for point in fresh}
+            await repository.note(self._kind, fresh, since)
             await repository.end(self._kind, before.keys() - plan.published.keys(), now_us)
             self._ended = known.keys() - plan.published.keys()
         await self.load()

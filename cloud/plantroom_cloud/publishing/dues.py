@@ -62,11 +62,13 @@ class DueRepository(Repository):
         )
         return {row[0]: Published(Meaning(*row[3:]), row[1], row[2]) for row in rows}
 
-    async def note(self, kind: str, points: Mapping[int, Meaning], now_us: int) -> None:
-        """Note what points are published as from now on."""
+    async def note(
+        self, kind: str, points: Mapping[int, Meaning], since: Mapping[int, int]
+    ) -> None:
+        """Note what points are published as, and of each since when it has said what goes there."""
         head = {"company_id": self._scope.company_id, "kind": kind, "until_us": None}
         rows = [
-            head | {"point_id": point, "since_us": now_us} | meaning.columns()
+            head | {"point_id": point, "since_us": since[point]} | meaning.columns()
             for point, meaning in sorted(points.items())
         ]
         statement = insert_into(self._session, PublishedPoint)

@@ -72,6 +72,7 @@ class PublishedPoint(Tenant, Base):
     model_id: Mapped[str] = mapped_column(String(128))
     model_point: Mapped[str] = mapped_column(String(128))
     since_us: Mapped[Micros]
+    """The oldest that is published there of what the point has said: history, too."""
     until_us: Mapped[Micros | None]
     """Since when it is published no more; None while it is."""
 
