@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from demo.account import Account
+from demo.delivery import differences, unpublished
 from demo.processes import ProcessFailedError, python, wait_for
 from demo.site.manifest import agent_config, detector_config
 from demo.stack import COMPANY, GATEWAY, Stack
@@ -174,8 +175,10 @@ class Demo:
                 return items
 
     def _enos_received(self) -> int:
-        stats = httpx.get(f"{self.enos_url}/__sim__/stats", timeout=10, trust_env=False).json()
-        return int(stats["received"])
+        return int(self._enos_says("stats")["received"])
+
+    def _enos_says(self, what: str) -> Any:
+        return httpx.get(f"{self.enos_url}/__sim__/{what}", timeout=30, trust_env=False).json()
 
     # ------------------------------------------------------------ end
 
@@ -200,11 +203,11 @@ class Demo:
         return bool(self._edge_account()["agent"]["connected"])
 
     def drain(self) -> None:
-        """Wait until all that was stored is published, or nothing moves any more."""
+        """Wait until all that was stored is published."""
         wait_for(self._settled, what="publishing what was stored", seconds=DRAIN_SECONDS)
 
     def _settled(self) -> bool:
-        return self._stack.outbox_rows() == 0
+        return unpublished(self._stack.database_file) == 0
 
     def account(self) -> Account:
         """Count everything where it happened."""
@@ -261,6 +264,8 @@ class Demo:
                 yield f"{look.account[name]} rows {name}"
         if not look.account.get("balanced", False):
             yield "the cloud's account does not balance"
+        received, repeated = self._enos_says("values"), self._enos_says("repeated")
+        yield from differences(self._stack.database_file, received, repeated)
 
     def stop(self) -> None:
         """End every process that still runs."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,11 +122,10 @@ class Stack:
         facts: dict[str, Any] = json.loads((self.folder / "broker.ready").read_text())
         return str(facts.get("engine", "?"))
 
-    def outbox_rows(self) -> int:
-        """Return how many stored batches wait to be published (SQLite only)."""
-        path = self.folder / "cloud" / "plantroom.db"
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
-            return int(db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+    @property
+    def database_file(self) -> Path:
+        """The cloud's database (SQLite only)."""
+        return self.folder / "cloud" / "plantroom.db"
 
     # ------------------------------------------------------------ the site and its agent
 

@@ -19,18 +19,25 @@ from support.api_world import seed
 from support.servers import opened
 
 
-@pytest.fixture
-def url(tmp_path: Path, sqlite_template: Path) -> str:
-    """A database with a company that has one of everything."""
-    (tmp_path / "plantroom.db").write_bytes(sqlite_template.read_bytes())
-    url = f"sqlite+aiosqlite:///{tmp_path / 'plantroom.db'}"
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> bytes:
+    """A database with a company that has one of everything, as a file."""
+    file = tmp_path_factory.mktemp("seeded") / "plantroom.db"
+    file.write_bytes(sqlite_template.read_bytes())
 
     async def fill() -> None:
-        async with opened(url) as database:
+        async with opened(f"sqlite+aiosqlite:///{file}") as database:
             await seed(database, "acme")
 
     asyncio.run(fill())
-    return url
+    return file.read_bytes()
+
+
+@pytest.fixture
+def url(tmp_path: Path, seeded: bytes) -> str:
+    """A database of this test's own."""
+    (tmp_path / "plantroom.db").write_bytes(seeded)
+    return f"sqlite+aiosqlite:///{tmp_path / 'plantroom.db'}"
 
 
 @pytest.fixture

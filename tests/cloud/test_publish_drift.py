@@ -281,10 +281,12 @@ async def test_a_plan_that_is_broken_off_goes_on(
         await say(way, "t", "c")
         way.enos.world.hidden_models.clear()
         plan = await way.ask()
-        way.publisher._gateway._transport._deadline = 0.3
+        transport = way.publisher._gateway._transport
+        patience, transport._deadline = transport._deadline, 0.3
         spoil = Fault.model_validate({"mode": mode, "count": 1, "path": path})
         way.enos.running.faults.waiting.append(spoil)
         done = await way.give_word(plan)
+        transport._deadline = patience  # a busy machine may need longer than that to go on
         assert done["state"] == "approved"
         assert done["note"]
         done = await way.served(plan["id"])

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plantroom_cloud.db import Database
-from plantroom_cloud.publishing.ranges import GAP_US, MOST, bounded, holds, merged, stretches
+from plantroom_cloud.publishing.ranges import (
+    GAP_US,
+    MOST,
+    Range,
+    bounded,
+    holds,
+    merged,
+    stretches,
+    without,
+)
 from support.enos_plans import HOUR, MINUTE, SECOND, PlanWay, opened
 from support.enos_site import AHU, TEMPERATURE
 
@@ -56,6 +65,21 @@ def test_few_ranges_hold_as_much(moments: list[int], most: int) -> None:
     assert len(few) <= most
     assert all(holds(few, moment) for moment in moments)
     assert merged(few) == few
+
+
+spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8)
+
+
+@given(spans, spans)
+def test_what_is_taken_out_is_gone(ranges: list[Range], cuts: list[Range]) -> None:
+    """Of a set of moments exactly those are left that no cut holds; a cut without length is none."""
+    whole = merged([(lo, hi) for lo, hi in ranges if lo < hi], 0)
+    left = without(whole, cuts)
+    gone = {moment for lo, hi in cuts for moment in range(lo, hi)}
+    assert [moment for moment in range(41) if holds(left, moment)] == [
+        moment for moment in range(41) if holds(whole, moment) and moment not in gone
+    ]
+    assert all(lo < hi for lo, hi in left)
 
 
 # ------------------------------------------------------------ history

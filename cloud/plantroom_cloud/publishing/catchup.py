@@ -7,27 +7,43 @@
     the platform cannot take equipment ───────▶ due: its values, until somebody has put it right
 
 A value of the outbox that lies in what is due of its point is left to that: it was stored in the
-transaction that filled the outbox. So each value is published by one of the two, and once.
+transaction that filled the outbox. A value that is due and still waits in the outbox when the store is
+read is left to the outbox: nothing is due of its point any more when its turn comes. So each value is
+published by one of the two, and once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from plantroom_cloud.db import Database, Scope
-from plantroom_cloud.publishing.dues import Due, DueRepository, DueSample, Published
+from plantroom_cloud.db import Database, ReadSession, Scope
+from plantroom_cloud.ingest.rows import AHEAD_US
+from plantroom_cloud.publishing.dues import (
+    Due,
+    DueRepository,
+    DueSample,
+    ranges_of,
+)
+from plantroom_cloud.publishing.outbox import unpacked
+from plantroom_cloud.publishing.past import PastRepository
 from plantroom_cloud.publishing.plan import Mapped, Meaning, Plan, renames
 from plantroom_cloud.publishing.publishers import MappedValue
 from plantroom_cloud.publishing.ranges import Range, holds, stretches
+from plantroom_cloud.publishing.repository import PublishingRepository
+from plantroom_cloud.publishing.stays import Published, Stay, lacking, stays_left
 from plantroom_cloud.publishing.units import StoredUnits, as_read
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Value
 
 AT_ONCE: Final = 2000
 """Dues looked at in one round."""
+_PAGE: Final = 20
+"""Outbox rows unpacked at once: nobody else has his turn meanwhile."""
+_Key = tuple[int, int]
+"""Point id and time of a sample, µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +79,19 @@ class CatchUp:
         self.fresh_sites: set[int] = set()
         """Sites of which something is published for the first time, until that was seen to."""
         self._ranges: dict[int, list[Range]] = {}
+        self._held: dict[int, int] = {}
 
     async def load(self) -> None:
         """Read what is due; another process may have changed it."""
         async with self._database.read() as session:
-            self._dues = await DueRepository(session, self._scope).dues(self._kind)
-        self._ranges = {}
-        for due in self._dues:
-            self._ranges.setdefault(due.point_id, []).append((due.lo_us, due.hi_us))
+            repository = DueRepository(session, self._scope)
+            self._dues = await repository.dues(self._kind)
+            self._held = await PastRepository(session, self._scope).held(self._kind)
+        self._ranges = ranges_of(self._dues)
+
+    def comes_late(self, point_id: int, ts_us: int) -> bool:
+        """Say whether a place that the point has left lacks the value, and should have it."""
+        return ts_us < self._held.get(point_id, 0)
 
     def owes(self, point_id: int, ts_us: int) -> bool:
         """Say whether a value will come from the store."""
@@ -82,7 +103,7 @@ class CatchUp:
         return point_id in self._ended
 
     async def note(self, plan: Plan) -> Plan:
-        """Note what `plan` publishes; the history of what it publishes for the first time is due.
+        """Note what `plan` publishes; what the places lack that points come to is due.
 
         Returns:
             The plan, with the equipment that is only called otherwise now.
@@ -93,25 +114,44 @@ class CatchUp:
             now_us = self._clock.now_us()
             before = {point: was.meaning for point, was in known.items() if was.until_us is None}
             plan = replace(plan, renamed=renames(plan.published, before))
-            taken = _taken_until(known, plan, now_us)
-            fresh: dict[int, Meaning] = {}
-            owed: dict[int, list[Range]] = {}
-            for point, mapped in plan.published.items():
-                meaning, was = _noted(mapped, plan), known.get(point)
-                if was is not None and was.meaning == meaning and was.until_us is None:
-                    continue
-                fresh[point] = meaning
-                # What a point says while it is not published is noted as due, value by value.
-                since = max(now_us - self._history_us, taken.get(meaning, 0))
-                if since < now_us and (was is None or was.meaning != meaning):
-                    owed[point] = [(since, now_us)]
+            meant = {point: _noted(mapped, plan) for point, mapped in plan.published.items()}
+            fresh = {point: now for point, now in meant.items() if before.get(point) != now}
+            due = ranges_of(await repository.dues(self._kind, sorted(fresh)))
+            places = PastRepository(session, self._scope)
+            past = await places.stays(self._kind)
+            left = stays_left(known, meant, due, past, now_us)
+            owed = self._lacking(fresh, known, due, past | left)
+            await repository.put(self._kind, owed)
+            moved = {
+                meaning: [stay for stay in stays if stay.point_id in fresh]
+                for meaning, stays in left.items()
+            }
+            await places.leave(self._kind, moved)
             self.fresh_sites |= {meaning.site_id for meaning in fresh.values()}
-            await repository.note(self._kind, fresh, now_us)
+            since = {point: min((now_us, *(lo for lo, _ in owed[point]))) for point in fresh}
+            await repository.note(self._kind, fresh, since)
             await repository.end(self._kind, before.keys() - plan.published.keys(), now_us)
             self._ended = known.keys() - plan.published.keys()
-            await repository.add(self._kind, owed)
         await self.load()
         return plan
+
+    def _lacking(
+        self,
+        fresh: Mapping[int, Meaning],
+        known: Mapping[int, Published],
+        due: Mapping[int, list[Range]],
+        stays: Mapping[Meaning, list[Stay]],
+    ) -> dict[int, list[Range]]:
+        """Return point → what is due of those that come to a place."""
+        now_us = self._clock.now_us()
+        history = (now_us - self._history_us, now_us + AHEAD_US)
+        found: dict[int, list[Range]] = {}
+        for point, meaning in fresh.items():
+            # What a point says while it is not published is noted as due, value by value.
+            back = point in known and known[point].meaning == meaning
+            goes_back = None if back or not self._history_us else history
+            found[point] = lacking(point, stays.get(meaning, ()), due.get(point, ()), goes_back)
+        return found
 
     async def portion(
         self, plan: Plan, accepts: Callable[[Mapped], bool], limit: int
@@ -129,20 +169,24 @@ class CatchUp:
         async with self._database.read() as session:
             repository = DueRepository(session, self._scope)
             samples = await repository.samples(dues, limit + 1)
+            waiting = await self._waiting(session, samples)
         await self._units.learn(plan.published[due.point_id] for due in dues)
-        return _portion(plan, dues, samples, limit, self._units)
+        portion = _portion(plan, dues, samples, limit, self._units)
+        values = [v for v in portion.values if (v.mapped.point_id, v.ts_us) not in waiting]
+        return replace(portion, values=values)
 
-
-def _taken_until(known: dict[int, Published], plan: Plan, now_us: int) -> dict[Meaning, int]:
-    """Return meaning → until when another point was published as it: one place has one history."""
-    taken: dict[Meaning, int] = {}
-    for point, was in known.items():
-        mapped = plan.published.get(point)
-        if mapped is not None and _noted(mapped, plan) == was.meaning:
-            continue
-        until = now_us if was.until_us is None else was.until_us
-        taken[was.meaning] = max(until, taken.get(was.meaning, 0))
-    return taken
+    async def _waiting(self, session: ReadSession, samples: Iterable[DueSample]) -> set[_Key]:
+        """Return which of `samples` wait in the outbox; `session` must have read them already."""
+        asked = {(sample.point_id, sample.ts_us) for sample in samples}
+        points, found, after = {point for point, _ in asked}, set[_Key](), 0
+        repository = PublishingRepository(session, self._scope)
+        while rows := await repository.oldest(self._kind, _PAGE, after=after) if asked else ():
+            after = rows[-1].id
+            for row in rows:
+                waiting = unpacked(row.samples)
+                if waiting is not None and not points.isdisjoint(waiting.points):
+                    found |= asked.intersection(zip(waiting.points, waiting.times, strict=True))
+        return found
 
 
 def _noted(mapped: Mapped, plan: Plan) -> Meaning:

@@ -12,6 +12,7 @@ from plantroom_cloud.db import insert_into
 from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.publishing.plan import Meaning
 from plantroom_cloud.publishing.ranges import Range, bounded, merged
+from plantroom_cloud.publishing.stays import Published
 from plantroom_cloud.tables import PublishDue, PublishedPoint, SampleRow
 
 _CHUNK: Final = 500
@@ -27,15 +28,6 @@ class Due:
     lo_us: int
     hi_us: int
     """Without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What a point is published as, as it was noted last."""
-
-    meaning: Meaning
-    until_us: int | None
-    """Since when it is published no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +50,7 @@ class DueRepository(Repository):
         """Return point id → what it is published as."""
         columns = (
             PublishedPoint.point_id,
+            PublishedPoint.since_us,
             PublishedPoint.until_us,
             PublishedPoint.site_id,
             PublishedPoint.equipment,
@@ -67,13 +60,15 @@ class DueRepository(Repository):
         rows = await self._session.execute(
             select(*columns).where(self._own(PublishedPoint), PublishedPoint.kind == kind)
         )
-        return {row[0]: Published(Meaning(*row[2:]), row[1]) for row in rows}
+        return {row[0]: Published(Meaning(*row[3:]), row[1], row[2]) for row in rows}
 
-    async def note(self, kind: str, points: Mapping[int, Meaning], now_us: int) -> None:
-        """Note what points are published as from now on."""
+    async def note(
+        self, kind: str, points: Mapping[int, Meaning], since: Mapping[int, int]
+    ) -> None:
+        """Note what points are published as, and of each since when it has said what goes there."""
         head = {"company_id": self._scope.company_id, "kind": kind, "until_us": None}
         rows = [
-            head | {"point_id": point, "since_us": now_us} | meaning.columns()
+            head | {"point_id": point, "since_us": since[point]} | meaning.columns()
             for point, meaning in sorted(points.items())
         ]
         statement = insert_into(self._session, PublishedPoint)
@@ -141,13 +136,24 @@ class DueRepository(Repository):
 
     async def add(self, kind: str, owed: Mapping[int, Sequence[Range]]) -> None:
         """Add ranges of points to what is due; those that touch become one."""
-        known: dict[int, list[Range]] = {}
-        for due in await self.dues(kind, sorted(owed)):
-            known.setdefault(due.point_id, []).append((due.lo_us, due.hi_us))
+        known = ranges_of(await self.dues(kind, sorted(owed)))
         wanted = {
             point: bounded(merged([*known.get(point, ()), *ranges]))
             for point, ranges in sorted(owed.items())
         }
+        await self._replace(kind, known, wanted)
+
+    async def put(self, kind: str, due: Mapping[int, Sequence[Range]]) -> None:
+        """Let nothing else be due of points than these ranges, which are in order and disjoint."""
+        known = ranges_of(await self.dues(kind, sorted(due)))
+        await self._replace(kind, known, {point: bounded(due[point]) for point in sorted(due)})
+
+    async def _replace(
+        self,
+        kind: str,
+        known: Mapping[int, list[Range]],
+        wanted: Mapping[int, list[Range]],
+    ) -> None:
         changed = {point: rows for point, rows in wanted.items() if rows != known.get(point, [])}
         for part in _parts(sorted(changed.keys() & known.keys())):
             await self._session.execute(
@@ -218,6 +224,14 @@ class DueRepository(Repository):
             if len(found) >= limit:
                 break
         return found
+
+
+def ranges_of(dues: Iterable[Due]) -> dict[int, list[Range]]:
+    """Return point id → what is due of it, in the order of `dues`."""
+    found: dict[int, list[Range]] = {}
+    for due in dues:
+        found.setdefault(due.point_id, []).append((due.lo_us, due.hi_us))
+    return found
 
 
 def _parts(items: Sequence[int]) -> Iterable[Sequence[int]]:

@@ -44,6 +44,16 @@ def bounded(ranges: Sequence[Range], most: int = MOST) -> list[Range]:
     return out
 
 
+def without(ranges: Iterable[Range], cuts: Iterable[Range]) -> list[Range]:
+    """Return what is left of `ranges`, which are disjoint, once all of `cuts` is taken out."""
+    out = sorted(ranges)
+    for lo, hi in cuts:
+        if lo < hi:
+            parts = [part for a, b in out for part in ((a, min(b, lo)), (max(a, hi), b))]
+            out = [(a, b) for a, b in parts if a < b]
+    return out
+
+
 def holds(ranges: Sequence[Range], time: int) -> bool:
     """Say whether `time` lies within one of `ranges`, which are in order and disjoint."""
     at = bisect_right(ranges, (time, 1 << 63)) - 1

@@ -56,13 +56,16 @@ class PublishingRepository(Repository):
         elif target.enabled != enabled:
             target.enabled = enabled
 
-    async def oldest(self, kind: str, limit: int, held: Collection[str]) -> list[OutboxRow]:
-        """Return the oldest rows whose gateways are not in `held`."""
+    async def oldest(
+        self, kind: str, limit: int, held: Collection[str] = (), *, after: int = 0
+    ) -> list[OutboxRow]:
+        """Return the oldest rows with an id above `after` whose gateways are not in `held`."""
         rows = await self._session.execute(
             select(Outbox.id, Outbox.gateway_id, Outbox.samples, Outbox.rows, Outbox.created_us)
             .where(
                 self._own(Outbox),
                 Outbox.kind == kind,
+                Outbox.id > after,
                 Outbox.gateway_id.not_in(sorted(held)),
             )
             .order_by(Outbox.id)

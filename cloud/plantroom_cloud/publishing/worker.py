@@ -13,6 +13,7 @@ from plantroom_cloud.publishing.catchup import CatchUp, Portion, owed_by
 from plantroom_cloud.publishing.dues import DueRepository
 from plantroom_cloud.publishing.lease import lease
 from plantroom_cloud.publishing.outbox import unpacked
+from plantroom_cloud.publishing.past import PastRepository
 from plantroom_cloud.publishing.plan import Plan, make_plan
 from plantroom_cloud.publishing.publishers import MappedValue, Publisher, Receipt
 from plantroom_cloud.publishing.repository import OutboxRow, PublishingRepository
@@ -185,6 +186,8 @@ class OutboxWorker:
                 log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
                 continue
             for at, (point, ts_us, value, quality) in enumerate(waiting.rows()):
+                if self._catch_up.comes_late(point, ts_us):
+                    read.late[point] = min(ts_us, read.late.get(point, ts_us))
                 mapped = plan.published.get(point)
                 if mapped is not None and self._catch_up.owes(point, ts_us):
                     continue  # it will come from the store, in its turn
@@ -218,6 +221,7 @@ class OutboxWorker:
                 msg = "what was due was published by another worker"
                 raise TakenElsewhere(msg)
             await dues.add(self._kind, owed)
+            await PastRepository(session, self._scope).came_late(self._kind, read.late)
             named = {f"{self._kind}.{name}": n for name, n in counts.items() if n}
             await repository.count(named)
 
@@ -235,7 +239,7 @@ class OutboxWorker:
             least = round(self._most_waiting * _EMPTIED)  # then it rests for a while
             async with self._database.read() as session:
                 repository = PublishingRepository(session, self._scope)
-                rows = _cut(await repository.oldest(self._kind, MAX_ROWS, ()))
+                rows = _cut(await repository.oldest(self._kind, MAX_ROWS))
             await self._let_go(rows)
             waiting -= sum(row.rows for row in rows)
 
@@ -262,6 +266,8 @@ class _Decoded:
     """To be published."""
     aside: list[tuple[int, int]] = field(default_factory=list)
     """(point, time) of points that were published once: due if they are again."""
+    late: dict[int, int] = field(default_factory=dict)
+    """Point → the oldest that a place lacks which the point has left."""
     counts: Counter[str] = field(default_factory=Counter)
 
 

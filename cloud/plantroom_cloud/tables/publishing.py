@@ -72,8 +72,28 @@ class PublishedPoint(Tenant, Base):
     model_id: Mapped[str] = mapped_column(String(128))
     model_point: Mapped[str] = mapped_column(String(128))
     since_us: Mapped[Micros]
+    """The oldest that is published there of what the point has said: history, too."""
     until_us: Mapped[Micros | None]
     """Since when it is published no more; None while it is."""
+
+
+class PublishedPast(Tenant, Base):
+    """What a point was published as before it was published as something else: it may be again.
+
+    What the point has said before `held_us` is there; a value that comes late moves it back.
+    """
+
+    __tablename__ = "published_past"
+
+    kind: Mapped[str] = mapped_column(String(32), primary_key=True)
+    point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"), primary_key=True)
+    site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), primary_key=True)
+    equipment: Mapped[str] = mapped_column(Text, primary_key=True)
+    model_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_point: Mapped[str] = mapped_column(String(128), primary_key=True)
+    since_us: Mapped[Micros]
+    until_us: Mapped[Micros]
+    held_us: Mapped[Micros]
 
 
 class PublishDue(Tenant, Base):

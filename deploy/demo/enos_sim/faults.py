@@ -99,7 +99,7 @@ def admin(world: World, tokens: Tokens, faults: Faults) -> APIRouter:
     async def stats() -> dict[str, Any]:
         return {
             "received": len(world.values),
-            "repeated": world.counts["repeated"],
+            "repeated": world.repeated.total(),
             "requests": world.counts["requests"],
             "posts": world.counts["posts"],
             "refused": world.counts["refused"],
@@ -112,6 +112,10 @@ def admin(world: World, tokens: Tokens, faults: Faults) -> APIRouter:
     @router.get("/values")
     async def values() -> list[list[Any]]:
         return [[*key, value] for key, value in sorted(world.values.items())]
+
+    @router.get("/repeated")
+    async def repeated() -> list[list[Any]]:
+        return [[*key, count] for key, count in sorted(world.repeated.items())]
 
     @router.post("/faults")
     async def inject(fault: Fault) -> dict[str, Any]:

@@ -90,6 +90,8 @@ class World:
     values: dict[tuple[str, str, int], Any] = field(default_factory=dict)
     """(asset id, point, ms) → value: EnOS holds one value of each."""
     latest: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    repeated: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    """(asset id, point, ms) → how often it came after the first time."""
     counts: Counter[str] = field(default_factory=Counter)
     versions: tuple[str, ...] = ("v2.0", "v2.1", "v2.4")
     """Of the device API; an older EnOS lacks the last."""
@@ -250,7 +252,8 @@ class World:
         for name, value in points.items():
             self.counts["values"] += 1
             key = (device.asset_id, name)
-            self.counts["repeated"] += (*key, time_ms) in self.values
+            if (*key, time_ms) in self.values:
+                self.repeated[*key, time_ms] += 1
             self.values[(*key, time_ms)] = value
             if realtime and time_ms >= self.latest.get(key, (0, None))[0]:
                 self.latest[key] = (time_ms, value)

@@ -40,6 +40,27 @@ def upgrade() -> None:
     )
     op.create_index("ix_published_point_company_id", "published_point", ["company_id"])
     op.create_table(
+        "published_past",
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("point_id", BIG, nullable=False),
+        sa.Column("site_id", BIG, nullable=False),
+        sa.Column("equipment", sa.Text(), nullable=False),
+        sa.Column("model_id", sa.String(128), nullable=False),
+        sa.Column("model_point", sa.String(128), nullable=False),
+        sa.Column("since_us", BIG, nullable=False),
+        sa.Column("until_us", BIG, nullable=False),
+        sa.Column("held_us", BIG, nullable=False),
+        sa.Column("company_id", BIG, nullable=False),
+        _reference("published_past", "point"),
+        _reference("published_past", "site"),
+        _reference("published_past", "company"),
+        sa.PrimaryKeyConstraint(
+            "kind", "point_id", "site_id", "equipment", "model_id", "model_point",
+            name="pk_published_past",
+        ),
+    )  # fmt: skip
+    op.create_index("ix_published_past_company_id", "published_past", ["company_id"])
+    op.create_table(
         "publish_due",
         sa.Column("id", BIG, autoincrement=True, nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),

@@ -21,6 +21,7 @@ from plantroom_cloud.publishing.enos.devices import (
 from plantroom_cloud.publishing.enos.drift import Device, FoundDevice
 from plantroom_cloud.publishing.enos.gateway import Gateway
 from plantroom_cloud.publishing.enos.models import target_of
+from plantroom_cloud.publishing.past import PastRepository
 from plantroom_cloud.publishing.plan import Mapped, Place, Plan
 from plantroom_cloud.publishing.repository import EnosDeviceRepository
 from plantroom_cloud.tables import EnosDevice
@@ -271,6 +272,7 @@ class Equipment:
             await EnosDeviceRepository(session, self._scope).put([row])
             if was is not None and was.asset_id:
                 dues = DueRepository(session, self._scope)
+                await PastRepository(session, self._scope).emptied(KIND, site_id, equipment)
                 points = await dues.points_of(KIND, site_id, equipment)
                 span = [(now_us - history_us, now_us)]
                 await dues.add(KIND, dict.fromkeys(points, span) if history_us else {})
@@ -282,6 +284,7 @@ class Equipment:
         async with self._database.write() as session:
             await EnosDeviceRepository(session, self._scope).rename(site_id, before, after)
             await DueRepository(session, self._scope).rename(KIND, site_id, before, after)
+            await PastRepository(session, self._scope).rename(KIND, site_id, before, after)
         row = self._devices.pop((site_id, before))
         row.equipment = after
         self._devices[site_id, after] = row
