@@ -116,14 +116,16 @@ class ExchangeRepository(Repository):
         for start in range(0, len(plan.changes), _CHUNK):
             part = plan.changes[start : start + _CHUNK]
             rows = [self._row(site_id, change, about) for change in part]
-            new = insert_into(self._session, Mapping).values(rows)
+            new = insert_into(self._session, Mapping)
             fresh = {name: new.excluded[name] for name in rows[0] if name not in _FIXED}
-            await self._session.execute(
+            connection = await self._session.connection()
+            await connection.execute(
                 new.on_conflict_do_update(
                     index_elements=[Mapping.point_id],
                     set_=fresh,
                     where=and_(self._own(Mapping), kept),
-                )
+                ),
+                rows,
             )
 
         history = ReviewRepository(self._session, self._scope)

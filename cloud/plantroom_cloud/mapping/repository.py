@@ -108,13 +108,14 @@ class MappingRepository(Repository):
 
     async def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add mappings; where another worker was faster, its row stays."""
-        for part in _parts(rows):
-            new = self._insert(MappingRow).values(
-                [{**row, "company_id": self._scope.company_id} for row in part]
-            )
-            await self._session.execute(
-                new.on_conflict_do_nothing(index_elements=[MappingRow.point_id])
-            )
+        if not rows:
+            return
+        new = self._insert(MappingRow).on_conflict_do_nothing(index_elements=[MappingRow.point_id])
+        # By the connection: the session compiles a statement of all values, for every few hundred rows.
+        connection = await self._session.connection()
+        await connection.execute(
+            new, [{**row, "company_id": self._scope.company_id} for row in rows]
+        )
 
     async def change(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Change mappings by point id; one that was decided meanwhile stays."""
