@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from plantroom_cloud.db import Database
+from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.mapping.llm.repository import LlmRepository
+from plantroom_cloud.mapping.questions import Question
 from plantroom_cloud.tables import ApiKey, Mapping, MappingBasis, Point, ReviewEvent
 from support.api_world import NOW, Stopped, Tenant, client_of
 from support.review_site import BOXES, add_points, map_again, put_site
@@ -399,3 +401,30 @@ async def test_the_history_names_who_imported_what(review: Reviewer, site: Tenan
         ("import", "first", ALARM)
     }
     assert {item["before"]["point_class"] for item in items} == {"", "Zone_Air_Temperature_Sensor"}
+
+
+async def test_an_answer_judges_what_an_llm_had_said(
+    review: Reviewer, database: Database, site: Tenant
+) -> None:
+    """Its trust grows where it was right, and is what it was when the answer is taken back."""
+    template = (await review.queue())[VAV, "QXZW"]["template"]
+    async with database.write() as session:
+        found = select(MappingBasis.key).where(MappingBasis.template_id == template).limit(1)
+        key = (await session.scalars(found)).one()
+        question = Question("q", {}, (PRESSURE,), (0,), (key,))
+        llm = LlmRepository(session, Scope(site.company))
+        await llm.keep([question], {"q": PRESSURE}, "m", NOW)
+
+    async def trust() -> float:
+        async with database.read() as session:
+            return await LlmRepository(session, Scope(site.company)).trust("m")
+
+    before = await trust()
+    await review.answer(template, "correct", point_class=PRESSURE)
+    right = await trust()
+    await review.answer(template, "correct", point_class=ALARM)
+    wrong = await trust()
+    assert wrong < before < right
+    await review.send("/undo")
+    await review.send("/undo")
+    assert await trust() == before

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.times import rfc3339
+from plantroom_cloud.mapping.llm.repository import LlmRepository
 from plantroom_cloud.review.picture import Group, Picture, differs
 from plantroom_cloud.review.repository import ReviewRepository
 from plantroom_cloud.review.schemas import AnswerIn, AnswersIn, RulesIn, UndoIn
 from plantroom_cloud.review.show import show_group, show_overview, show_rules, show_why
 from plantroom_cloud.review.standing import (
+    NAMING,
     RULE,
     UNDO,
     UNRULE,
@@ -68,6 +70,7 @@ class ReviewService:
 
     def __init__(self, session: AsyncSession, scope: Scope, clock: Clock) -> None:
         self._rows, self._clock = ReviewRepository(session, scope), clock
+        self._llm = LlmRepository(session, scope)
 
     # ------------------------------------------------------------ reading
 
@@ -221,6 +224,8 @@ class ReviewService:
         await self._rows.say(
             [row | {"evidence": row["evidence"] + found[row["point_id"]]} for row in changes]
         )
+        verdicts = {key: _verdict(standing.decided.get(key)) for key in touched if key[:1] != "@"}
+        await self._llm.decided(verdicts, now_us)
         changed = [row for row in changes if differs(picture.said[row["point_id"]], row)]
         was = [rule.text for rule in before.learned]
         now = [rule.text for rule in standing.learned]
@@ -237,6 +242,11 @@ class ReviewService:
         }
         await self._rows.heard(read.id, asked.request, _digest(asked.model_dump()), answer)
         return answer
+
+
+def _verdict(event: Event | None) -> str:
+    """Return the class that a template has by a decision: what an LLM said of it is judged by that."""
+    return event.point_class if event is not None and event.action in NAMING else ""
 
 
 def _digest(asked: Mapping[str, Any]) -> str:
