@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from plantroom_cloud import cli
 from plantroom_cloud.db import Database
 from plantroom_cloud.ingest.store import Store
 from plantroom_shared.errors import Unavailable
 from support import cloud_site as site
+from support.cloud_command import Run, cloud_in, runner
 from support.cloud_site import GATEWAY, TestClock
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command on a cloud in a folder of its own; return code, output and errors."""
-    config = tmp_path / "cloud.yaml"
-    config.write_text(yaml.safe_dump({"data": str(tmp_path / "data")}))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["plantroom-cloud", "--config", str(config), *arguments])
-        try:
-            code = cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return call
+    return runner(cloud_in(tmp_path), monkeypatch, capsys)
 
 
 def test_a_gateway_from_nothing(run: Run, tmp_path: Path) -> None:

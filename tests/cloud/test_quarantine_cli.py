@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import orjson
 import pytest
-import yaml
 from sqlalchemy import update
 
-from plantroom_cloud import cli
 from plantroom_cloud.db import Database
 from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.publishing.lease import lease
@@ -21,36 +18,23 @@ from plantroom_cloud.tables import Gateway, StreamTotal
 from plantroom_shared.clock import SystemClock
 from support import cloud_site as site
 from support.api_world import Tenant
+from support.cloud_command import Run, cloud_in, runner
 from support.cloud_site import GATEWAY
 from support.replay_world import objects
 
-Run = Callable[..., tuple[int, str, str]]
 AHEAD = 3_600_000_000
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of a cloud with a gateway: five samples stored, two refused as of the future."""
-    data = tmp_path / "data"
-    data.mkdir()
-    (tmp_path / "cloud.yaml").write_text(yaml.safe_dump({"data": str(data)}))
-    return tmp_path
+    return cloud_in(tmp_path).parent
 
 
 @pytest.fixture
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command; return code, output and errors."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        config = str(folder / "cloud.yaml")
-        monkeypatch.setattr("sys.argv", ["plantroom-cloud", "--config", config, *arguments])
-        try:
-            code = cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
+    call = runner(folder / "cloud.yaml", monkeypatch, capsys)
     assert call("migrate")[0] == 0
     asyncio.run(_fill(folder))
     return call

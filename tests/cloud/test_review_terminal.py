@@ -8,19 +8,17 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from rich.console import Console
 
 from demo.terminal import Terminal
-from plantroom_cloud import cli
 from plantroom_cloud.db import Database
 from plantroom_cloud.review.screen import render
 from plantroom_cloud.review.view import View, Wish
+from support.cloud_command import Run, cloud_in, runner
 from support.review_site import put_site
 
 ZONE, DAMPER = "Zone_Air_Temperature_Sensor", "Damper_Position_Sensor"
@@ -195,32 +193,17 @@ def test_text_is_read_by_the_page() -> None:
 
 # ---------------------------------------------------------------- the command
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of a cloud with a mapped site."""
-    data = tmp_path / "data"
-    data.mkdir()
-    (tmp_path / "cloud.yaml").write_text(yaml.safe_dump({"data": str(data)}))
-    return tmp_path
+    return cloud_in(tmp_path).parent
 
 
 @pytest.fixture
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command; return code, output and errors."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        config = str(folder / "cloud.yaml")
-        monkeypatch.setattr("sys.argv", ["plantroom-cloud", "--config", config, *arguments])
-        try:
-            code = cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
+    call = runner(folder / "cloud.yaml", monkeypatch, capsys)
     assert call("migrate")[0] == 0
     asyncio.run(_fill(folder))
     return call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 import yaml
 from sqlalchemy import select
 
-from plantroom_cloud import cli
 from plantroom_cloud.config import CloudSettings, EnosTarget
 from plantroom_cloud.db import Scope, open_database
 from plantroom_cloud.migrations import migrate
@@ -23,9 +22,9 @@ from plantroom_cloud.tables import Company
 from plantroom_cloud.thingmodels.repository import ThingModelRepository
 from plantroom_shared.errors import Rejected
 from support import enos_site
+from support.cloud_command import Run, runner
 from support.enos_site import CLOCK
 
-Run = Callable[..., tuple[int, str, str]]
 GOOD = {"models": {"Own": {"x": {"type": "INT"}}}}
 
 
@@ -45,15 +44,11 @@ def run(
     """Run a command on a cloud in a folder of its own; return code, output and errors."""
     file = tmp_path / "cloud.yaml"
 
+    ready = runner(file, monkeypatch, capsys)
+
     def call(*arguments: str) -> tuple[int, str, str]:
         file.write_text(yaml.safe_dump(config))
-        monkeypatch.setattr("sys.argv", ["plantroom-cloud", "--config", str(file), *arguments])
-        try:
-            code = cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
+        return ready(*arguments)
 
     return call
 

@@ -23,11 +23,11 @@ from plantroom_cloud.exchange.record import (
     Outline,
     PointMeaning,
     SiteAbout,
-    check_size,
     confidence_of,
     cut,
     one_of,
     plain,
+    read_json,
     states_of,
 )
 from plantroom_cloud.publishing.enos.devices import i18n
@@ -170,12 +170,7 @@ def read_enos(data: bytes) -> Content:
     Raises:
         Rejected: it is no JSON, or has no devices.
     """
-    check_size(data)
-    try:
-        document = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        msg = f"no JSON: {error}"
-        raise Rejected(msg, reason="format") from error
+    document = read_json(data)
     devices = document.get("devices") if isinstance(document, dict) else None
     if not isinstance(devices, list):
         msg = "no EnOS export: there is no list of devices"

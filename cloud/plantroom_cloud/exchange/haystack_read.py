@@ -19,10 +19,10 @@ from plantroom_cloud.exchange.record import (
     Format,
     PointMeaning,
     SiteAbout,
-    check_size,
     confidence_of,
     cut,
     one_of,
+    read_json,
     states_of,
 )
 from plantroom_shared.errors import Rejected
@@ -38,12 +38,7 @@ def read_haystack(data: bytes) -> Content:
     Raises:
         Rejected: it is no JSON, no grid, or there is no point and no equipment in it.
     """
-    check_size(data)
-    try:
-        document = orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        msg = f"no JSON: {error}"
-        raise Rejected(msg, reason="format") from error
+    document = read_json(data)
     rows = document.get("rows") if isinstance(document, dict) else document
     if not isinstance(rows, list):
         msg = "no Haystack: a grid has a list of rows"

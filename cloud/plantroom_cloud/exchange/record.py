@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import orjson
+
 from plantroom_shared.errors import Rejected
 
 MAX_FILE: Final = 128 * 1024 * 1024
@@ -231,3 +233,17 @@ def check_size(data: bytes) -> None:
     if len(data) > MAX_FILE:
         msg = f"the file has more than {MAX_FILE // 1024 // 1024} MB; split it by equipment"
         raise Rejected(msg, reason="too_large")
+
+
+def read_json(data: bytes) -> Any:
+    """Return the document of a JSON file.
+
+    Raises:
+        Rejected: it is too large, or no JSON.
+    """
+    check_size(data)
+    try:
+        return orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        msg = f"no JSON: {error}"
+        raise Rejected(msg, reason="format") from error
