@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.lexicon import Piece, parse
@@ -21,7 +20,6 @@ _SHORT: Final = 2
 """Letters of a word that means too many things to be found anywhere in a name."""
 
 
-@lru_cache(maxsize=65536)
 def place(
     template: str, skip: int = 0, tree: str = "", single: frozenset[str] = frozenset()
 ) -> Place:
@@ -187,7 +185,6 @@ def _within(template: str, best: Place, tree: str) -> tuple[int, int, str, str] 
     return (best.start, at, equip_class, "system") if equip_class else None
 
 
-@lru_cache(maxsize=65536)
 def label_after(template: str, end: int) -> tuple[str, int]:
     """Return the word behind `end` that may tell machines apart, and where it ends; else empty."""
     after = [piece for piece in parse(template) if piece.start >= end][:2]

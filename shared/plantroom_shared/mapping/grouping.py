@@ -7,13 +7,15 @@ shows in the other names of the building (`boundaries`, `relations`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from plantroom_shared.mapping.boundaries import branch_out, choose, letter, namesakes
 from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipclass import settle
 from plantroom_shared.mapping.equipment import place
 from plantroom_shared.mapping.grammar import level_separator, single_numbers, site_prefix
+from plantroom_shared.mapping.mentions import Place
 from plantroom_shared.mapping.names import clean, fold
 from plantroom_shared.mapping.relations import own_fans, own_parts, place_loose, set_parents
 from plantroom_shared.mapping.rows import Row, label, spelled, title
@@ -42,26 +44,40 @@ def group(points: Sequence[Point], devices: Mapping[str, Device]) -> list[Row]:
 
 
 def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
+    rows = list(_folded(points))
     by_device: dict[str, list[str]] = defaultdict(list)
-    names = [clean(point.name).replace("#", " ") for point in points]
-    for point, name in zip(points, names, strict=True):
-        by_device[point.device].append(name)
+    for row in rows:
+        by_device[row.point.device].append(row.name)
     prefix = {device: site_prefix(own) for device, own in by_device.items()}
-    folded = []
-    for point, name in zip(points, names, strict=True):
-        head = prefix[point.device]
-        template, runs = fold(name)
-        skip = len(fold(head)[0]) if head and name.startswith(head) else 0
-        folded.append((template, runs, skip))
-    tree = level_separator([*{template[skip:]: None for template, _, skip in folded}])
-    single = single_numbers(Counter(template for template, _, _ in folded))
-    rows = []
-    for point, name, (template, runs, skip) in zip(points, names, folded, strict=True):
-        description = fold(clean(point.description))[0] if point.description else ""
-        rows.append(
-            Row(point, name, template, runs, description, skip, place(template, skip, tree, single))
-        )
+    skip = {device: len(fold(head)[0]) for device, head in prefix.items()}
+    for row in rows:
+        if row.name.startswith(prefix[row.point.device]):
+            row.skip = skip[row.point.device]
+    tree = level_separator([*{row.template[row.skip :]: None for row in rows}])
+    single = single_numbers(Counter(row.template for row in rows))
+    places: dict[tuple[str, int], Place] = {}
+    for row in rows:
+        key = row.template, row.skip
+        if key not in places:
+            places[key] = place(row.template, row.skip, tree, single)
+        row.where = places[key]
     return rows, tree
+
+
+def _folded(points: Iterable[Point]) -> Iterator[Row]:
+    """Yield the points with their templates; equal texts and numbers are kept once."""
+    kept: dict[object, Any] = {}
+    for point in points:
+        name = clean(point.name).replace("#", " ")
+        template, runs = fold(name)
+        description = fold(clean(point.description))[0] if point.description else ""
+        yield Row(
+            point,
+            name,
+            kept.setdefault(template, template),
+            kept.setdefault(runs, runs),
+            kept.setdefault(description, description),
+        )
 
 
 def _name(rows: list[Row], devices: Mapping[str, Device]) -> None:

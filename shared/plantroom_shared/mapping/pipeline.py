@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from plantroom_shared.mapping.collector import no_cycles
 from plantroom_shared.mapping.grouping import group
 from plantroom_shared.mapping.meanings import MappedPoint, meanings
 from plantroom_shared.mapping.names import clean, fold
@@ -34,8 +35,9 @@ def map_points(
         decided: `template_key` → the class that a person gave it; an empty class: none fits.
         scorer: learned weights other than those that ship: for training and its judgement.
     """
-    mapped = iter(meanings(grouped(points, devices), decided, scorer))
-    return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
+    with no_cycles():
+        mapped = iter(meanings(grouped(points, devices), decided, scorer))
+        return [_unmapped(point) if _is_gateway(point) else next(mapped) for point in points]
 
 
 def grouped(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[Row]:

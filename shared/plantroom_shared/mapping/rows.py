@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from plantroom_shared.mapping.mentions import NOWHERE, Place
 from plantroom_shared.mapping.names import clean
 
 if TYPE_CHECKING:
-    from plantroom_shared.mapping.mentions import Place
     from plantroom_shared.model import Device, Point
 
 _EDGE: Final = " ./:_-'"
@@ -25,9 +25,9 @@ class Row:
     template: str
     runs: tuple[str, ...]
     description: str
-    skip: int
+    skip: int = 0
     """Characters of the template that name the site."""
-    where: Place
+    where: Place = NOWHERE
     equipment: str = ""
     """Key of the equipment within the site."""
     equip_class: str = ""
