@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from plantroom_shared.mapping.equipment import label_after
@@ -77,7 +76,7 @@ def letter(rows: list[Row]) -> None:
     for row in rows:
         label, end = ends.get(row.template, ("", 0))
         if label and row.where.kind == "system" and label in labels[row.where.word]:
-            row.where = replace(row.where, end=end, kind="equipment")
+            row.where = row.where._replace(end=end, kind="equipment")
 
 
 def branch_out(rows: list[Row]) -> None:
@@ -106,7 +105,7 @@ def branch_out(rows: list[Row]) -> None:
         if row.where.branch:
             own = votes[_short(row)[0], _branch(row)]
             if row.where.word in always or _won(own) or _won(votes[_branch(row)]):
-                row.where = replace(row.where, end=row.where.branch)
+                row.where = row.where._replace(end=row.where.branch)
 
 
 def _short(row: Row) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.expand import Guess, expand
@@ -154,7 +154,7 @@ class Facts:
     space: bool = False
     """The name says which room or zone it is about."""
 
-    @property
+    @cached_property
     def quantity(self) -> str:
         """The quantity of the unit; empty where there is none."""
         unit = parse_unit(self.unit)
@@ -244,7 +244,13 @@ def _count(found: Evidence, piece: Piece) -> None:
     else:
         found.known += len(piece.text)
         if piece.entry.words:
-            found.notes.append(f"{piece.text} = {' '.join(piece.entry.words)}")
+            found.notes.append(_reading(piece.text, piece.entry.words))
+
+
+@lru_cache(maxsize=1024)
+def _reading(text: str, words: tuple[str, ...]) -> str:
+    """Return what a spelling was read as: one text for all the templates that have it."""
+    return f"{text} = {' '.join(words)}"
 
 
 def _take(found: Evidence, piece: Piece, sure: float) -> None:

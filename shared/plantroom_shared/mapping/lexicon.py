@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -155,50 +155,52 @@ def _may_span(spelling: str, entry: Entry) -> bool:
     return plain and (bool(entry.words) or len(spelling) > _SHORT)
 
 
-@functools.lru_cache(maxsize=8192)
+@functools.lru_cache(maxsize=4096)
 def parse(template: str) -> tuple[Piece, ...]:
     """Return the pieces of a template, known spellings joined and cut out of runs."""
-    spans = [match.span() for match in RUN.finditer(template)]
+    found = RUN.split(template)
+    seps, runs = found[::2], found[1::2]
     pieces: list[Piece] = []
-    at = before = 0
-    while at < len(spans):
-        start, end = spans[at]
-        sep, letters, used = template[before:start], template[start:end], 1
+    at = end = 0
+    while at < len(runs):
+        sep, letters, used = seps[at], runs[at], 1
+        start = end + len(sep)
+        end = start + len(letters)
         if letters == "#":
             pieces.append(Piece("#", sep, start, end, None, True))
         else:
             run = _run(letters)
-            joined = _join(run, template, spans[at : at + _MAX_JOIN]) if run.goes_on else None
+            joined = _join(run, seps, runs, at) if run.goes_on else None
             if joined is not None:
                 text, entry, used = joined
-                end = spans[at + used - 1][1]
+                end += sum(map(len, seps[at + 1 : at + used] + runs[at + 1 : at + used]))
                 pieces.append(Piece(text, sep, start, end, entry))
-            elif at + 1 == len(spans) and _ends(run, sep, pieces):
+            elif at + 1 == len(runs) and _ends(run, sep, pieces):
                 pieces.append(Piece(run.text, sep, start, end, run.last))
             else:
                 for text, first, stop, known in run.pieces:
                     own = "" if first else sep
                     pieces.append(Piece(text, own, start + first, start + stop, known))
         at += used
-        before = end
     return tuple(pieces)
 
 
-def _join(run: _Run, template: str, spans: list[tuple[int, int]]) -> tuple[str, Entry, int] | None:
+def _join(
+    run: _Run, seps: Sequence[str], runs: Sequence[str], at: int
+) -> tuple[str, Entry, int] | None:
     """Return the longest spelling that spans several runs: ``set point``, ``S/S``, ``W-C-ADJ``.
 
     With it comes how many runs it spans.
     """
-    entries, beginnings = _lexicon().entries, _beginnings()
     text, found = run.text, None
-    for used, ((_, before), (start, end)) in enumerate(itertools.pairwise(spans), start=2):
-        if template[start] == "#" or template[before:start] not in _WEAK_SEPARATORS:
+    for ahead in range(at + 1, min(at + _MAX_JOIN, len(runs))):
+        if seps[ahead] not in _WEAK_SEPARATORS or runs[ahead] == "#":
             break
-        text += _run(template[start:end]).text
-        entry = entries.get(text)
+        text += _run(runs[ahead]).text
+        entry = _lexicon().entries.get(text)
         if entry is not None and _may_span(text, entry):
-            found = (text, entry, used)
-        if text not in beginnings:
+            found = text, entry, ahead - at + 1
+        if text not in _beginnings():
             break
     return found
 

@@ -16,7 +16,7 @@ _DIGITS: Final = re.compile(rf"(?P<keep>{_KEEP})|(?P<run>\d+)", re.IGNORECASE)
 _RUN: Final = re.compile(r"(\d+)")
 _MAY_KEEP: Final = re.compile(r"[OoHhMmLl][123]|[Ss][Ee][ _-]?[123]")
 """A quick look for digits that may have to stay."""
-RUN: Final = re.compile(r"(?:[A-Za-z0-9%]+|[^\W\d_]|[\u3400-\u9fff]|(?i:(?<=pm2)[._](?=5)))+|#")
+RUN: Final = re.compile(r"((?:[A-Za-z0-9%]+|[^\W\d_]|[\u3400-\u9fff]|(?i:(?<=pm2)[._](?=5)))+|#)")
 """Letters that nothing separates, a kept digit or ``%`` among them; or one number."""
 _TOKEN: Final = re.compile(
     r"(?P<gas>co2|no2|h2o|pm2[._]?5|pm10)"

@@ -41,6 +41,8 @@ class Row:
 
 def stretch(row: Row, start: int, end: int) -> str:
     """Return a stretch of the template with its numbers put back: a stretch of the name."""
+    if len(row.name) == len(row.template):  # numbers of one digit take as much room as a `#`
+        return row.name[start:end]
     runs = row.runs
     first = row.template.count("#", 0, start) if start else 0
     last = first + row.template.count("#", start, end)
