@@ -15,7 +15,6 @@ from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipclass import settle
 from plantroom_shared.mapping.equipment import place
 from plantroom_shared.mapping.grammar import level_separator, single_numbers, site_prefix
-from plantroom_shared.mapping.mentions import Place
 from plantroom_shared.mapping.names import clean, fold
 from plantroom_shared.mapping.relations import own_fans, own_parts, place_loose, set_parents
 from plantroom_shared.mapping.rows import Row, label, spelled, title
@@ -55,12 +54,11 @@ def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
             row.skip = skip[row.point.device]
     tree = level_separator([*{row.template[row.skip :]: None for row in rows}])
     single = single_numbers(Counter(row.template for row in rows))
-    places: dict[tuple[str, int], Place] = {}
+    distinct = {(row.template, row.skip): None for row in rows}
+    # What was read last is still at hand: begin with that.
+    places = {key: place(*key, tree, single) for key in reversed(distinct)}
     for row in rows:
-        key = row.template, row.skip
-        if key not in places:
-            places[key] = place(row.template, row.skip, tree, single)
-        row.where = places[key]
+        row.where = places[row.template, row.skip]
     return rows, tree
 
 
