@@ -185,11 +185,16 @@ _PLACES: Final = 4096
 
 
 @functools.cache
+def _of_kind() -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for name in point_classes():
+        found.setdefault(kind_of(name), []).append(name)
+    return found
+
+
+@functools.cache
 def _index(kind: str) -> _Index:
-    names = sorted(
-        (name for name in point_classes() if kind_of(name) == kind),
-        key=lambda name: (len(name), name),
-    )
+    names = sorted(_of_kind().get(kind, ()), key=lambda name: (len(name), name))
     words = [frozenset(name.split("_")) - _IGNORED for name in names]
     holders: dict[str, list[int]] = {}
     for position, own in enumerate(words):

@@ -165,6 +165,12 @@ class Facts:
         """The facts as the rules compare them."""
         return bits(self.said)
 
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the evidence says of type and equipment."""
+        kind = (f"type {self.object_type}",) if self.object_type else ()
+        return (*kind, f"in {self.equip_class}") if self.equip_class else kind
+
     @property
     def said(self) -> frozenset[str]:
         """The facts, as the rules name them."""
