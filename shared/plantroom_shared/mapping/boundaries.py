@@ -7,7 +7,7 @@ machine has two points of one name.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from plantroom_shared.mapping.equipment import label_after
@@ -133,11 +133,15 @@ def namesakes(rows: list[Row]) -> set[str]:
     votes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for key, paths in seen.items():
         if len(paths) > 1:
-            counts = Counter(suffix for own in paths.values() for suffix in own)
             vote = votes[words[key]]
             vote[0] += 1
-            vote[1] += max(counts.values()) > 1
+            vote[1] += overlap(paths.values())
     return {word for word, vote in votes.items() if _won(vote)}
+
+
+def overlap(groups: Collection[set[str]]) -> bool:
+    """Tell whether two of the groups have something in common."""
+    return len(set().union(*groups)) < sum(map(len, groups))
 
 
 def _won(vote: Sequence[int]) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from plantroom_shared.mapping.boundaries import branch_out, choose, letter, namesakes
+from plantroom_shared.mapping.boundaries import branch_out, choose, letter, namesakes, overlap
 from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipclass import settle
 from plantroom_shared.mapping.equipment import place
@@ -109,18 +109,16 @@ def _same_name_elsewhere(rows: list[Row]) -> set[tuple[str, str]]:
             seen[row.equipment][row.point.device].add(row.template[row.where.end :])
     scoped: set[tuple[str, str]] = set()
     for key, by_device in seen.items():
-        if len(by_device) > 1:
-            suffixes = Counter(suffix for own in by_device.values() for suffix in own)
-            if max(suffixes.values()) > 1:
-                scoped.update((device, key) for device in by_device)
+        if len(by_device) > 1 and overlap(by_device.values()):
+            scoped.update((device, key) for device in by_device)
     return scoped
 
 
 def _one_spelling(rows: list[Row]) -> None:
     """Give ``RM-B210`` and ``RMB210`` one key: the most common spelling."""
-    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    spellings: dict[str, dict[str, int]] = defaultdict(dict)
     for key, count in Counter(row.equipment for row in rows).items():
-        spellings[spelled(key)][key] += count
+        spellings[spelled(key)][key] = count
     usual: dict[str, str] = {}
     for counts in spellings.values():
         best = min(counts, key=lambda text: (-counts[text], text))
