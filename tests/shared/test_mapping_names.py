@@ -71,6 +71,8 @@ def test_numbers_fold_but_gases_and_phases_stay() -> None:
         ("PUMPENABLE", ["Pump", "Enable"]),
         ("SpTFlwCHW", ["Setpoint", "Temperature", "Flow", "Chilled Water"]),
         ("RACO2-SP", ["Return Air CO2", "Setpoint"]),
+        ("RAPM2_5", ["Return Air", "PM2.5"]),
+        ("Zone pM2.5", ["Zone", "PM2.5"]),
         ("OAD-POS", ["Outside Air Damper", "Position"]),
         ("Fan-S", ["Fan", "Status"]),
         ("Vorlauftemperatur", ["Supply Water", "Temperature"]),

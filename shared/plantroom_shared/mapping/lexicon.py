@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from plantroom_shared.mapping.classes import class_words
-from plantroom_shared.mapping.names import RUN, edges, lower
+from plantroom_shared.mapping.names import RUN, lower, word_edges
 from plantroom_shared.mapping.rules import load
 
 LANGUAGES: Final = ("en", "de", "fr", "es", "zh")
@@ -132,7 +132,7 @@ class _Run(NamedTuple):
 @functools.lru_cache(maxsize=16384)
 def _run(letters: str) -> _Run:
     lexicon = _lexicon()
-    text, cuts = lower(letters), edges(letters)
+    text, cuts = lower(letters), word_edges(letters)
     last = lexicon.trailing.get(text) if len(cuts) == 2 else None
     found = segment(text, cuts)
     pieces = tuple((text[start:stop], start, stop, entry) for start, stop, entry in found)

@@ -82,7 +82,7 @@ def lower(text: str) -> str:
     return "".join(low if len(low := ch.lower()) == 1 else ch for ch in text)
 
 
-def edges(run: str) -> frozenset[int]:
+def word_edges(run: str) -> frozenset[int]:
     """Return where camel case, digits and scripts cut a run as `RUN` finds it, both ends included."""
     found = {0, len(run)}
     position = 0
