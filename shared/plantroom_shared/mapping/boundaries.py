@@ -7,8 +7,7 @@ machine has two points of one name.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from plantroom_shared.mapping.equipment import label_after
@@ -77,7 +76,7 @@ def letter(rows: list[Row]) -> None:
     for row in rows:
         label, end = ends.get(row.template, ("", 0))
         if label and row.where.kind == "system" and label in labels[row.where.word]:
-            row.where = replace(row.where, end=end, kind="equipment")
+            row.where = row.where._replace(end=end, kind="equipment")
 
 
 def branch_out(rows: list[Row]) -> None:
@@ -106,7 +105,7 @@ def branch_out(rows: list[Row]) -> None:
         if row.where.branch:
             own = votes[_short(row)[0], _branch(row)]
             if row.where.word in always or _won(own) or _won(votes[_branch(row)]):
-                row.where = replace(row.where, end=row.where.branch)
+                row.where = row.where._replace(end=row.where.branch)
 
 
 def _short(row: Row) -> tuple[str, str]:
@@ -134,11 +133,15 @@ def namesakes(rows: list[Row]) -> set[str]:
     votes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for key, paths in seen.items():
         if len(paths) > 1:
-            counts = Counter(suffix for own in paths.values() for suffix in own)
             vote = votes[words[key]]
             vote[0] += 1
-            vote[1] += max(counts.values()) > 1
+            vote[1] += overlap(paths.values())
     return {word for word, vote in votes.items() if _won(vote)}
+
+
+def overlap(groups: Collection[set[str]]) -> bool:
+    """Tell whether two of the groups have something in common."""
+    return len(set().union(*groups)) < sum(map(len, groups))
 
 
 def _won(vote: Sequence[int]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -185,11 +185,16 @@ _PLACES: Final = 4096
 
 
 @functools.cache
+def _of_kind() -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for name in point_classes():
+        found.setdefault(kind_of(name), []).append(name)
+    return found
+
+
+@functools.cache
 def _index(kind: str) -> _Index:
-    names = sorted(
-        (name for name in point_classes() if kind_of(name) == kind),
-        key=lambda name: (len(name), name),
-    )
+    names = sorted(_of_kind().get(kind, ()), key=lambda name: (len(name), name))
     words = [frozenset(name.split("_")) - _IGNORED for name in names]
     holders: dict[str, list[int]] = {}
     for position, own in enumerate(words):
@@ -210,7 +215,7 @@ def _missing(word: str, kind: str) -> int:
     return round(_ONE * (0.5 if word in _WEAK_IN_CLASS else 1.1 * weight(word)))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def rank(
     words: tuple[tuple[str, float], ...], kinds: tuple[tuple[str, float], ...], top: int = 5
 ) -> tuple[Ranked, ...]:
@@ -221,26 +226,35 @@ def rank(
         kinds: (kind, how sure, 0..1).
         top: how many to return, at most 12 of them without a word in common.
     """
-    # Whole numbers: sums do not depend on their order, and equal scores are equal.
-    said = [(word, round(_ONE * weight(word) * sure)) for word, sure in words]
-    against = sum(round(_AGAINST * amount) for _, amount in said)
+    against = sum(round(_AGAINST * amount) for _, amount in _said(words))
     found: list[tuple[int, int, str]] = []
     for kind, sure in kinds:
-        index = _index(kind)
-        scores = _scores(index, said, kind)
         offset = round(_ONE * _KIND * sure) - against
-        # One number per class orders them: by score, the shorter name first among equals.
-        least = max(scores.values()) - _FAR
-        order = [score * _PLACES - at for at, score in scores.items() if score >= least]
-        if len(order) < top:
-            order = [score * _PLACES - at for at, score in scores.items()]
-        order.sort(reverse=True)
-        for number in order[:top]:
-            at = -number % _PLACES
-            name = index.names[at]
-            found.append((-scores[at] - offset, len(name), name))
+        found += [(lost - offset, length, name) for lost, length, name in _best(words, kind, top)]
     found.sort()
-    return tuple([Ranked(name, -score / _ONE) for score, _, name in found[:top]])
+    return tuple([Ranked(name, -lost / _ONE) for lost, _, name in found[:top]])
+
+
+def _said(words: Iterable[tuple[str, float]]) -> list[tuple[str, int]]:
+    # Whole numbers: sums do not depend on their order, and equal scores are equal.
+    return [(word, round(_ONE * weight(word) * sure)) for word, sure in words]
+
+
+@functools.lru_cache(maxsize=1024)
+def _best(
+    words: tuple[tuple[str, float], ...], kind: str, top: int
+) -> tuple[tuple[int, int, str], ...]:
+    """Return the best classes of a kind: what each loses, and by what equal ones are ordered."""
+    index = _index(kind)
+    scores = _scores(index, _said(words), kind)
+    # One number per class orders them: by score, the shorter name first among equals.
+    least = max(scores.values()) - _FAR
+    order = [score * _PLACES - at for at, score in scores.items() if score >= least]
+    if len(order) < top:
+        order = [score * _PLACES - at for at, score in scores.items()]
+    order.sort(reverse=True)
+    best = [-number % _PLACES for number in order[:top]]
+    return tuple([(-scores[at], len(index.names[at]), index.names[at]) for at in best])
 
 
 def _scores(index: _Index, said: Sequence[tuple[str, int]], kind: str) -> dict[int, int]:

@@ -118,10 +118,7 @@ def _evidence(found: Evidence, facts: Facts, ranked: Sequence[Ranked]) -> tuple[
     notes = list(found.notes[:6])
     if facts.unit:
         notes.append(f"unit {facts.unit}" + (" agrees" if found.unit_agrees else ""))
-    if facts.object_type:
-        notes.append(f"type {facts.object_type}")
-    if facts.equip_class:
-        notes.append(f"in {facts.equip_class}")
+    notes += facts.notes
     if len(ranked) > 1:
         notes.append(f"next {ranked[1].name}")
-    return tuple(note[:120] for note in notes)
+    return tuple([note[:120] for note in notes])

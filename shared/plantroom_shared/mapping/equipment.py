@@ -7,8 +7,6 @@ names then only fill in their numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.lexicon import Piece, parse
@@ -21,7 +19,6 @@ _SHORT: Final = 2
 """Letters of a word that means too many things to be found anywhere in a name."""
 
 
-@lru_cache(maxsize=65536)
 def place(
     template: str, skip: int = 0, tree: str = "", single: frozenset[str] = frozenset()
 ) -> Place:
@@ -50,7 +47,7 @@ def place(
     if best.kind in {"unknown", "word"}:
         weak = [mention for mention in found if mention.kind == best.kind]
         rivals = tuple(_complete(mention, template, pieces, tree, found) for mention in weak)
-        return replace(best, rivals=rivals)
+        return best._replace(rivals=rivals)
     return best
 
 
@@ -61,13 +58,13 @@ def _complete(
     before = [piece for piece in pieces if piece.end <= best.start]
     best = _with_branch(best, template, pieces, tree)
     if best.kind == "unknown":
-        best = replace(best, equip_class=_heading(before))
+        best = best._replace(equip_class=_heading(before))
     if best.equip_class == "Pump":
-        best = replace(best, equip_class=_pump(before))
+        best = best._replace(equip_class=_pump(before))
     named = best.kind != "space" and any(piece.is_id for piece in before)
     loop = _within(template, best, tree)
     parent = loop or _above(best, found, pieces, tree)
-    return replace(best, path=named and _foreign(before), parent=parent, vague=loop is not None)
+    return best._replace(path=named and _foreign(before), parent=parent, vague=loop is not None)
 
 
 def _with_branch(best: Place, template: str, pieces: list[Piece], tree: str) -> Place:
@@ -77,7 +74,7 @@ def _with_branch(best: Place, template: str, pieces: list[Piece], tree: str) -> 
     if leaf <= best.end or not between or any(p.entry and p.entry.equip for p in between):
         return best
     about_it = all(p.entry and p.entry.words and not p.entry.space for p in between)
-    return replace(best, branch=leaf, leaf=0 if about_it else leaf)
+    return best._replace(branch=leaf, leaf=0 if about_it else leaf)
 
 
 def _heading(before: list[Piece]) -> str:
@@ -148,7 +145,7 @@ def _system(pieces: list[Piece], tree: str) -> Place | None:
         joined = all(not before.sep for before in pieces[1 : index + 1])
         ahead = pieces[index + 1].entry if index + 1 < len(pieces) else None
         if joined or (len(piece.text) > _SHORT and not (ahead and ahead.space)):
-            inside = inside or replace(found, whole=True)
+            inside = inside or found._replace(whole=True)
     return inside
 
 
@@ -187,7 +184,6 @@ def _within(template: str, best: Place, tree: str) -> tuple[int, int, str, str] 
     return (best.start, at, equip_class, "system") if equip_class else None
 
 
-@lru_cache(maxsize=65536)
 def label_after(template: str, end: int) -> tuple[str, int]:
     """Return the word behind `end` that may tell machines apart, and where it ends; else empty."""
     after = [piece for piece in parse(template) if piece.start >= end][:2]

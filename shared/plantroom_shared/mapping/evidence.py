@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.expand import Guess, expand
@@ -128,7 +128,7 @@ class Evidence:
 
     def any(self, *wanted: str) -> bool:
         """Tell whether one of the words is there."""
-        return any(word in self.words for word in wanted)
+        return not self.words.keys().isdisjoint(wanted)
 
     def drop(self, *unwanted: str) -> None:
         """Forget words."""
@@ -154,7 +154,7 @@ class Facts:
     space: bool = False
     """The name says which room or zone it is about."""
 
-    @property
+    @cached_property
     def quantity(self) -> str:
         """The quantity of the unit; empty where there is none."""
         unit = parse_unit(self.unit)
@@ -164,6 +164,12 @@ class Facts:
     def bits(self) -> int:
         """The facts as the rules compare them."""
         return bits(self.said)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the evidence says of type and equipment."""
+        kind = (f"type {self.object_type}",) if self.object_type else ()
+        return (*kind, f"in {self.equip_class}") if self.equip_class else kind
 
     @property
     def said(self) -> frozenset[str]:
@@ -244,7 +250,13 @@ def _count(found: Evidence, piece: Piece) -> None:
     else:
         found.known += len(piece.text)
         if piece.entry.words:
-            found.notes.append(f"{piece.text} = {' '.join(piece.entry.words)}")
+            found.notes.append(_reading(piece.text, piece.entry.words))
+
+
+@lru_cache(maxsize=1024)
+def _reading(text: str, words: tuple[str, ...]) -> str:
+    """Return what a spelling was read as: one text for all the templates that have it."""
+    return f"{text} = {' '.join(words)}"
 
 
 def _take(found: Evidence, piece: Piece, sure: float) -> None:

@@ -115,13 +115,22 @@ def single_numbers(templates: Mapping[str, int]) -> frozenset[str]:
     Args:
         templates: template → how many points have it.
     """
+    several = {text: count for text, count in templates.items() if text.count("#") > 1}
+    if not any(joined for _, joined in _numbered(several).values()):
+        return frozenset()
+    votes = _numbered(templates)
+    return frozenset(word for word, (all_, joined) in votes.items() if 0 < joined < 0.5 * all_)
+
+
+def _numbered(templates: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return word → how often a number follows it, and how often one of several parts."""
     seen: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for template, count in templates.items():
-        pieces = parse(template)
+        pieces = parse(template) if "#" in template else ()
         for at, (word, number) in enumerate(pairwise(pieces)):
             if number.is_id and not word.is_id:
                 next_is_number = at + 2 < len(pieces) and pieces[at + 2].is_id
                 vote = seen[word.text]
                 vote[0] += count
                 vote[1] += count * (next_is_number and continues(pieces, at + 2))
-    return frozenset(word for word, (all_, joined) in seen.items() if 0 < joined < 0.5 * all_)
+    return seen

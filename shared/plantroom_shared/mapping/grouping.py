@@ -7,9 +7,10 @@ shows in the other names of the building (`boundaries`, `relations`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from plantroom_shared.mapping.boundaries import branch_out, choose, letter, namesakes
+from plantroom_shared.mapping.boundaries import branch_out, choose, letter, namesakes, overlap
 from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.equipclass import settle
 from plantroom_shared.mapping.equipment import place
@@ -42,26 +43,39 @@ def group(points: Sequence[Point], devices: Mapping[str, Device]) -> list[Row]:
 
 
 def _read(points: Sequence[Point]) -> tuple[list[Row], str]:
+    rows = list(_folded(points))
     by_device: dict[str, list[str]] = defaultdict(list)
-    names = [clean(point.name).replace("#", " ") for point in points]
-    for point, name in zip(points, names, strict=True):
-        by_device[point.device].append(name)
+    for row in rows:
+        by_device[row.point.device].append(row.name)
     prefix = {device: site_prefix(own) for device, own in by_device.items()}
-    folded = []
-    for point, name in zip(points, names, strict=True):
-        head = prefix[point.device]
-        template, runs = fold(name)
-        skip = len(fold(head)[0]) if head and name.startswith(head) else 0
-        folded.append((template, runs, skip))
-    tree = level_separator([*{template[skip:]: None for template, _, skip in folded}])
-    single = single_numbers(Counter(template for template, _, _ in folded))
-    rows = []
-    for point, name, (template, runs, skip) in zip(points, names, folded, strict=True):
-        description = fold(clean(point.description))[0] if point.description else ""
-        rows.append(
-            Row(point, name, template, runs, description, skip, place(template, skip, tree, single))
-        )
+    skip = {device: len(fold(head)[0]) for device, head in prefix.items()}
+    for row in rows:
+        if row.name.startswith(prefix[row.point.device]):
+            row.skip = skip[row.point.device]
+    tree = level_separator([*{row.template[row.skip :]: None for row in rows}])
+    single = single_numbers(Counter(row.template for row in rows))
+    distinct = {(row.template, row.skip): None for row in rows}
+    # What was read last is still at hand: begin with that.
+    places = {key: place(*key, tree, single) for key in reversed(distinct)}
+    for row in rows:
+        row.where = places[row.template, row.skip]
     return rows, tree
+
+
+def _folded(points: Iterable[Point]) -> Iterator[Row]:
+    """Yield the points with their templates; equal texts and numbers are kept once."""
+    kept: dict[object, Any] = {}
+    for point in points:
+        name = clean(point.name).replace("#", " ")
+        template, runs = fold(name)
+        description = fold(clean(point.description))[0] if point.description else ""
+        yield Row(
+            point,
+            name,
+            kept.setdefault(template, template),
+            kept.setdefault(runs, runs),
+            kept.setdefault(description, description),
+        )
 
 
 def _name(rows: list[Row], devices: Mapping[str, Device]) -> None:
@@ -95,18 +109,16 @@ def _same_name_elsewhere(rows: list[Row]) -> set[tuple[str, str]]:
             seen[row.equipment][row.point.device].add(row.template[row.where.end :])
     scoped: set[tuple[str, str]] = set()
     for key, by_device in seen.items():
-        if len(by_device) > 1:
-            suffixes = Counter(suffix for own in by_device.values() for suffix in own)
-            if max(suffixes.values()) > 1:
-                scoped.update((device, key) for device in by_device)
+        if len(by_device) > 1 and overlap(by_device.values()):
+            scoped.update((device, key) for device in by_device)
     return scoped
 
 
 def _one_spelling(rows: list[Row]) -> None:
     """Give ``RM-B210`` and ``RMB210`` one key: the most common spelling."""
-    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    spellings: dict[str, dict[str, int]] = defaultdict(dict)
     for key, count in Counter(row.equipment for row in rows).items():
-        spellings[spelled(key)][key] += count
+        spellings[spelled(key)][key] = count
     usual: dict[str, str] = {}
     for counts in spellings.values():
         best = min(counts, key=lambda text: (-counts[text], text))

@@ -13,6 +13,7 @@ was learned, and all of these before guesses.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from functools import lru_cache
 from typing import Final
 
 from plantroom_shared.mapping.classes import canonical, is_equip_class, is_point_class
-from plantroom_shared.mapping.names import clean, fold, tokens
+from plantroom_shared.mapping.names import RUN, clean, fold, lower, word_edges
 from plantroom_shared.mapping.template import Template, read_key
 from plantroom_shared.units import parse_unit
 
@@ -142,7 +143,13 @@ def parse_rules(text: str) -> list[Rule]:
 def folded(text: str) -> str:
     """Return a name as rules compare it: its words, whatever separates them."""
     cleaned = clean(text)
-    return " ".join(token.text for token in tokens(cleaned)) or cleaned.casefold()
+    return " ".join(_words(cleaned)) or cleaned.casefold()
+
+
+def _words(cleaned: str) -> Iterator[str]:
+    for run in RUN.findall(cleaned):
+        edges = sorted(word_edges(run))
+        yield from (lower(run[start:end]) for start, end in itertools.pairwise(edges))
 
 
 def plain(text: str) -> str:

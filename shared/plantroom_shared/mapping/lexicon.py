@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from plantroom_shared.mapping.classes import class_words
-from plantroom_shared.mapping.names import Token, tokens
+from plantroom_shared.mapping.names import RUN, lower, word_edges
 from plantroom_shared.mapping.rules import load
 
 LANGUAGES: Final = ("en", "de", "fr", "es", "zh")
@@ -22,6 +22,8 @@ _LETTERS: Final = frozenset("tp")
 """Letters that camel case may set apart inside a name: ``TFlwCHW``, ``PRtHdr``."""
 _WEAK_SEPARATORS: Final = frozenset("-_ ./'&")
 _MAX_JOIN: Final = 4
+_SHORT: Final = 4
+"""Letters of a code: several runs that spell one are no equipment."""
 _MIN_KNOWN: Final = 0.62
 _COMPOUND_MIN: Final = 3
 """Letters: shorter ones are too common by chance."""
@@ -116,93 +118,101 @@ def spellings() -> Iterator[tuple[str, Entry]]:
 
 
 class _Run(NamedTuple):
-    """Letters that nothing separates, or one number."""
+    """How letters that nothing separates are read, wherever they stand."""
 
     text: str
-    sep: str
-    start: int
-    end: int
-    edges: frozenset[int]
-    """Where camel case cuts the letters, both ends included; empty for a number."""
-
-
-@functools.lru_cache(maxsize=8192)
-def parse(template: str) -> tuple[Piece, ...]:
-    """Return the pieces of a template, known spellings joined and cut out of runs."""
-    runs = _runs(tokens(template))
-    pieces: list[Piece] = []
-    index = 0
-    while index < len(runs):
-        run = runs[index]
-        if not run.edges:
-            pieces.append(Piece("#", run.sep, run.start, run.end, is_id=True))
-            index += 1
-            continue
-        joined = _join(runs, index)
-        if joined is not None:
-            piece, used = joined
-            pieces.append(piece)
-            index += used
-            continue
-        # The C of `Phase C` is no command.
-        phase = bool(pieces and pieces[-1].entry and "phase" in pieces[-1].entry.words)
-        pieces += _cut(run, last=index == len(runs) - 1 and not phase)
-        index += 1
-    return tuple(pieces)
-
-
-def _runs(found: tuple[Token, ...]) -> list[_Run]:
-    """Group tokens into runs of letters; numbers stand alone."""
-    runs: list[_Run] = []
-    at, count = 0, len(found)
-    while at < count:
-        first = found[at]
-        at += 1
-        if first.text == "#":
-            runs.append(_Run("#", first.sep, first.start, first.end, frozenset()))
-            continue
-        text, cuts, last = first.text, [0], first
-        while at < count and not found[at].sep and found[at].text != "#":
-            last = found[at]
-            cuts.append(last.start - first.start)
-            text += last.text
-            at += 1
-        edges = frozenset((*cuts, len(text)))
-        runs.append(_Run(text, first.sep, first.start, last.end, edges))
-    return runs
-
-
-def _join(runs: list[_Run], at: int) -> tuple[Piece, int] | None:
-    """Return the longest spelling that spans several runs: ``set point``, ``S/S``, ``W-C-ADJ``."""
-    first = runs[at]
-    text = first.text
-    texts = [text]
-    for run in runs[at + 1 : at + _MAX_JOIN]:
-        if not run.edges or run.sep not in _WEAK_SEPARATORS:
-            break
-        text += run.text
-        texts.append(text)
-    entries = _lexicon().entries
-    for used in range(len(texts), 1, -1):
-        entry = entries.get(texts[used - 1])
-        if entry is None or entry.space or entry.storey:
-            continue
-        if entry.words or len(texts[used - 1]) > 4:
-            end = runs[at + used - 1].end
-            return Piece(texts[used - 1], first.sep, first.start, end, entry), used
-    return None
-
-
-def _cut(run: _Run, *, last: bool) -> Iterator[Piece]:
-    text, sep, begin, end, edges = run
-    if last and len(edges) == 2 and text in _lexicon().trailing and (sep or len(text) > 1):
-        yield Piece(text, sep, begin, end, _lexicon().trailing[text])
-        return
-    for start, stop, entry in segment(text, edges):
-        yield Piece(text[start:stop], "" if start else sep, begin + start, begin + stop, entry)
+    pieces: tuple[tuple[str, int, int, Entry | None], ...]
+    """Spelling or unexplained stretch, where it begins and ends in the run, what it means."""
+    last: Entry | None
+    """What it means at the end of a name, if it means something else there."""
+    goes_on: bool
+    """Some spelling begins with it."""
 
 
 @functools.lru_cache(maxsize=16384)
+def _run(letters: str) -> _Run:
+    lexicon = _lexicon()
+    text, cuts = lower(letters), word_edges(letters)
+    last = lexicon.trailing.get(text) if len(cuts) == 2 else None
+    found = segment(text, cuts)
+    pieces = tuple((text[start:stop], start, stop, entry) for start, stop, entry in found)
+    return _Run(text, pieces, last, text in _beginnings())
+
+
+@functools.cache
+def _beginnings() -> frozenset[str]:
+    """Return all that spellings which may span several runs begin with."""
+    return frozenset(
+        spelling[:length]
+        for spelling, entry in spellings()
+        if _may_span(spelling, entry)
+        for length in range(1, len(spelling))
+    )
+
+
+def _may_span(spelling: str, entry: Entry) -> bool:
+    plain = not (entry.space or entry.storey)
+    return plain and (bool(entry.words) or len(spelling) > _SHORT)
+
+
+@functools.lru_cache(maxsize=4096)
+def parse(template: str) -> tuple[Piece, ...]:
+    """Return the pieces of a template, known spellings joined and cut out of runs."""
+    found = RUN.split(template)
+    seps, runs = found[::2], found[1::2]
+    pieces: list[Piece] = []
+    at = end = 0
+    while at < len(runs):
+        sep, letters, used = seps[at], runs[at], 1
+        start = end + len(sep)
+        end = start + len(letters)
+        if letters == "#":
+            pieces.append(Piece("#", sep, start, end, None, True))
+        else:
+            run = _run(letters)
+            joined = _join(run, seps, runs, at) if run.goes_on else None
+            if joined is not None:
+                text, entry, used = joined
+                end += sum(map(len, seps[at + 1 : at + used] + runs[at + 1 : at + used]))
+                pieces.append(Piece(text, sep, start, end, entry))
+            elif at + 1 == len(runs) and _ends(run, sep, pieces):
+                pieces.append(Piece(run.text, sep, start, end, run.last))
+            else:
+                for text, first, stop, known in run.pieces:
+                    own = "" if first else sep
+                    pieces.append(Piece(text, own, start + first, start + stop, known))
+        at += used
+    return tuple(pieces)
+
+
+def _join(
+    run: _Run, seps: Sequence[str], runs: Sequence[str], at: int
+) -> tuple[str, Entry, int] | None:
+    """Return the longest spelling that spans several runs: ``set point``, ``S/S``, ``W-C-ADJ``.
+
+    With it comes how many runs it spans.
+    """
+    text, found = run.text, None
+    for ahead in range(at + 1, min(at + _MAX_JOIN, len(runs))):
+        if seps[ahead] not in _WEAK_SEPARATORS or runs[ahead] == "#":
+            break
+        text += _run(runs[ahead]).text
+        entry = _lexicon().entries.get(text)
+        if entry is not None and _may_span(text, entry):
+            found = text, entry, ahead - at + 1
+        if text not in _beginnings():
+            break
+    return found
+
+
+def _ends(run: _Run, sep: str, pieces: list[Piece]) -> bool:
+    """Tell whether the last run of a name means what it means at an end."""
+    if run.last is None or not (sep or len(run.text) > 1):
+        return False
+    # The C of `Phase C` is no command.
+    return not (pieces and pieces[-1].entry and "phase" in pieces[-1].entry.words)
+
+
 def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | None], ...]:
     """Cut a run of letters into spellings at the least cost; unexplained stretches stay whole.
 

@@ -98,15 +98,12 @@ def meanings(rows: Sequence[Row], scorer: Scorer | None = None) -> list[MappedPo
 def decisions(rows: Sequence[Row], scorer: Scorer) -> list[Decision]:
     """Return what the template of every row is taken for; equal contexts are decided once."""
     deciding = _Deciding(scorer)
-    known: dict[_Context, Decision] = {}
-    found: list[Decision] = []
-    for row in rows:
-        context = _context(row)
-        decision = known.get(context)
-        if decision is None:
-            decision = known[context] = deciding.decide(context)
-        found.append(decision)
-    return found
+    shared: dict[_Context, _Context] = {}
+    contexts = [shared.setdefault(context, context) for context in map(_context, rows)]
+    # The same words about another machine come next: what was read of them is still at hand.
+    in_order = sorted(shared, key=lambda context: (context[0][context[2] :], context[3]))
+    known = {context: deciding.decide(context) for context in in_order}
+    return [known[context] for context in contexts]
 
 
 class _Deciding:

@@ -7,8 +7,7 @@ number, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from plantroom_shared.mapping.lexicon import Piece
 
@@ -50,8 +49,7 @@ _CODE: Final = 12
 """Letters of a word that may be a code: longer ones are words of a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a template names its equipment."""
 
     start: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -14,12 +13,13 @@ MAX_NAME: Final = 128
 # Digits that mean something by themselves and so never become `#`.
 _KEEP: Final = r"co2|no2|h2o|pm2[._]?5|pm10|(?<![a-z0-9])l[123](?![a-z0-9])|(?<=ph)[123](?![0-9])|(?<=phase)[ _-]?[123](?![0-9])"
 _DIGITS: Final = re.compile(rf"(?P<keep>{_KEEP})|(?P<run>\d+)", re.IGNORECASE)
-_RUN: Final = re.compile(r"\d+")
-_MAY_KEEP: Final = re.compile(r"o2|2o|pm[21]|l[123]|ph", re.IGNORECASE)
+_RUN: Final = re.compile(r"(\d+)")
+_MAY_KEEP: Final = re.compile(r"[OoHhMmLl][123]|[Ss][Ee][ _-]?[123]")
 """A quick look for digits that may have to stay."""
+RUN: Final = re.compile(r"((?:[A-Za-z0-9%]+|[^\W\d_]|[\u3400-\u9fff]|(?i:(?<=pm2)[._](?=5)))+|#)")
+"""Letters that nothing separates, a kept digit or ``%`` among them; or one number."""
 _TOKEN: Final = re.compile(
     r"(?P<gas>co2|no2|h2o|pm2[._]?5|pm10)"
-    r"|(?P<id>#)"
     r"|(?P<word>[A-ZÀ-ÖØ-Þ]+s(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]+|[A-ZÀ-ÖØ-Þ]+(?![a-zß-öø-ÿ])|[A-ZÀ-ÖØ-Þ])"
     r"|(?P<han>[\u3400-\u9fff]+)"
     r"|(?P<number>[0-9]+)"
@@ -27,24 +27,6 @@ _TOKEN: Final = re.compile(
     r"|(?P<percent>%)",
 )
 _GAS: Final = re.compile(r"(co2|no2|h2o|pm2[._]?5|pm10)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of a template."""
-
-    text: str
-    """Lower case; ``#`` stands for a number."""
-    sep: str
-    """What stood between this piece and the one before; empty where nothing did."""
-    start: int
-    end: int
-    """Where it stands in the template."""
-
-    @property
-    def is_id(self) -> bool:
-        """Tell a number from a word."""
-        return self.text == "#"
 
 
 def clean(name: str) -> str:
@@ -70,7 +52,8 @@ def fold(name: str) -> tuple[str, tuple[str, ...]]:
     """Return the template of a cleaned name (every number a ``#``) and the numbers taken out."""
     name = name.replace("#", " ")
     if not _MAY_KEEP.search(name):
-        return _RUN.sub("#", name), tuple(_RUN.findall(name))
+        parts = _RUN.split(name)
+        return "#".join(parts[::2]), tuple(parts[1::2])
     runs: list[str] = []
 
     def take(match: re.Match[str]) -> str:
@@ -92,27 +75,24 @@ def fill(template: str, runs: tuple[str, ...], end: int, start: int = 0) -> str:
     return "".join(out)
 
 
-def _lower(text: str) -> str:
+def lower(text: str) -> str:
     """Return lower case of the same length: `ß` and `İ` would grow."""
     if text.isascii():
         return text.lower()
     return "".join(low if len(low := ch.lower()) == 1 else ch for ch in text)
 
 
-@lru_cache(maxsize=65536)
-def tokens(template: str) -> tuple[Token, ...]:
-    """Cut a template at separators, camel case, letters next to digits, and scripts."""
-    found: list[Token] = []
-    last = 0
+def word_edges(run: str) -> frozenset[int]:
+    """Return where camel case, digits and scripts cut a run as `RUN` finds it, both ends included."""
+    found = {0, len(run)}
     position = 0
-    while match := _TOKEN.search(template, position):
+    while match := _TOKEN.search(run, position):
         start, end = match.span()
         if match.lastgroup in {"word", "other"}:
             # A gas in capitals (RACO2) is one word to the camel-case rule: cut before it.
-            gas = _GAS.search(template, start, min(len(template), end + 3))
+            gas = _GAS.search(run, start, min(len(run), end + 3))
             if gas and gas.start() < end:
                 end = gas.end() if gas.start() == start else gas.start()
-        text = _lower(template[start:end])
-        found.append(Token(text, template[last:start], start, end))
-        last = position = end
-    return tuple(found)
+        found.add(start)
+        position = end
+    return frozenset(found)

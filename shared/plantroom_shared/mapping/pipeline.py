@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from plantroom_shared.mapping.answers import answered
+from plantroom_shared.mapping.collector import no_cycles
 from plantroom_shared.mapping.grouping import group
 from plantroom_shared.mapping.learned import Rulebook
 from plantroom_shared.mapping.meanings import MappedPoint, meanings, one_claim_each
@@ -38,9 +39,10 @@ def map_points(
         rules: what follows from that for others, and what people have written.
         scorer: learned weights other than those that ship: for training and its judgement.
     """
-    found = iter(meanings(grouped(points, devices), scorer))
-    mapped = [_unmapped(point) if _is_gateway(point) else next(found) for point in points]
-    return one_claim_each(answered(points, mapped, decided or {}, rules or Rulebook()))
+    with no_cycles():
+        found = iter(meanings(grouped(points, devices), scorer))
+        mapped = [_unmapped(point) if _is_gateway(point) else next(found) for point in points]
+        return one_claim_each(answered(points, mapped, decided or {}, rules or Rulebook()))
 
 
 def grouped(points: Sequence[Point], devices: Sequence[Device] = ()) -> list[Row]:

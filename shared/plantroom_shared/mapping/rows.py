@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from plantroom_shared.mapping.mentions import NOWHERE, Place
 from plantroom_shared.mapping.names import clean
 
 if TYPE_CHECKING:
-    from plantroom_shared.mapping.mentions import Place
     from plantroom_shared.model import Device, Point
 
 _EDGE: Final = " ./:_-'"
@@ -25,9 +25,9 @@ class Row:
     template: str
     runs: tuple[str, ...]
     description: str
-    skip: int
+    skip: int = 0
     """Characters of the template that name the site."""
-    where: Place
+    where: Place = NOWHERE
     equipment: str = ""
     """Key of the equipment within the site."""
     equip_class: str = ""
@@ -41,6 +41,8 @@ class Row:
 
 def stretch(row: Row, start: int, end: int) -> str:
     """Return a stretch of the template with its numbers put back: a stretch of the name."""
+    if len(row.name) == len(row.template):  # numbers of one digit take as much room as a `#`
+        return row.name[start:end]
     runs = row.runs
     first = row.template.count("#", 0, start) if start else 0
     last = first + row.template.count("#", start, end)
