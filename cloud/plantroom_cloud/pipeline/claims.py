@@ -36,7 +36,7 @@ class Claim:
     tries: int
     token: str
     place: dict[str, Any]
-    """Of the building: ``name`` and ``site``."""
+    """Of the building: ``name`` and ``site``, and of one that an Edge searches ``edge`` and ``nets``."""
     options: dict[str, Any]
 
 
@@ -51,6 +51,8 @@ class Result:
     """How many points the building turned out to have; None where that was known."""
     pieces: int = 1
     """Into how many chunks the next stage is cut."""
+    reason: str = ""
+    """What is missing of it, though it is done; for people."""
 
 
 async def companies_with_work(session: AsyncSession, now_us: int) -> list[int]:
@@ -104,6 +106,10 @@ class Claims(Repository):
         """Keep a claim until `until_us`; False if it was lost, or the job was cancelled."""
         return await self._turn(claim, due_us=until_us)
 
+    async def tell(self, claim: Claim, told: dict[str, Any], points: int) -> bool:
+        """Say how far a chunk has come while it is done; False if the claim was lost."""
+        return await self._turn(claim, told=told, points=points)
+
     async def give_back(self, claim: Claim, due_us: int, reason: str = "", *, free: bool) -> bool:
         """Let a chunk be done from `due_us` on, by whoever comes; False if the claim was lost.
 
@@ -125,7 +131,8 @@ class Claims(Repository):
         jobs = JobRepository(self._session, self._scope)
         job = await jobs.lock(claim.job)
         points = claim.points if result.points is None else result.points
-        done = {"state": "done", "told": result.told, "points": points, "reason": ""}
+        done = {"state": "done", "told": result.told, "points": points}
+        done["reason"] = result.reason[:500].replace("\0", "")
         if job is None or not await self._turn(claim, ended_us=now_us, **done):
             return False
         await jobs.put(claim.job, claim.building, result.outputs)

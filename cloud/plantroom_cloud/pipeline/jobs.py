@@ -10,6 +10,7 @@ from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.pipeline import upkeep
+from plantroom_cloud.pipeline.searching import targets_of
 from plantroom_cloud.pipeline.steps import Means
 from plantroom_cloud.pipeline.work import Worker
 from plantroom_cloud.supervise import side_by_side
@@ -29,7 +30,7 @@ async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
 
         await side_by_side({**parts, "job dispatch": partial(dispatch, db, settings, clock)})
     asker = Asker(db, settings.llm, clock) if settings.llm else None
-    worker = Worker(Means(db, clock, asker), settings.job_lease)
+    worker = Worker(Means(db, clock, asker, targets_of(settings)), settings.job_lease)
     try:
         loops = {f"jobs {number}": partial(_loop, worker) for number in range(WORKERS)}
         await side_by_side({**parts, **loops})

@@ -22,6 +22,7 @@ from plantroom_cloud.pipeline.claims import (
 )
 from plantroom_cloud.pipeline.steps import STEPS, Means, Step
 from plantroom_shared.cancelling import ended
+from plantroom_shared.errors import Rejected
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Worker:
     async def _failed(self, claim: Claim, error: Exception) -> None:
         what = f"{type(error).__name__}: {error}"[:500].replace("\0", "")
         log.warning("chunk failed", extra={**_about(claim), "cause": what}, exc_info=error)
-        if claim.tries >= MAX_TRIES:
+        if claim.tries >= MAX_TRIES or isinstance(error, Rejected):
             await self._fail(claim, what)
             return
         wait = random.uniform(0.5, 1.0) * min(2.0 ** (claim.tries - 1), _LONGEST_WAIT)
