@@ -311,6 +311,7 @@ async def test_words_of_enos_are_told_without_keys(
         async def told(_figures: Mapping[str, int]) -> None:
             return
 
+        whole = Discovery.networks
         for kind in (Unavailable, Rejected):
 
             async def networks(self: Discovery, kind: type = kind) -> list[str]:
@@ -319,7 +320,6 @@ async def test_words_of_enos_are_told_without_keys(
                 said = f"you sent {enos.target.app_key}, {secret} and {token}"
                 raise kind(said, reason="x") if kind is Rejected else kind(said)
 
-            whole = Discovery.networks
             with monkeypatch.context() as patch:
                 patch.setattr(Discovery, "networks", networks)
                 with pytest.raises(kind) as caught:
@@ -357,7 +357,7 @@ async def test_a_foreign_company_cannot_use_an_enos(
 async def test_what_is_refused(client: httpx.AsyncClient, database: Database, acme: Tenant) -> None:
     """Each has its problem, and none makes a job; a key that may only read searches nothing."""
     one = {"id": EDGE}
-    for body in (
+    bodies: tuple[dict[str, Any], ...] = (
         {"edges": []},
         {"edges": [one, one]},
         {"edges": [one], "sites": [acme.site]},
@@ -367,7 +367,8 @@ async def test_what_is_refused(client: httpx.AsyncClient, database: Database, ac
         {"edges": [one | {"nets": ["x" * 201]}]},
         {"edges": [one | {"nets": ["x"] * 17}]},
         {"edges": [{"id": f"e{number}"} for number in range(101)]},
-    ):
+    )
+    for body in bodies:
         answer = await client.post("/v1/jobs", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), body
     async with database.write() as session:
