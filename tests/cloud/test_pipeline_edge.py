@@ -33,7 +33,7 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, Rejected, Unavailable
 from support import enos_site
 from support.api_world import ONE_ENGINE, Stopped, Tenant, client_of, make_app
-from support.pipeline_world import drain, job_of, rows_of, states
+from support.pipeline_world import drain, job_of, point_list, rows_of, states
 
 EDGE = simulated.EDGE
 LEASE = 30.0
@@ -572,6 +572,32 @@ def test_no_enos_serves_two_companies(tmp_path: Path) -> None:
     assert searching.targets_of(CloudSettings(data=tmp_path, enos=both[:1])) == {"acme": both[0]}
     with pytest.raises(ConfigError, match="organisation of its own"):
         searching.targets_of(CloudSettings(data=tmp_path, enos=both))
+
+
+async def test_edges_that_are_waited_for_keep_nobody_waiting(
+    database: Database, client: httpx.AsyncClient, few: int, tmp_path: Path
+) -> None:
+    """As many silent Edges as there are searches at once: a list goes through beside them."""
+    async with plant(polls=10**6, edge_patience=600.0, edge_poll=0.1) as enos, asyncio.timeout(90):
+        edges = [await start(client, {"id": EDGE, "nets": [NET]}) for _ in range(jobs.SEARCHES + 1)]
+        settings = CloudSettings(data=tmp_path, enos=(enos.target,))
+        running = asyncio.create_task(jobs.run(database, settings, SystemClock()))
+        waited_for = ["queued", *["running"] * jobs.SEARCHES]
+        try:
+            while await _states(client, edges) != waited_for:
+                await asyncio.sleep(0.02)
+            csv = {"Content-Type": "text/csv"}
+            answer = await client.post("/v1/jobs", content=point_list(1, 1), headers=csv)
+            while (await job_of(client, answer.json()["id"]))["state"] != "done":
+                await asyncio.sleep(0.02)
+            assert await _states(client, edges) == waited_for
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def _states(client: httpx.AsyncClient, wanted: list[str]) -> list[str]:
+    return sorted([(await job_of(client, job))["state"] for job in wanted])
 
 
 @ONE_ENGINE

@@ -18,7 +18,7 @@ from plantroom_shared.clock import Clock
 from plantroom_shared.errors import PlantroomError, Rejected, Unavailable
 from plantroom_shared.model import Device, Point
 
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 200
 """Devices of one search for points."""
 _NAMED: Final = 10
 """Devices without points that a reason names; the others are counted."""

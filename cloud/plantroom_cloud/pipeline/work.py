@@ -17,6 +17,7 @@ from plantroom_cloud.pipeline.claims import (
     MAX_TRIES,
     Claim,
     Claims,
+    Lane,
     Result,
     companies_with_work,
 )
@@ -42,12 +43,18 @@ class Worker:
         lease: seconds for which a chunk is claimed; renewed while it is being done.
         steps: stage → what is done for a chunk of it.
         name: for people.
+        lane: of which chunks; None means all.
     """
 
     def __init__(
-        self, means: Means, lease: float, steps: Mapping[str, Step] = STEPS, name: str = ""
+        self,
+        means: Means,
+        lease: float,
+        steps: Mapping[str, Step] = STEPS,
+        name: str = "",
+        lane: Lane | None = None,
     ) -> None:
-        self._means, self._lease, self._steps = means, lease, steps
+        self._means, self._lease, self._steps, self._lane = means, lease, steps, lane
         self._name = name or f"{socket.gethostname()[:40]}:{os.getpid()}"
         self._last = 0
         """The company that was served last: the next one is another, where others wait."""
@@ -66,13 +73,13 @@ class Worker:
     async def _take(self) -> Claim | None:
         now_us, lease_us = self._means.clock.now_us(), round(self._lease * 1e6)
         async with self._means.db.read() as session:
-            waiting = await companies_with_work(session, now_us)
+            waiting = await companies_with_work(session, now_us, self._lane)
         # Round and round: a portfolio of one company does not keep another's building waiting.
         turn = sorted(waiting, key=lambda company: (company <= self._last, company))
         for company in turn:
             async with self._means.db.write() as session:
                 claims = Claims(session, Scope(company))
-                claim = await claims.take(self._name, now_us, lease_us)
+                claim = await claims.take(self._name, now_us, lease_us, self._lane)
             if claim is not None:
                 self._last = company
                 return claim
