@@ -13,6 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from demo.enos_sim import discovery as simulated
 from demo.enos_sim.app import Simulator
@@ -449,6 +450,23 @@ async def test_progress_while_it_searches(
     assert seen[0] == (few, 0, 0, 0)
     assert seen[-1] == (few, few, every, every)
     assert any(0 < points < every for _, _, points, _ in seen)
+
+
+@ONE_ENGINE
+async def test_progress_that_cannot_be_noted(
+    database: Database, client: httpx.AsyncClient, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away for a moment costs a search nothing."""
+
+    async def away(*_: Any) -> bool:
+        statement = "update"
+        raise OperationalError(statement, {}, Exception("away"))
+
+    monkeypatch.setattr(Claims, "tell", away)
+    async with plant() as enos:
+        job = await start(client, {"id": EDGE, "nets": [NET]})
+        await drain(worker_of(database, enos.target))
+    assert (await job_of(client, job))["points"] == len(objects(few))
 
 
 @ONE_ENGINE
