@@ -62,6 +62,12 @@ class EnosTarget(BaseModel):
     """Thing model of the asset that stands for a site at the root of its tree."""
     storage_policy: str = ""
     """Id of the storage policy to which a plan may add points that EnOS would not keep."""
+    edge_patience: float = Field(default=300.0, gt=0, le=3600)
+    """Seconds without any news until a search of an EnOS Edge is given up."""
+    edge_poll: float = Field(default=5.0, gt=0, le=300)
+    """Seconds between two questions for what an Edge has found."""
+    edge_limit: float = Field(default=3600.0, gt=0, le=86_400)
+    """Seconds that all searches of one building may take together."""
 
 
 class MqttSettings(BaseModel):

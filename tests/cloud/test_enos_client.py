@@ -430,13 +430,21 @@ async def test_discovery_brings_every_device_and_point() -> None:
         assert [device.ot_device_inst for device in there] == [
             row["otDeviceInst"] for row in simulated.found_devices()
         ]
-        points = await found.points([1000, 1001])
-        assert {point.key for point in points} == {
+        heard: list[tuple[int, int]] = []
+
+        async def news(devices: int, points: int) -> None:
+            heard.append((devices, points))
+
+        points = await found.points([1000, 1001, 1000], news)
+        assert (points.silent, found.bad) == ((), 0)
+        assert [point.key for point in points.points] == sorted(
             (row["otDeviceInst"], row["objectType"], row["objectInst"])
             for device in (1000, 1001)
             for row in simulated.found_points(device)
-        }
-        assert {type(point.present_value) for point in points} == {float, str}
+        )
+        assert {type(point.present_value) for point in points.points} == {float, str}
+        assert heard[-1] == (2, len(points.points))
+        assert heard == sorted(heard)
 
 
 async def test_discovery_gives_up_after_its_patience() -> None:
@@ -453,18 +461,129 @@ async def test_discovery_survives_strange_records(monkeypatch: pytest.MonkeyPatc
     """One record that makes no sense costs no other; endless texts are cut."""
     async with joined() as both:
         found = Discovery(both.gateway, simulated.EDGE, poll=0.001, patience=5)
-        good = {"otDeviceInst": 1, "otDeviceName": "x" * 10_000, "extra": 1}
-        answers: list[Any] = [{"record": ["?", {"otDeviceInst": "no"}, good]}, "?"]
+        good = {"otDeviceInst": 1, "otDeviceName": "x" * 10_000, "address": 7, "extra": 1}
+        rubbish = ["?", {"otDeviceInst": "no"}, {"otDeviceInst": 2**40}]
+        point = {"otDeviceInst": 1, "objectType": "analog-input", "objectInst": 3}
+        strange = [
+            point | {"objectName": "a\0b", "description": {}, "presentValue": []},
+            point | {"objectType": "a:b"},
+            point | {"otDeviceInst": 2},
+        ]
+        answers: dict[str, Any] = {
+            "deviceResponse": {"record": [*rubbish, good]},
+            "pointResponse": strange,
+            "search": True,
+        }
 
         async def call(_method: str, path: str, *_rest: Any) -> Any:
-            if path.endswith("deviceResponse"):
-                return {"data": answers.pop()}
-            return {"data": 7}
+            return {"data": answers.get(path.rpartition("/")[2], 7)}
 
         monkeypatch.setattr(both.gateway, "call", call)
         (device,) = await found.devices("net")
-        assert device.ot_device_name == "x" * 512
+        assert (device.ot_device_name, device.address) == ("x" * 512, None)
+        assert found.bad == 3
+        (only,) = (await found.points([1])).points
+        assert (only.object_name, only.description, only.present_value) == ("ab", None, None)
+        assert found.bad == 5
         assert await found.networks() == []
         hasty = Discovery(both.gateway, simulated.EDGE, poll=0.001, patience=0.05)
-        with pytest.raises(Unavailable):
+        answers |= {"deviceResponse": {"record": rubbish}, "pointResponse": 7}
+        with pytest.raises(Unavailable, match="3 devices, none of which makes sense"):
+            await hasty.devices("net")
+        with pytest.raises(Unavailable, match="brought no points"):
             await hasty.points([1])
+        answers["search"] = False
+        with pytest.raises(Unavailable, match=r"no points within .* s; it did not begin"):
+            await hasty.points([1])
+
+
+async def test_discovery_waits_for_what_is_still_being_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A short page, a total that grows and an EnOS that is away for a moment: read on, and whole."""
+    async with joined() as both:
+        rows = simulated.found_devices()
+        script: list[Any] = [
+            {"record": rows[:50], "totalRecordCount": 203},
+            {"record": rows[:150], "totalRecordCount": 150},
+            Unavailable("away"),
+            {"record": rows[:200], "totalRecordCount": 203},
+            {"record": rows[200:202], "totalRecordCount": 202},
+            {"record": rows[:200], "totalRecordCount": 202},
+            {"record": rows[200:201], "totalRecordCount": 202},
+            {"record": rows[200:202], "totalRecordCount": 202},
+            {"record": rows[200:], "totalRecordCount": 203},
+            {"record": rows[:200], "totalRecordCount": 203},
+            {"record": rows[200:], "totalRecordCount": 203},
+            {"record": [], "totalRecordCount": 203},
+            {"record": rows[200:], "totalRecordCount": 203},
+        ]
+
+        async def call(_method: str, path: str, *_rest: Any) -> Any:
+            if path.endswith("search"):
+                return {"data": True}
+            answer = script.pop(0)
+            if isinstance(answer, Unavailable):
+                raise answer
+            return {"data": answer}
+
+        monkeypatch.setattr(both.gateway, "call", call)
+        found = await Discovery(both.gateway, "e", poll=0.001, patience=10).devices("net")
+        assert [device.ot_device_inst for device in found] == [row["otDeviceInst"] for row in rows]
+        assert script == []
+
+
+async def test_discovery_says_what_only_came_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second page that never comes, and too many devices or points, each have a reason."""
+    async with joined() as both:
+        rows = simulated.found_devices()
+        total = 203
+
+        async def call(_method: str, path: str, _query: Any, body: Any = None) -> Any:
+            if path.endswith("search"):
+                return {"data": True}
+            if path.endswith("pointResponse"):
+                return {"data": simulated.found_points(body["otDeviceInst"])}
+            first = body["pagination"]["pageNo"] == 1
+            return {"data": {"record": rows[:200] if first else [], "totalRecordCount": total}}
+
+        monkeypatch.setattr(both.gateway, "call", call)
+        found = Discovery(both.gateway, "e", poll=0.001, patience=0.1)
+        with pytest.raises(Unavailable, match="brought only 200 of 203 devices of net"):
+            await found.devices("net")
+        total = 10**9
+        with pytest.raises(Rejected, match="more than 10000 devices"):
+            await found.devices("net")
+        with pytest.raises(Rejected, match="more than 15 points"):
+            await found.points([1, 2], most=15)
+
+
+async def test_a_device_that_says_nothing_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent, refused by EnOS, not settled in time: named; the points of the others are there."""
+    async with joined() as both:
+        asked: dict[int, int] = {}
+
+        async def call(_method: str, path: str, _query: Any, body: Any = None) -> Any:
+            if path.endswith("search"):
+                return {"data": True}
+            device = body["otDeviceInst"]
+            asked[device] = asked.get(device, 0) + 1
+            points = simulated.found_points(device)
+            match device:
+                case 1:
+                    return {"data": []}
+                case 2:
+                    msg = "no such device"
+                    raise Rejected(msg, reason="99404")
+                case 3 if asked[device] < 3:
+                    msg = "busy"
+                    raise Unavailable(msg)
+                case 4:  # begins, and does not go on
+                    return {"data": points[:2] if asked[device] == 1 else []}
+            return {"data": points}
+
+        monkeypatch.setattr(both.gateway, "call", call)
+        found = Discovery(both.gateway, "e", poll=0.001, patience=0.2)
+        brought = await found.points([1, 2, 3, 4, 5])
+        assert brought.silent == (1, 2, 4)
+        assert {point.ot_device_inst for point in brought.points} == {3, 4, 5}

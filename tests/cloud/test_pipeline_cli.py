@@ -13,6 +13,7 @@ import pytest
 import yaml
 from sqlalchemy import select
 
+from demo.enos_sim import discovery as simulated
 from plantroom_cloud import cli
 from plantroom_cloud.db import Database
 from plantroom_cloud.pipeline.claims import Claim, Result
@@ -20,6 +21,7 @@ from plantroom_cloud.pipeline.steps import STEPS, Means
 from plantroom_cloud.pipeline.work import Worker
 from plantroom_cloud.tables import Company
 from plantroom_shared.clock import SystemClock
+from support import enos_site
 from support.api_world import NOW
 from support.pipeline_world import add_site, drain, point_list
 
@@ -115,6 +117,60 @@ def test_sites_by_their_slugs(run: Run, tmp_path: Path) -> None:
     assert (code, "choose among: one, two" in err) == (2, True)
 
 
+def test_an_edge_from_start_to_result(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started by its asset id; the CSV says of every row which object of which device it is."""
+    monkeypatch.setattr(simulated, "DEVICES", 3)
+    enos: dict[str, Any] = {"company": "acme", "apigw": "http://127.0.0.1:1", "org_id": "o"}
+    enos |= {"integration": "http://127.0.0.1:1", "app_key": "k", "app_secret": "s"}
+    settings = {"data": str(tmp_path / "data"), "enos": [enos]}
+    (tmp_path / "cloud.yaml").write_text(yaml.safe_dump(settings))
+    net = simulated.NETS[0]
+    code, out, _ = job(run, "start", "--edge", simulated.EDGE, "--net", net, "--key", "k")
+    assert code == 0
+    assert job(run, "start", "--edge", simulated.EDGE, "--net", net, "--key", "k")[1] == out
+
+    async def search(database: Database) -> None:
+        async with enos_site.running() as (simulator, addresses):
+            target = enos_site.target_of(simulator.world, addresses, edge_poll=0.002)
+            await drain(Worker(Means(database, SystemClock(), enos={"acme": target}), 30.0))
+
+    work(tmp_path, search)
+    shown = json.loads(job(run, "status", out.strip(), "--json")[1])
+    assert (shown["source"], shown["state"], shown["points"]) == ("edges", "done", 24)
+    result = tmp_path / "out.csv"
+    assert job(run, "result", out.strip(), "--out", str(result))[0] == 0
+    with result.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {
+        (int(row["device_instance"]), row["object_type"], int(row["object_instance"])): row
+        for row in rows
+    }
+    found = [row for at in range(3) for row in simulated.found_points(1000 + at)]
+    for point in found:
+        row = names.pop((point["otDeviceInst"], point["objectType"], point["objectInst"]))
+        assert row["point_name"] == point["objectName"]
+        assert row["building"] == simulated.EDGE
+    assert names == {}
+
+
+def test_edges_that_are_refused(run: Run, listed: str) -> None:
+    """Without an EnOS, with something else beside it, or by no id: what to do is said, no job made."""
+    for command, said in (
+        (("--edge", "e"), "company acme has no EnOS in the settings; add an entry for it"),
+        (("--edge", "e", "--site", "s"), "jobs of their own"),
+        ((listed, "--edge", "e"), "jobs of their own"),
+        (("--net", "n"), "which Edge"),
+        (("--edge", "a b"), "asset id of the Edge"),
+        (("--edge", "e", "--net", "\x01"), "net: "),
+        (sum((("--edge", f"e{number}") for number in range(101)), ()), "more than 100 Edges"),
+    ):
+        code, _, err = job(run, "start", *command)
+        assert (code, said in err) == (2, True), (command, err)
+    assert job(run, "list")[1].count("j-") == 0
+
+
 def test_cancel_resume_and_watch(
     run: Run, listed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +222,7 @@ def test_what_is_wrong_is_said(run: Run, listed: str, tmp_path: Path) -> None:
         (("start", str(tmp_path / "none.csv")), "No such file"),
         (("start", str(tmp_path / "other.csv")), "point_name"),
         (("start", str(tmp_path / "large.csv")), "split it by building"),
-        (("start", listed, "--site", "one"), "two jobs"),
+        (("start", listed, "--site", "one"), "jobs of their own"),
         (("start",), "there is no site yet"),
         (("status", "j-1"), "there is no job j-1"),
         (("result", "j-1", "--out", "x"), "there is no job j-1"),

@@ -44,18 +44,30 @@ REQUIRED = Depends(_scope)
 """For a router: no route of it answers without a key."""
 
 
-async def _writer(
+async def _writing_key(
     session: Session,
     scope: CurrentScope,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
-) -> str:
+) -> str | None:
     plain = (bearer.credentials if bearer else header) or ""
-    name = await IdentityRepository(session, scope).writer(keys.digest(plain))
+    return await IdentityRepository(session, scope).writer(keys.digest(plain))
+
+
+WritingKey = Annotated[str | None, Depends(_writing_key)]
+"""Name of the request's key if it may change things; for a route of which only a part needs that."""
+
+
+def needs_write(name: str | None) -> str:
+    """Return the name of a key that may change things; Forbidden where it may not."""
     if name is None:
         msg = "this key may only read; `plantroom-cloud key add --write` makes one that may do this"
         raise Forbidden(msg)
     return name
+
+
+async def _writer(name: WritingKey) -> str:
+    return needs_write(name)
 
 
 Writer = Annotated[str, Depends(_writer)]

@@ -18,9 +18,11 @@ from plantroom_cloud.identity.setup import find_company
 from plantroom_cloud.kit.pages import Page
 from plantroom_cloud.kit.problems import ApiError
 from plantroom_cloud.migrations import migrate
+from plantroom_cloud.pipeline.edges import Edges, identity_of
 from plantroom_cloud.pipeline.repository import JobRepository
 from plantroom_cloud.pipeline.results import points_page
 from plantroom_cloud.pipeline.schemas import show_job, show_short
+from plantroom_cloud.pipeline.searching import targets_of
 from plantroom_cloud.pipeline.service import Asked, JobService, digest, no_job
 from plantroom_cloud.pipeline.uploads import MAX_UPLOAD, Upload
 from plantroom_cloud.tables import Site
@@ -31,7 +33,7 @@ T = TypeVar("T")
 Do = Callable[[AsyncSession, Scope], Awaitable[T]]
 COLUMNS: Final = (
     "building", "point_name", "equip_id", "equip_class", "point_type", "model", "model_point",
-    "confidence", "state",
+    "confidence", "state", "point", "device_instance", "object_type", "object_instance",
 )  # fmt: skip
 _PAGE: Final = 1000
 
@@ -48,10 +50,18 @@ class Jobs:
         self._settings, self._company = settings, company
 
     def start(
-        self, file: Path | None, sites: Sequence[str], key: str | None, options: dict[str, Any]
+        self,
+        file: Path | None,
+        sites: Sequence[str],
+        key: str | None,
+        options: dict[str, Any],
+        edges: Edges | None = None,
     ) -> str:
-        """Enter a job over a list, or over sites by their slugs, all where none is named."""
+        """Enter a job over a list, Edges, or sites by their slugs, all where none is named."""
         asked = None if file is None else _upload(file, options)
+        if edges is not None:
+            self._has_enos()
+            asked = Asked(edges=edges, options=options)
 
         async def do(session: AsyncSession, scope: Scope) -> str:
             wanted = asked or Asked(await _sites(session, scope, sites), options=options)
@@ -114,6 +124,11 @@ class Jobs:
 
         return self._run(do)
 
+    def _has_enos(self) -> None:
+        if self._company not in targets_of(self._settings):
+            what = f"company {self._company} has no EnOS in the settings"
+            raise ConfigError(what, key="enos", fix="add an entry for it")
+
     def _run(self, do: Do[T]) -> T:
         async def run() -> T:
             database = open_database(self._settings)
@@ -170,6 +185,7 @@ def _cells(
         yield (
             buildings[row["building"]]["name"], row["name"], row["equipment"], row["equip_class"],
             row["point_class"], row["model"], row["model_point"], sure, row["state"],
+            row["point"], *identity_of(row["point"]),
         )  # fmt: skip
 
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import delete, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope, is_sqlite
@@ -36,7 +47,7 @@ class Claim:
     tries: int
     token: str
     place: dict[str, Any]
-    """Of the building: ``name`` and ``site``."""
+    """Of the building: ``name`` and ``site``, and of one that an Edge searches ``edge`` and ``nets``."""
     options: dict[str, Any]
 
 
@@ -51,13 +62,32 @@ class Result:
     """How many points the building turned out to have; None where that was known."""
     pieces: int = 1
     """Into how many chunks the next stage is cut."""
+    reason: str = ""
+    """What is missing of it, though it is done; for people."""
 
 
-async def companies_with_work(session: AsyncSession, now_us: int) -> list[int]:
+Lane = Literal["search", "other"]
+"""Chunks that wait for an Edge for minutes, and all that do not: neither shall keep the other."""
+
+
+def _due(now_us: int, lane: Lane | None = None) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a chunk that may be taken; of any lane where none is named."""
+    due = (JobChunk.state.in_(OPEN), JobChunk.due_us <= now_us)
+    if lane is None:
+        return due
+    mine = (JobRow.id == JobChunk.job_id, JobRow.company_id == JobChunk.company_id)
+    edges = exists().where(*mine, JobRow.source == "edges")
+    search = and_(JobChunk.stage == "select", edges)
+    return (*due, search if lane == "search" else not_(search))
+
+
+async def companies_with_work(
+    session: AsyncSession, now_us: int, lane: Lane | None = None
+) -> list[int]:
     """Return companies that have a chunk to be taken: the one look across companies."""
     rows = await session.scalars(
         select(JobChunk.company_id)
-        .where(JobChunk.state.in_(OPEN), JobChunk.due_us <= now_us)
+        .where(*_due(now_us, lane))
         .distinct()
         .order_by(JobChunk.company_id)
     )
@@ -67,13 +97,15 @@ async def companies_with_work(session: AsyncSession, now_us: int) -> list[int]:
 class Claims(Repository):
     """Chunks of one company, for who does them."""
 
-    async def take(self, worker: str, now_us: int, lease_us: int) -> Claim | None:
+    async def take(
+        self, worker: str, now_us: int, lease_us: int, lane: Lane | None = None
+    ) -> Claim | None:
         """Claim the chunk that is due longest; None where there is none, or all are being claimed.
 
         On PostgreSQL a row that another worker is about to claim is passed over; on SQLite the
         transaction has the write lock from its start, so that there is no other.
         """
-        due = (self._own(JobChunk), JobChunk.state.in_(OPEN), JobChunk.due_us <= now_us)
+        due = (self._own(JobChunk), *_due(now_us, lane))
         chosen = select(*_KEY).where(*due).order_by(JobChunk.due_us, *_KEY).limit(1)
         if not is_sqlite(self._session):
             chosen = chosen.with_for_update(skip_locked=True)
@@ -104,6 +136,10 @@ class Claims(Repository):
         """Keep a claim until `until_us`; False if it was lost, or the job was cancelled."""
         return await self._turn(claim, due_us=until_us)
 
+    async def tell(self, claim: Claim, told: dict[str, Any], points: int) -> bool:
+        """Say how far a chunk has come while it is done; False if the claim was lost."""
+        return await self._turn(claim, told=told, points=points)
+
     async def give_back(self, claim: Claim, due_us: int, reason: str = "", *, free: bool) -> bool:
         """Let a chunk be done from `due_us` on, by whoever comes; False if the claim was lost.
 
@@ -125,7 +161,8 @@ class Claims(Repository):
         jobs = JobRepository(self._session, self._scope)
         job = await jobs.lock(claim.job)
         points = claim.points if result.points is None else result.points
-        done = {"state": "done", "told": result.told, "points": points, "reason": ""}
+        done = {"state": "done", "told": result.told, "points": points}
+        done["reason"] = result.reason[:500].replace("\0", "")
         if job is None or not await self._turn(claim, ended_us=now_us, **done):
             return False
         await jobs.put(claim.job, claim.building, result.outputs)

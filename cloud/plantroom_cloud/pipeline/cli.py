@@ -38,20 +38,30 @@ def start(
     site: Annotated[
         list[str] | None, typer.Option(help="A site's slug; all sites where there is no file.")
     ] = None,
+    *,
+    edge: Annotated[
+        list[str] | None, typer.Option(help="Asset id of an EnOS Edge that finds the points.")
+    ] = None,
+    net: Annotated[
+        list[str] | None, typer.Option(help="A network that the Edge searches; all of them else.")
+    ] = None,
     company: Company = "default",
     key: Annotated[str | None, typer.Option(help="Idempotency key: again is the same job.")] = None,
-    *,
     llm: Annotated[bool, typer.Option(help="Ask the LLM, where one is configured.")] = True,
     publish: Annotated[bool, typer.Option(help="Enter it into the sites' mappings.")] = True,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
 ) -> None:
-    """Start a job over a point list or over sites, and print its id; the running worker does it."""
-    if file is not None and site:
-        what = "a list and sites are two jobs"
-        raise ConfigError(what, key="site", fix="leave one of them out")
-    options = {"llm": llm} if file is not None else {"llm": llm, "publish": publish}
+    """Start a job over a point list, sites or Edges, and print its id; the running worker does it."""
+    if sum((file is not None, bool(site), bool(edge))) > 1:
+        what = "a list, sites and Edges are jobs of their own"
+        raise ConfigError(what, key="site" if site else "edge", fix="name one of them")
+    if net and not edge:
+        what = "a network of which Edge?"
+        raise ConfigError(what, key="net", fix="name the Edge with --edge")
+    plain = file is not None or edge
+    options = {"llm": llm} if plain else {"llm": llm, "publish": publish}
     jobs = _jobs(context, company)
-    job = jobs.start(file, site or (), key, options)
+    job = jobs.start(file, site or (), key, options, _edges(edge, net))
     typer.echo(job)
     if watch:
         _follow(jobs, job)
@@ -127,6 +137,14 @@ def worker(
     from plantroom_cloud.pipeline.celery_worker import work  # noqa: PLC0415 - needs the extra
 
     work(load_settings(context.obj), processes, ready_file)
+
+
+def _edges(edge: list[str] | None, net: list[str] | None) -> Any:
+    if not edge:
+        return None
+    from plantroom_cloud.pipeline.edges import edges_of  # noqa: PLC0415 - loads the web stack
+
+    return edges_of(edge, net or ())
 
 
 def _jobs(context: typer.Context, company: str) -> Any:

@@ -11,13 +11,14 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, WritingKey, needs_write
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import PlainText
-from plantroom_cloud.kit.problems import MEDIA_TYPE, ApiError, TooLarge
+from plantroom_cloud.kit.problems import MEDIA_TYPE, ApiError, Forbidden, InvalidRequest, TooLarge
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.responses import json_response, page_response
 from plantroom_cloud.kit.session import Clock, Session, database
+from plantroom_cloud.pipeline.edges import Edges
 from plantroom_cloud.pipeline.repository import JobRepository
 from plantroom_cloud.pipeline.results import buildings_page, points_page
 from plantroom_cloud.pipeline.schemas import (
@@ -87,7 +88,7 @@ def _refusals(*kinds: type[ApiError]) -> dict[int | str, dict[str, Any]]:
     "/jobs",
     status_code=202,
     response_model=JobOut,
-    responses=_refusals(NoList, TooLarge, TooMany),
+    responses=_refusals(NoList, TooLarge, TooMany, Forbidden),
     summary="Start a job",
     openapi_extra={
         "requestBody": {
@@ -104,16 +105,22 @@ async def start_job(
     request: Request,
     scope: CurrentScope,
     clock: Clock,
+    writer: WritingKey,
     key: Key = None,
     name: Name = "upload",
     llm: Llm = True,
 ) -> Response:
     """Map the points of sites (JSON), or of a list of at most 32 MiB (CSV with `point_name`).
 
+    Or those that EnOS Edges find (JSON with `edges`), for which a key that may write is needed: it
+    has devices asked on the network of a building.
+
     The answer comes at once; GET /v1/jobs/{job} tells how far it has come, and its rows can be
     read meanwhile.
     """
     asked = await _asked(request, name, llm=llm)
+    if asked.edges:
+        needs_write(writer)
     async with database(request).write() as session:
         job = await JobService(session, scope, clock).start(asked, key)
         shown = await _shown(JobRepository(session, scope), job)
@@ -137,6 +144,11 @@ async def _asked(request: Request, name: str, *, llm: bool) -> Asked:
         raise RequestValidationError(
             [{**one, "loc": ("body", *one["loc"])} for one in found]
         ) from error
+    if given.edges is not None:
+        if given.sites is not None:
+            msg = "sites and edges are two jobs: leave one of them out"
+            raise InvalidRequest(msg)
+        return Asked(edges=Edges(tuple(given.edges)), options={"llm": given.llm})
     options = {"llm": given.llm, "publish": given.publish}
     return Asked(sites=sites_of(given.sites), options=options)
 

@@ -10,6 +10,7 @@ from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.pipeline import upkeep
+from plantroom_cloud.pipeline.searching import targets_of
 from plantroom_cloud.pipeline.steps import Means
 from plantroom_cloud.pipeline.work import Worker
 from plantroom_cloud.supervise import side_by_side
@@ -19,6 +20,8 @@ POLL: Final = 0.5
 """Seconds between two looks for chunks, where there were none."""
 WORKERS: Final = 2
 """Chunks under way at once in this process: while one waits for the LLM, another calculates."""
+SEARCHES: Final = 4
+"""Searches of Edges beside them: they wait for minutes, and calculate nothing."""
 
 
 async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
@@ -29,9 +32,12 @@ async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
 
         await side_by_side({**parts, "job dispatch": partial(dispatch, db, settings, clock)})
     asker = Asker(db, settings.llm, clock) if settings.llm else None
-    worker = Worker(Means(db, clock, asker), settings.job_lease)
+    means = Means(db, clock, asker, targets_of(settings))
+    worker = Worker(means, settings.job_lease, lane="other")
+    searcher = Worker(means, settings.job_lease, lane="search")
     try:
         loops = {f"jobs {number}": partial(_loop, worker) for number in range(WORKERS)}
+        loops |= {f"searches {number}": partial(_loop, searcher) for number in range(SEARCHES)}
         await side_by_side({**parts, **loops})
     finally:
         if asker is not None:

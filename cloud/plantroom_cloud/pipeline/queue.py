@@ -16,6 +16,7 @@ from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope, open_database
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.pipeline.claims import Claims, companies_with_work
+from plantroom_cloud.pipeline.searching import targets_of
 from plantroom_cloud.pipeline.steps import Means
 from plantroom_cloud.pipeline.work import Worker
 from plantroom_shared.clock import Clock, SystemClock
@@ -153,7 +154,7 @@ class Inside:
         self._runner = asyncio.Runner()
         self._db = open_database(settings)
         self._asker = Asker(self._db, settings.llm, self._clock) if settings.llm else None
-        means = Means(self._db, self._clock, self._asker)
+        means = Means(self._db, self._clock, self._asker, targets_of(settings))
         self._worker = Worker(means, settings.job_lease)
 
     def chunk(self) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plantroom_cloud.db import insert_into, is_sqlite
 from plantroom_cloud.kit.pages import Page
 from plantroom_cloud.kit.repository import AnyRow, AnySelect, Repository
-from plantroom_cloud.tables import JobChunk, JobOutput, JobRow, Point, Site
+from plantroom_cloud.tables import Company, JobChunk, JobOutput, JobRow, Point, Site
 
 OPEN: Final = ("waiting", "claimed")
 """States of a chunk that is yet to be done."""
@@ -95,6 +95,11 @@ class JobRepository(Repository):
         await self._session.execute(delete(JobRow).where(self._own(JobRow), JobRow.id == job))
 
     # ------------------------------------------------------------ what it consists of
+
+    async def company(self) -> str:
+        """Return the slug of the company: its settings go by it."""
+        mine = select(Company.slug).where(Company.id == self._scope.company_id)
+        return str((await self._session.execute(mine)).scalar_one())
 
     async def sites(self, wanted: Sequence[int] | None) -> Sequence[AnyRow]:
         """Return (id, name, points) of the company's sites, of all or of those `wanted`, by id."""

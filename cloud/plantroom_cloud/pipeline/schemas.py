@@ -11,8 +11,13 @@ from plantroom_cloud.kit.parameters import MAX_ID
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.times import rfc3339, rfc3339_or_none
 from plantroom_cloud.pipeline import stages
+from plantroom_cloud.pipeline.edges import MAX_EDGES, EdgeIn
 
 MAX_SITES: Final = 1000
+_POINT: Final = (
+    "Id of the point; of an upload: its row in the list; "
+    "of an Edge: bacnet:<device instance>:<object type>:<instance>."
+)
 
 
 class JobIn(BaseModel):
@@ -26,6 +31,12 @@ class JobIn(BaseModel):
         max_length=MAX_SITES,
         examples=[[1]],
         description="All sites of the company where left out.",
+    )
+    edges: list[EdgeIn] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_EDGES,
+        description="In place of sites: EnOS Edges, each of which finds the points of a building.",
     )
     llm: bool = Field(default=True, description="Ask the LLM, where one is configured.")
     publish: bool = Field(default=True, description="Enter the result into the sites' mappings.")
@@ -58,7 +69,7 @@ class FiguresOut(BaseModel):
 
 
 class TroubleOut(BaseModel):
-    """A chunk that could not be done, at the last try or before."""
+    """A chunk that could not be done, at the last try or before; of one that is done: what it lacks."""
 
     stage: str
     building: int
@@ -71,7 +82,7 @@ class JobOut(BaseModel):
     """One run of the pipeline."""
 
     id: str = Field(examples=["j-0011223344556677"])
-    source: str = Field(examples=["upload"], description="upload or sites")
+    source: str = Field(examples=["upload"], description="upload, sites or edges")
     state: str = Field(
         examples=["running"], description="queued, running, done, failed or cancelled"
     )
@@ -108,6 +119,16 @@ class JobPage(BaseModel):
     next: str | None
 
 
+class SearchOut(BaseModel):
+    """How far an EnOS Edge has come with a building."""
+
+    devices: int
+    devices_read: int = Field(description="Devices whose points are all there.")
+    points: int
+    no_value: int = Field(description="Objects without a value: schedules, files and the like.")
+    unreadable: int = Field(description="Records that made no sense.")
+
+
 class BuildingOut(BaseModel):
     """One building of a job."""
 
@@ -117,6 +138,7 @@ class BuildingOut(BaseModel):
     points: int
     stage: str = Field(description="The last stage that is done; empty: none.")
     state: str = Field(description="open, done, failed or cancelled")
+    search: SearchOut | None = Field(description="None where no Edge finds its points, or not yet.")
     figures: FiguresOut | None
 
 
@@ -132,7 +154,7 @@ class JobPointOut(BaseModel):
 
     building: int
     row: int = Field(description="Within the building, from 0.")
-    point: str = Field(description="Id of the point; of an upload: its row in the list.")
+    point: str = Field(description=_POINT)
     name: str
     stage: str = Field(description="What it was found by: group, map or score; empty: nothing yet.")
     template: str
@@ -248,8 +270,14 @@ def show_building(
         "points": sum(one.points for one in by_stage["select"]),
         "stage": done[-1] if done else "",
         "state": bad or ("done" if states <= {"done"} else "open"),
+        "search": next((_search(one.told) for one in by_stage["select"]), None),
         "figures": show_figures(scored[0]) if scored else None,
     }
+
+
+def _search(told: Mapping[str, Any]) -> dict[str, int] | None:
+    found = told.get("search")
+    return {name: found.get(name, 0) for name in SearchOut.model_fields} if found else None
 
 
 def show_point(

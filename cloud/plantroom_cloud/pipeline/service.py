@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.repository import AnyRow
+from plantroom_cloud.pipeline.edges import Edges
 from plantroom_cloud.pipeline.repository import OPEN, JobRepository
 from plantroom_cloud.pipeline.stages import following
 from plantroom_cloud.pipeline.uploads import Upload
@@ -52,16 +53,25 @@ class Asked:
     """What a job shall do."""
 
     sites: tuple[int, ...] | None = None
-    """Of which sites the points; None means all, unless there is an upload."""
+    """Of which sites the points; None means all, unless there is an upload, or are Edges."""
     upload: Upload | None = None
     digest: str = ""
     """SHA-256 of the upload."""
+    edges: Edges | None = None
+    """EnOS Edges that find the points."""
     options: dict[str, Any] = field(default_factory=lambda: {"llm": True, "publish": True})
+
+    @property
+    def source(self) -> str:
+        """Where the points come from: ``upload``, ``edges`` or ``sites``."""
+        return "upload" if self.upload else "edges" if self.edges else "sites"
 
     @property
     def request(self) -> str:
         """SHA-256 of all of it."""
-        body = [self.sites, self.digest, self.options]
+        body: list[Any] = [self.sites, self.digest, self.options]
+        if self.edges:
+            body.append(self.edges.buildings)
         return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -96,7 +106,7 @@ class JobService:
             key,
             id=job,
             request=asked.request,
-            source="upload" if asked.upload else "sites",
+            source=asked.source,
             buildings=places,
             options=asked.options,
             notes=asked.upload.notes if asked.upload else {},
@@ -114,6 +124,8 @@ class JobService:
         """Return the buildings and how many points each has."""
         if asked.upload is not None:
             return asked.upload.buildings, asked.upload.points
+        if asked.edges is not None:
+            return asked.edges.buildings, [0] * len(asked.edges.buildings)
         rows = await self._jobs.sites(asked.sites)
         missing = sorted(set(asked.sites or ()) - {row.id for row in rows})
         if missing:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sqlalchemy.exc import DBAPIError
+
+from plantroom_cloud.config import EnosTarget
 from plantroom_cloud.db import Database
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.mapping.llm.repository import LlmRepository
 from plantroom_cloud.mapping.repository import MappingRepository, SitePoint
 from plantroom_cloud.mapping.service import SiteMap, enter
 from plantroom_cloud.pipeline import packing, stages
-from plantroom_cloud.pipeline.claims import Claim, Result
+from plantroom_cloud.pipeline.claims import Claim, Claims, Result
 from plantroom_cloud.pipeline.repository import JobRepository
+from plantroom_cloud.pipeline.searching import NOTHING_FOUND, search
 from plantroom_shared.clock import Clock
+from plantroom_shared.errors import PlantroomError, Rejected
 from plantroom_shared.mapping import MappedPoint
-from plantroom_shared.model import Device
+from plantroom_shared.model import Device, Point
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +36,55 @@ class Means:
     clock: Clock
     asker: Asker | None = None
     """The LLM; None where none is configured."""
+    enos: Mapping[str, EnosTarget] = field(default_factory=dict)
+    """Company's slug → its EnOS, whose Edges search for it."""
 
 
 Step = Callable[[Means, Claim], Awaitable[Result]]
 
 
 async def select_points(means: Means, claim: Claim) -> Result:
-    """Read the points of a site; those of an upload were read when it came in."""
+    """Read the points of a site, or have an Edge find them; an upload was read when it came in."""
+    if "edge" in claim.place:
+        return await _searched(means, claim)
     now_us = means.clock.now_us()
     async with means.db.read() as session:
         found = await MappingRepository(session, claim.scope).site(int(claim.place["site"]))
     rows, devices = found
-    packed = await asyncio.to_thread(_packed_site, rows, devices)
+    packed = await asyncio.to_thread(_packed, [row.point for row in rows], devices)
     return Result(packed, {"read_us": now_us}, points=len(rows))
 
 
-def _packed_site(
-    rows: Sequence[SitePoint], devices: Sequence[Device]
-) -> list[tuple[str, int, bytes]]:
-    points = [packing.point_row(row.point) for row in rows]
+async def _searched(means: Means, claim: Claim) -> Result:
+    """Have the company's own EnOS search: whose it is comes from the scope, never from the job."""
+    async with means.db.read() as session:
+        company = await JobRepository(session, claim.scope).company()
+    target = means.enos.get(company)
+    if target is None:
+        msg = f"company {company} has no EnOS in the settings; add an entry for it under enos"
+        raise Rejected(msg, reason="no_enos")
+
+    async def told(figures: Mapping[str, int]) -> None:
+        try:
+            async with means.db.write() as session:
+                claims = Claims(session, claim.scope)
+                await claims.tell(claim, {"search": figures}, figures["points"])
+        except DBAPIError:
+            log.warning("progress not noted", extra={"job": claim.job, "stage": claim.stage})
+
+    place = claim.place
+    try:
+        found = await search(target, means.clock, str(place["edge"]), place["nets"], told)
+    except PlantroomError:
+        await told(NOTHING_FOUND)  # what it had come to is not kept
+        raise
+    packed = await asyncio.to_thread(_packed, found.points, found.devices)
+    figures = {"search": found.figures, "read_us": means.clock.now_us()}
+    return Result(packed, figures, points=len(found.points), reason=found.reason)
+
+
+def _packed(read: Sequence[Point], devices: Sequence[Device]) -> list[tuple[str, int, bytes]]:
+    points = [packing.point_row(point) for point in read]
     listed = [packing.device_row(device) for device in devices]
     return [
         *(("points", number, data) for number, data in packing.pieces(points)),

@@ -17,11 +17,13 @@ from plantroom_cloud.pipeline.claims import (
     MAX_TRIES,
     Claim,
     Claims,
+    Lane,
     Result,
     companies_with_work,
 )
 from plantroom_cloud.pipeline.steps import STEPS, Means, Step
 from plantroom_shared.cancelling import ended
+from plantroom_shared.errors import Rejected
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +43,18 @@ class Worker:
         lease: seconds for which a chunk is claimed; renewed while it is being done.
         steps: stage → what is done for a chunk of it.
         name: for people.
+        lane: of which chunks; None means all.
     """
 
     def __init__(
-        self, means: Means, lease: float, steps: Mapping[str, Step] = STEPS, name: str = ""
+        self,
+        means: Means,
+        lease: float,
+        steps: Mapping[str, Step] = STEPS,
+        name: str = "",
+        lane: Lane | None = None,
     ) -> None:
-        self._means, self._lease, self._steps = means, lease, steps
+        self._means, self._lease, self._steps, self._lane = means, lease, steps, lane
         self._name = name or f"{socket.gethostname()[:40]}:{os.getpid()}"
         self._last = 0
         """The company that was served last: the next one is another, where others wait."""
@@ -65,13 +73,13 @@ class Worker:
     async def _take(self) -> Claim | None:
         now_us, lease_us = self._means.clock.now_us(), round(self._lease * 1e6)
         async with self._means.db.read() as session:
-            waiting = await companies_with_work(session, now_us)
+            waiting = await companies_with_work(session, now_us, self._lane)
         # Round and round: a portfolio of one company does not keep another's building waiting.
         turn = sorted(waiting, key=lambda company: (company <= self._last, company))
         for company in turn:
             async with self._means.db.write() as session:
                 claims = Claims(session, Scope(company))
-                claim = await claims.take(self._name, now_us, lease_us)
+                claim = await claims.take(self._name, now_us, lease_us, self._lane)
             if claim is not None:
                 self._last = company
                 return claim
@@ -118,7 +126,7 @@ class Worker:
     async def _failed(self, claim: Claim, error: Exception) -> None:
         what = f"{type(error).__name__}: {error}"[:500].replace("\0", "")
         log.warning("chunk failed", extra={**_about(claim), "cause": what}, exc_info=error)
-        if claim.tries >= MAX_TRIES:
+        if claim.tries >= MAX_TRIES or isinstance(error, Rejected):
             await self._fail(claim, what)
             return
         wait = random.uniform(0.5, 1.0) * min(2.0 ** (claim.tries - 1), _LONGEST_WAIT)

@@ -21,9 +21,10 @@ class JobRow(Tenant, Base):
     request: Mapped[str] = mapped_column(String(64))
     """SHA-256 of what was asked: the same key with something else is refused."""
     source: Mapped[str] = mapped_column(String(16))
-    """``upload`` or ``sites``."""
+    """``upload``, ``sites`` or ``edges``."""
     buildings: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    """By number: ``name`` and ``site``, which is None for an uploaded building."""
+    """By number: ``name`` and ``site``, which is None for an uploaded building and for one that an
+    EnOS Edge searches: that has ``edge``, its asset id, and ``nets``."""
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     """``llm`` and ``publish``: whether to."""
     notes: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -62,7 +63,7 @@ class JobChunk(Tenant, Base):
     told: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     """What it says of itself: figures, open questions."""
     reason: Mapped[str] = mapped_column(Text, default="")
-    """Why the last try failed."""
+    """Why the last try failed; of a chunk that is done what it lacks."""
     sent_us: Mapped[Micros | None]
     """When a worker was last woken for it by a message; None where none was."""
     ended_us: Mapped[Micros | None]

@@ -40,6 +40,10 @@ class Denied(Unavailable):
     """The app may not do this; a person must change its rights, so asking often is pointless."""
 
 
+class KeysRefused(Unavailable):
+    """EnOS gives no token for the keys, or takes none it has given; for a person to put right."""
+
+
 class Stale(PlantroomError):
     """The token was refused; never leaves the client unless a fresh token is refused too."""
 

@@ -11,7 +11,7 @@ import orjson
 
 from plantroom_cloud.config import EnosTarget
 from plantroom_cloud.publishing.enos import signing
-from plantroom_cloud.publishing.enos.errors import TIMESTAMP_REUSED, Stale, Unclear
+from plantroom_cloud.publishing.enos.errors import TIMESTAMP_REUSED, KeysRefused, Stale, Unclear
 from plantroom_cloud.publishing.enos.transport import Transport
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import PlantroomError, Rejected, Unavailable
@@ -123,6 +123,12 @@ class Gateway:
 
         return await self._with_token(send)
 
+    def without_keys(self, text: str) -> str:
+        """Return a text for people without the app key, its secret and the token."""
+        for secret in (self._secret, self._target.app_key, self._token and self._token.text):
+            text = text.replace(secret, "…") if secret else text
+        return text
+
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.close()
@@ -142,7 +148,7 @@ class Gateway:
             self._forget(fresh)
             fix = "check app_key and app_secret in the enos settings"
             msg = f"EnOS refuses even a fresh token: {error}; {fix}"
-            raise Unavailable(msg) from error
+            raise KeysRefused(msg) from error
 
     def _forget(self, token: _Token) -> None:
         if self._token is token:
@@ -200,7 +206,7 @@ class Gateway:
         except (Stale, Rejected) as error:
             # Wrong keys are for a person to put right; until then nothing may be lost.
             msg = f"{error}; check app_key and app_secret in the enos settings"
-            raise Unavailable(msg, retry_after=None if action == "refresh" else 60.0) from error
+            raise KeysRefused(msg, retry_after=None if action == "refresh" else 60.0) from error
         match reply.get("data"):
             case {"accessToken": str(text), "expire": int() | float() as life} if text:
                 return _Token(text, float(life), self._clock.monotonic() + float(life))
