@@ -124,7 +124,7 @@ def test_another_scorer_gives_other_confidences_and_the_same_classes_keep() -> N
 @pytest.mark.parametrize(
     ("feature", "more", "less"),
     [
-        ("missing", "VAV-1 Temp Sp", "VAV-1 Target Zone Air Temperature Setpoint"),
+        ("missing", "AHU-1 Fan", "AHU-1 Fan Status"),
         ("sensor", "AHU-1 Supply Air Temp", "AHU-1 Supply Air Temp Setpoint"),
         ("kind_guessed", "AHU-1 Fan", "AHU-1 Fan Status"),
         ("unread", "AHU-1 Supply Air qxz Temp", "AHU-1 Supply Air Temp"),

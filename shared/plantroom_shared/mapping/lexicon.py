@@ -22,6 +22,8 @@ _LETTERS: Final = frozenset("tp")
 """Letters that camel case may set apart inside a name: ``TFlwCHW``, ``PRtHdr``."""
 _WEAK_SEPARATORS: Final = frozenset("-_ ./'&")
 _MAX_JOIN: Final = 4
+_PHASED: Final = frozenset({"phase", "Current", "Voltage"})
+"""What has phases: a letter after it names one."""
 _MIN_KNOWN: Final = 0.62
 _COMPOUND_MIN: Final = 3
 """Letters: shorter ones are too common by chance."""
@@ -144,8 +146,8 @@ def parse(template: str) -> tuple[Piece, ...]:
             pieces.append(piece)
             index += used
             continue
-        # The C of `Phase C` is no command.
-        phase = bool(pieces and pieces[-1].entry and "phase" in pieces[-1].entry.words)
+        # The C of `Phase C` is no command, the A of `Amps A` no alarm.
+        phase = bool(pieces and pieces[-1].entry and _PHASED & set(pieces[-1].entry.words))
         pieces += _cut(run, last=index == len(runs) - 1 and not phase)
         index += 1
     return tuple(pieces)
@@ -187,6 +189,10 @@ def _join(runs: list[_Run], at: int) -> tuple[Piece, int] | None:
         entry = entries.get(texts[used - 1])
         if entry is None or entry.space or entry.storey:
             continue
+        # `SAF` is a fan, `SA-F` the flow of the supply air.
+        ends = at + used == len(runs) and runs[-1].text in _lexicon().trailing
+        if ends and "Fan" in entry.words and first.text in entries:
+            continue
         if entry.words or len(texts[used - 1]) > 4:
             end = runs[at + used - 1].end
             return Piece(texts[used - 1], first.sep, first.start, end, entry), used
@@ -195,7 +201,12 @@ def _join(runs: list[_Run], at: int) -> tuple[Piece, int] | None:
 
 def _cut(run: _Run, *, last: bool) -> Iterator[Piece]:
     text, sep, begin, end, edges = run
-    if last and len(edges) == 2 and text in _lexicon().trailing and (sep or len(text) > 1):
+    if (
+        last
+        and len(edges) == 2
+        and text in _lexicon().trailing
+        and (sep or not begin or len(text) > 1)
+    ):
         yield Piece(text, sep, begin, end, _lexicon().trailing[text])
         return
     for start, stop, entry in segment(text, edges):

@@ -18,7 +18,7 @@ from plantroom_shared.mapping.scorer import Logistic
 
 _SPREADS: Final = tuple(n / 10 for n in range(3, 16))
 _SHIFTS: Final = tuple(n / 10 for n in range(-10, 11))
-_PENALTY: Final = 0.01
+_PENALTY: Final = 0.03
 """What it costs to leave the model as it is: six buildings are few, and a confidence that says the
 same of every point would meet their means best and help nobody to choose."""
 _BINS: Final = 10
