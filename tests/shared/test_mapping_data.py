@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 import pytest
+import yaml
 
 from plantroom_shared.mapping import canonical, is_point_class, target_unit, thing_models
 from plantroom_shared.mapping.classes import KINDS, kind_of, parents, point_classes, rank
@@ -32,6 +33,23 @@ def test_no_spelling_means_two_things_in_one_language(language: str) -> None:
         found = [spelling for line in lines.values() for spelling in line.split()]
         doubled = {spelling for spelling in found if found.count(spelling) > 1}
         assert doubled == set()
+
+
+def _doubled(node: yaml.Node | None) -> list[str]:
+    """Return the keys that a mapping has twice; the first of them would be lost without a word."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    keys = [str(key.value) for key, _ in node.value]
+    own = [key for key in keys if keys.count(key) > 1]
+    return own + [key for _, value in node.value for key in _doubled(value)]
+
+
+@pytest.mark.parametrize(
+    "name", sorted(file.name for file in _DATA.iterdir() if file.name.endswith(".yaml"))
+)
+def test_no_meaning_stands_twice(name: str) -> None:
+    """YAML keeps the last of equal keys only, and the spellings of the first are gone."""
+    assert _doubled(yaml.compose((_DATA / name).read_text(encoding="utf-8"))) == []
 
 
 def test_words_with_a_capital_are_words_of_brick() -> None:

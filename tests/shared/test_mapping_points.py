@@ -380,3 +380,52 @@ def test_the_gateways_own_figures_are_no_building_points() -> None:
     for item in (mixed[0], mixed[2]):
         assert (item.point_class, item.equip_class, item.model_id) == ("", "", "")
         assert (item.equipment, item.source, item.candidates) == ("agent:self", "profile", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "point_class"),
+    [
+        ("VAV-1 SA-F", "Supply_Air_Flow_Sensor"),
+        ("AHU-1 SAF-S", "Fan_Status"),
+        ("AHU-1 Extract Fan Status", "Fan_Status"),
+        ("AHU-1 ODA-RH", "Outside_Air_Humidity_Sensor"),
+        ("VAV-1 DAY CLG STPT", "Occupied_Cooling_Zone_Air_Temperature_Setpoint"),
+        ("VAV-1 NGT HTG STPT", "Unoccupied_Heating_Zone_Air_Temperature_Setpoint"),
+        ("VAV-1 AIR VALVE POS", "Damper_Position_Sensor"),
+        ("CH-1 %RLA", "Load_Current_Sensor"),
+        ("CH-1 TONNAGE", "Thermal_Power_Sensor"),
+        ("CHWP-1 S", "On_Off_Status"),
+        ("METER-1 AMPS A", "Current_Sensor"),
+        ("FCU-1 DRAIN PAN OVERFLOW", "Condensate_Leak_Alarm"),
+        ("WIND DIR", "Wind_Direction_Sensor"),
+        ("SOLAR RAD", "Solar_Irradiance_Sensor"),
+        ("DHWT", "Domestic_Hot_Water_Temperature_Sensor"),
+        ("新风阀开度", "Damper_Position_Sensor"),
+        ("AHU-1 Filtre Pression différentielle", "Filter_Differential_Pressure_Sensor"),
+        ("UTA-1 Temperatura aire exterior", "Outside_Air_Temperature_Sensor"),
+        ("RLT-1 Fortluftventilator Betriebsmeldung", "Fan_Status"),
+    ],
+)
+def test_words_of_the_trade_are_understood(name: str, point_class: str) -> None:
+    """Standard abbreviations of the field, and those of other languages."""
+    assert map_points([make(name)])[0].point_class == point_class
+
+
+@pytest.mark.parametrize(
+    ("name", "point_class"),
+    [
+        ("Temperature Room 12", "Zone_Air_Temperature_Sensor"),
+        ("LUX RM 101", "Illuminance_Sensor"),
+        ("Occ Sensor Rm 3", "Occupancy_Sensor"),
+        ("Site/Level 2/CO2 Room 7", "CO2_Sensor"),
+        ("Supply Air Temp AHU-3", "Supply_Air_Temperature_Sensor"),
+    ],
+)
+def test_words_that_stand_before_the_place_are_read(name: str, point_class: str) -> None:
+    """Nothing follows the room or the machine: what it is about stands before it."""
+    assert map_points([make(name)])[0].point_class == point_class
+
+
+def test_a_path_that_ends_with_a_place_says_nothing_of_a_point() -> None:
+    """Levels above the place are no words about a point."""
+    assert map_points([make("Site/Chilled Water/Room 7")])[0].point_class == ""

@@ -114,10 +114,32 @@ def test_probability_has_no_overflow() -> None:
 
 def test_another_scorer_gives_other_confidences_and_the_same_classes_keep() -> None:
     """Training is judged with what it learned, beside what ships."""
-    doubting = Scorer(shipped().expansion, Logistic(confidences.FEATURES, (0.0,) * 5, -1.0))
+    none = (0.0,) * len(confidences.FEATURES)
+    doubting = Scorer(shipped().expansion, Logistic(confidences.FEATURES, none, -1.0))
     item = map_points([make("AHU-1 Supply Air Temp")], scorer=doubting)[0]
     assert item.point_class == "Supply_Air_Temperature_Sensor"
     assert item.confidence == pytest.approx(0.269)
+
+
+@pytest.mark.parametrize(
+    ("feature", "more", "less"),
+    [
+        ("missing", "AHU-1 Fan", "AHU-1 Fan Status"),
+        ("sensor", "AHU-1 Supply Air Temp", "AHU-1 Supply Air Temp Setpoint"),
+        ("kind_guessed", "AHU-1 Fan", "AHU-1 Fan Status"),
+        ("unread", "AHU-1 Supply Air qxz Temp", "AHU-1 Supply Air Temp"),
+        ("words", "AHU-1 Supply Air Temp", "AHU-1 Temp"),
+        ("strength", "AHU-1 Supply Air Temp", "AHU-1 qxz Fan"),
+    ],
+)
+def test_what_the_confidence_looks_at(feature: str, more: str, less: str) -> None:
+    """Words the class adds, what kind it is, letters nobody read: each tells two names apart."""
+    weights = tuple(float(name == feature) for name in confidences.FEATURES)
+    alone = Scorer(shipped().expansion, Logistic(confidences.FEATURES, weights, -1.0))
+    high, low = (map_points([make(name)], scorer=alone)[0].confidence for name in (more, less))
+    assert high is not None
+    assert low is not None
+    assert high > low
 
 
 def test_the_pattern_names_the_evidence() -> None:

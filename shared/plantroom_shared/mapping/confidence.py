@@ -15,11 +15,13 @@ from plantroom_shared.mapping.classes import Ranked, kind_of
 from plantroom_shared.mapping.evidence import Evidence, Facts
 from plantroom_shared.mapping.rules import group
 
-FEATURES: Final = ("strength", "words", "kind_guessed", "command", "unread")
+FEATURES: Final = ("strength", "words", "kind_guessed", "sensor", "unread", "missing")
 LEAST, MOST = 0.02, 0.98
 """Nobody is surer than that."""
 _STATES: Final = frozenset({"Status", "Command", "Alarm"})
 _ALL_READ: Final = 0.999
+_MANY: Final = 3
+"""Words of a class that the point does not say: more are no worse."""
 
 
 def features(
@@ -35,12 +37,15 @@ def features(
     """
     name = ranked[0].name
     kind = kind_of(name)
+    own = name.split("_")
+    missing = len([word for word in own if word not in found.words])
     return (
         _strength(found, ranked, facts, words),
-        float(len(name.split("_"))),
+        float(len(own)),
         float(kind in _STATES and not found.kind_said),
-        float(kind == "Command"),
+        float(kind == "Sensor"),
         float(found.coverage < _ALL_READ),
+        float(min(_MANY, missing)),
     )
 
 

@@ -24,6 +24,8 @@ _WEAK_SEPARATORS: Final = frozenset("-_ ./'&")
 _MAX_JOIN: Final = 4
 _SHORT: Final = 4
 """Letters of a code: several runs that spell one are no equipment."""
+_PHASED: Final = frozenset({"phase", "Current", "Voltage"})
+"""What has phases: a letter after it names one."""
 _MIN_KNOWN: Final = 0.62
 _COMPOUND_MIN: Final = 3
 """Letters: shorter ones are too common by chance."""
@@ -175,7 +177,7 @@ def parse(template: str) -> tuple[Piece, ...]:
                 text, entry, used = joined
                 end += sum(map(len, seps[at + 1 : at + used] + runs[at + 1 : at + used]))
                 pieces.append(Piece(text, sep, start, end, entry))
-            elif at + 1 == len(runs) and _ends(run, sep, pieces):
+            elif at + 1 == len(runs) and _ends(run, pieces, apart=bool(sep) or not start):
                 pieces.append(Piece(run.text, sep, start, end, run.last))
             else:
                 for text, first, stop, known in run.pieces:
@@ -198,19 +200,31 @@ def _join(
             break
         text += _run(runs[ahead]).text
         entry = _lexicon().entries.get(text)
-        if entry is not None and _may_span(text, entry):
+        ends = ahead + 1 == len(runs)
+        if (
+            entry is not None
+            and _may_span(text, entry)
+            and not (ends and _no_fan(run, entry, runs))
+        ):
             found = text, entry, ahead - at + 1
         if text not in _beginnings():
             break
     return found
 
 
-def _ends(run: _Run, sep: str, pieces: list[Piece]) -> bool:
+def _no_fan(first: _Run, entry: Entry, runs: Sequence[str]) -> bool:
+    """Tell whether a letter set apart at an end is none of a fan's: `SAF` is one, `SA-F` a flow."""
+    lexicon = _lexicon()
+    apart = first.text in lexicon.entries and _run(runs[-1]).text in lexicon.trailing
+    return apart and "Fan" in entry.words
+
+
+def _ends(run: _Run, pieces: list[Piece], *, apart: bool) -> bool:
     """Tell whether the last run of a name means what it means at an end."""
-    if run.last is None or not (sep or len(run.text) > 1):
+    if run.last is None or not (apart or len(run.text) > 1):
         return False
-    # The C of `Phase C` is no command.
-    return not (pieces and pieces[-1].entry and "phase" in pieces[-1].entry.words)
+    # The C of `Phase C` is no command, the A of `Amps A` no alarm.
+    return not (pieces and pieces[-1].entry and _PHASED & set(pieces[-1].entry.words))
 
 
 def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | None], ...]:

@@ -26,6 +26,8 @@ PROFILE_CONFIDENCE: Final = 0.99
 """A device profile was written by a person who read the vendor's register list."""
 _PHASE: Final = re.compile(r"(?:l|ph|phase)[ _-]?[#123]|ph(?:ase)?[ _-]?[abc]", re.IGNORECASE)
 """Where the number of a phase may stand, which is told from the name with its numbers."""
+_PATH: Final = re.compile(r"[/\\\\:.|>]")
+"""What sets apart the levels of a path."""
 _NOTE: Final = 120
 _SEPARATORS: Final = " ./:_-'"
 
@@ -121,7 +123,7 @@ class _Deciding:
     def decide(self, context: _Context) -> Decision:
         """Return what a template in its context is taken for."""
         template, start, cut, description, equip_class, *more = context
-        about = template[cut:].lstrip()
+        about = _about(template, start, cut)
         before = "" if equip_class else template[:start]
         medium = _medium(before) if before else frozenset()
         said = context[4:]
@@ -155,6 +157,14 @@ def _context(row: Row) -> _Context:
         point.writable,
         where.kind == "space",
     )
+
+
+def _about(template: str, start: int, cut: int) -> str:
+    """Return the words about the point: after its place, or before: ``Temperature Room 12``."""
+    after = template[cut:].lstrip()
+    if not start or any(ch.isalpha() for ch in after):
+        return after
+    return _PATH.split(template[:start])[-1].strip() or after
 
 
 @lru_cache(maxsize=4096)

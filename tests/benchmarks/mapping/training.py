@@ -4,7 +4,8 @@ FOLDER holds labelled point lists as for ``./plantroom bench mapping``. Two smal
 out, written to the file that ships. How likely an abbreviation is a certain word is learned from the
 lexicon alone: each of its spellings, hidden in turn, is to be found again by the words around it. How
 likely a class is right is learned from the lists, read as they are and with parts of the lexicon
-taken away: a building that nobody has seen uses abbreviations that nobody has listed.
+taken away: a building that nobody has seen uses abbreviations that nobody has listed. What comes out
+is drawn together as far as buildings differ; see `damping`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from benchmarks.mapping.damping import Unseen, damped
 from benchmarks.mapping.labelled import Labelled, point_of, read
 from benchmarks.mapping.taxonomy import UNKNOWN, class_words, coarse
 from plantroom_shared.errors import ConfigError
@@ -81,12 +83,40 @@ def expansion() -> Logistic:
 
 def _confidence(lessons: Sequence[Sequence[Sequence[Lesson]]]) -> Logistic:
     """Return the model of confidence: lessons by building, reading and template."""
+    unseen: list[Unseen] = []
+    for at, own in enumerate(lessons):
+        rest = _examples([*lessons[:at], *lessons[at + 1 :]])
+        if len(set(rest[1])) > 1:
+            unseen += _judged(_fit(confidence.FEATURES, rest, _STRENGTH_OF_CONFIDENCE), own)
+    made = _examples(lessons)
+    return damped(_fit(confidence.FEATURES, made, _STRENGTH_OF_CONFIDENCE), unseen)
+
+
+def _judged(model: Logistic, readings: Sequence[Sequence[Lesson]]) -> Iterator[Unseen]:
+    """Return the readings of a building as a model sees them that was made without it."""
+    for number, reading in enumerate(readings):
+        values = np.array([lesson.values for lesson in reading]).reshape(-1, len(model.weights))
+        yield Unseen(
+            values @ np.array(model.weights) + model.bias,
+            np.array([float(lesson.points) for lesson in reading]),
+            np.array([float(lesson.right) for lesson in reading]),
+            _share(number, readings),
+        )
+
+
+def _share(number: int, readings: Sequence[object]) -> float:
+    """Return what a reading counts: all those with gaps together as much as the one without."""
+    return 1.0 if number == 0 else 1.0 / (len(readings) - 1)
+
+
+def _examples(lessons: Sequence[Sequence[Sequence[Lesson]]]) -> tuple[Any, Any, Any]:
+    """Return features, whether right, and weights."""
     values, right, weights = [], [], []
     for readings in lessons:
         # Points of a template are right or wrong together: its weight grows with their root.
         whole = sum(lesson.points**0.5 for lesson in readings[0]) ** 0.5 if readings[0] else 1.0
         for number, reading in enumerate(readings):
-            share = 1.0 if number == 0 else 1.0 / (len(readings) - 1)
+            share = _share(number, readings)
             for lesson in reading:
                 weight = share * lesson.points**0.5 / whole
                 for truth, count in ((True, lesson.right), (False, lesson.points - lesson.right)):
@@ -95,9 +125,9 @@ def _confidence(lessons: Sequence[Sequence[Sequence[Lesson]]]) -> Logistic:
                         right.append(truth)
                         weights.append(weight * count / lesson.points)
     scaled = np.array(weights)
-    scaled *= len(scaled) / scaled.sum() / _PER_ROW
-    made = np.array(values), np.array(right), scaled
-    return _fit(confidence.FEATURES, made, _STRENGTH_OF_CONFIDENCE)
+    if weights:
+        scaled *= len(scaled) / scaled.sum() / _PER_ROW
+    return np.array(values), np.array(right), scaled
 
 
 def _fit(names: Sequence[str], made: tuple[Any, Any, Any], strength: float) -> Logistic:
