@@ -20,8 +20,8 @@ PROMPT_VERSION: Final = "2"
 """Part of the cache key: a new prompt asks anew."""
 ONTOLOGY: Final = "Brick 1.4.4"
 """Part of the cache key: other classes, other answers."""
-ASK_BELOW: Final = 0.8
-"""Offline confidence from which nobody else is asked."""
+ASK_BELOW: Final = 0.9
+"""Offline confidence from which nobody else is asked: what is taken without a person."""
 FEW_CHOICES: Final = 9
 """Where the offline mapping has ideas of its own."""
 MANY_CHOICES: Final = 24
