@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from demo.enos_sim.rest import answer, check_signed, json_body, refusal
+from demo.enos_sim.replies import answer, check_signed, json_body, refusal
 from demo.enos_sim.search import page
 from demo.enos_sim.security import Tokens
 from demo.enos_sim.world import Refused, World

@@ -11,7 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 
-from demo.enos_sim.rest import answer, refusal
+from demo.enos_sim.replies import answer, refusal
 from demo.enos_sim.security import Tokens
 from demo.enos_sim.world import Device, Refused, World
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+from demo.enos_sim.replies import answer
 from demo.enos_sim.search import matches, page
 from demo.enos_sim.world import TIMEZONE, Refused, World, check_name
 
@@ -79,8 +80,6 @@ class Trees:
 
     def search(self, _query: dict[str, str], body: dict[str, Any]) -> JSONResponse:
         """Return trees as ``asset-trees?action=search`` shows them."""
-        from demo.enos_sim.rest import answer  # noqa: PLC0415 - it imports this module
-
         shown = [
             {"treeId": t.tree_id, "name": t.name, "tags": t.tags, "asset": t.root}
             for t in self.trees.values()
@@ -121,8 +120,6 @@ class Trees:
 
     def paths(self, query: dict[str, str], body: dict[str, Any]) -> JSONResponse:
         """Return the ways from the root to every leaf."""
-        from demo.enos_sim.rest import answer  # noqa: PLC0415 - it imports this module
-
         tree = self._tree(query)
         leaves = sorted(tree.parents.keys() - set(tree.parents.values()))
         rows, pagination = page([tree.path(leaf) for leaf in leaves], body, _PAGE)
