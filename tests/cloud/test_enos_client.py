@@ -450,7 +450,7 @@ async def test_discovery_brings_every_device_and_point() -> None:
 async def test_discovery_gives_up_after_its_patience() -> None:
     """A result that never comes is an error, not an empty list."""
     async with joined(discovery_polls=10_000) as both:
-        found = Discovery(both.gateway, simulated.EDGE, poll=0.01, patience=0.2)
+        found = Discovery(both.gateway, simulated.EDGE, poll=0.01, patience=0.5)
         with pytest.raises(Unavailable, match="brought no devices"):
             await found.devices(simulated.NETS[0])
         with pytest.raises(Unavailable, match="brought no points"):
@@ -486,7 +486,7 @@ async def test_discovery_survives_strange_records(monkeypatch: pytest.MonkeyPatc
         assert (only.object_name, only.description, only.present_value) == ("ab", None, None)
         assert found.bad == 5
         assert await found.networks() == []
-        hasty = Discovery(both.gateway, simulated.EDGE, poll=0.001, patience=0.05)
+        hasty = Discovery(both.gateway, simulated.EDGE, poll=0.001, patience=0.5)
         answers |= {"deviceResponse": {"record": rubbish}, "pointResponse": 7}
         with pytest.raises(Unavailable, match="3 devices, none of which makes sense"):
             await hasty.devices("net")
@@ -548,7 +548,7 @@ async def test_discovery_says_what_only_came_in_part(monkeypatch: pytest.MonkeyP
             return {"data": {"record": rows[:200] if first else [], "totalRecordCount": total}}
 
         monkeypatch.setattr(both.gateway, "call", call)
-        found = Discovery(both.gateway, "e", poll=0.001, patience=0.1)
+        found = Discovery(both.gateway, "e", poll=0.001, patience=0.5)
         with pytest.raises(Unavailable, match="brought only 200 of 203 devices of net"):
             await found.devices("net")
         total = 10**9
@@ -583,7 +583,7 @@ async def test_a_device_that_says_nothing_costs_no_other(monkeypatch: pytest.Mon
             return {"data": points}
 
         monkeypatch.setattr(both.gateway, "call", call)
-        found = Discovery(both.gateway, "e", poll=0.001, patience=0.2)
+        found = Discovery(both.gateway, "e", poll=0.001, patience=0.5)
         brought = await found.points([1, 2, 3, 4, 5])
         assert brought.silent == (1, 2, 4)
         assert {point.ot_device_inst for point in brought.points} == {3, 4, 5}
