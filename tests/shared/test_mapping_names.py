@@ -79,6 +79,7 @@ def test_numbers_fold_but_gases_and_phases_stay() -> None:
         ("Température soufflage", ["Temperature", "Supply"]),
         ("Caudal impulsión", ["Flow", "Supply"]),
         ("冷冻水供水温度", ["Chilled Water", "Supply Water", "Temperature"]),
+        ("乙醇槽液位", ["?乙醇槽", "Level"]),
         ("Xyzzyqwk", ["?xyzzyqwk"]),
         ("Saturation", ["saturation"]),
     ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -27,6 +28,10 @@ _SHORT: Final = 4
 _PHASED: Final = frozenset({"phase", "Current", "Voltage"})
 """What has phases: a letter after it names one."""
 _MIN_KNOWN: Final = 0.62
+"""Share of a run of letters that must be explained: what else is in it may be another word."""
+_MIN_KNOWN_HAN: Final = 0.3
+"""The same where nothing separates words, and each sign is one or half of one."""
+_HAN: Final = re.compile("[\u3400-\u9fff]")
 _COMPOUND_MIN: Final = 3
 """Letters: shorter ones are too common by chance."""
 
@@ -242,6 +247,10 @@ def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | N
         return ((0, len(text), entry),)
     if text in class_words():
         return ((0, len(text), None),)  # no `rad` in `radiant`: see `expand`
+    least = _MIN_KNOWN
+    if _HAN.search(text):
+        # Words may end at any sign.
+        least, edges = _MIN_KNOWN_HAN, edges | {n for at in _HAN.finditer(text) for n in at.span()}
     best: list[tuple[float, int, Entry | None]] = [(0.0, 0, None)]
     for end in range(1, len(text) + 1):
         options: list[tuple[float, int, Entry | None]] = [
@@ -258,7 +267,7 @@ def segment(text: str, edges: frozenset[int]) -> tuple[tuple[int, int, Entry | N
         best.append(min(options, key=lambda option: (option[0], -option[1])))
     found = _walk_back(best)
     explained = sum(stop - begin for begin, stop, meaning in found if meaning is not None)
-    if explained < _MIN_KNOWN * len(text):
+    if explained < least * len(text):
         return ((0, len(text), None),)  # a word of its own: no `sat` and `rat` in `saturation`
     return found
 
