@@ -62,6 +62,9 @@ WATER_SIDE: Final = {
     "Heat_Exchanger": "@waterside",
     "Pump": "@waterside",
 }
+VOLUME_METERS: Final = frozenset(
+    {"Water_Meter", "Gas_Meter", "Building_Water_Meter", "Building_Gas_Meter"}
+)
 MEDIA: Final = frozenset({"Chilled", "Condenser", "Hot", "Water", "Air"})
 _QUANTITY_WORD: Final = {
     "temperature": "Temperature",
@@ -192,6 +195,8 @@ class Facts:
             "@unplaced": not self.equip_class,
             "@airside": self.equip_class in AIR_SIDE,
             "@waterside": self.equip_class in WATER_SIDE,
+            "@volume_meter": self.equip_class in VOLUME_METERS,
+            "@heat_meter": self.equip_class == "Thermal_Power_Meter",
             WATER_SIDE.get(self.equip_class, ""): True,
         }
         return frozenset(name for name, holds in facts.items() if holds and name)
