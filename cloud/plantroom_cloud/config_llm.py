@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -86,3 +86,7 @@ class LlmSettings(BaseModel):
         """Return the model's price of a day; None where none is known."""
         known = [p for p in self.prices if p.model == self.model and p.since <= day]
         return max(known, key=lambda price: price.since, default=None)
+
+    def price_at(self, now_us: int) -> LlmPrice | None:
+        """Return the model's price of the day, in UTC, in which a moment lies."""
+        return self.price_on(datetime.fromtimestamp(now_us / 1e6, UTC).date())

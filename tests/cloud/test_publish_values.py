@@ -14,10 +14,16 @@ from hypothesis import strategies as st
 from plantroom_cloud.publishing.enos import models
 from plantroom_cloud.publishing.enos.equipment import device_key, zone
 from plantroom_cloud.publishing.enos.messages import Posted, chunks, messages
-from plantroom_cloud.publishing.enos.values import ModelPoint, Source, is_raw, to_model
 from plantroom_cloud.publishing.plan import Mapped, MappingRow, make_plan
 from plantroom_shared.errors import Rejected
+from plantroom_shared.mapping.conversion import ModelValue, Source, conversion_of
+from plantroom_shared.mapping.things import ModelPoint, is_raw
 from plantroom_shared.model import Value
+
+
+def to_model(value: Value, source: Source, target: ModelPoint) -> ModelValue:
+    return conversion_of(source, target)(value)
+
 
 DOUBLE = ModelPoint("AHU_raw_supply_air_temp", "DOUBLE", "°C", "AI")
 ENERGY = ModelPoint("CH_raw_energy_active_total", "DOUBLE", "Wh", "PI")

@@ -16,10 +16,9 @@ from typing import Any, Final
 import orjson
 
 from plantroom_cloud.exchange.record import Content, Equipment, PointMeaning
-from plantroom_cloud.review.standing import ACCEPT_FROM
+from plantroom_cloud.review.standing import ACCEPT_FROM, IMPORTED
 from plantroom_shared.mapping import canonical, is_equip_class, is_point_class
 
-IMPORT: Final = "import"
 PERSON: Final = "person"
 OFFLINE: Final = "offline"
 SURE: Final = 0.99
@@ -152,7 +151,7 @@ def _after(before: PointMeaning, said: PointMeaning) -> PointMeaning:
         model_point=model[1] if model else before.model_point,
         confidence=(said.confidence if said.confidence is not None else SURE) if named else None,
         # What is rejected is not decided: the mapper may find something better.
-        source=OFFLINE if rejected else PERSON if said.source == PERSON else IMPORT,
+        source=OFFLINE if rejected else PERSON if said.source == PERSON else IMPORTED,
         state="rejected" if rejected else "accepted",
     )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import and_, func, select, true, tuple_
 
 from plantroom_cloud.db import insert_into
-from plantroom_cloud.exchange.plan import IMPORT, PERSON, Change, ImportPlan, Present
+from plantroom_cloud.exchange.plan import PERSON, Change, ImportPlan, Present
 from plantroom_cloud.exchange.record import (
     RELATIONS,
     Equipment,
@@ -22,7 +22,7 @@ from plantroom_cloud.exchange.record import (
 from plantroom_cloud.kit.repository import AnyRow, AnySelect, Repository
 from plantroom_cloud.review.basis import lock_site
 from plantroom_cloud.review.repository import ReviewRepository
-from plantroom_cloud.review.standing import of_point
+from plantroom_cloud.review.standing import IMPORTED, of_point
 from plantroom_cloud.tables import Device, Mapping, Point, Site
 from plantroom_shared.mapping.names import clean, fold
 
@@ -190,7 +190,7 @@ def _event(change: Change, plan: ImportPlan, about: Decided) -> dict[str, Any]:
         "request": plan.digest,
         "at_us": about.now_us,
         "actor": about.actor,
-        "action": IMPORT,
+        "action": IMPORTED,
         "subject": of_point(change.id),
         "point_class": change.after.point_class,
         "before": was | {"source": before.source, "points": 1},

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.kit.repository import Repository
+from plantroom_cloud.review.standing import IMPORTED
 from plantroom_cloud.tables import Counter, MappingBasis, MappingCache
 from plantroom_cloud.tables import Device as DeviceRow
 from plantroom_cloud.tables import Mapping as MappingRow
@@ -19,7 +20,7 @@ from plantroom_shared.model import Device, Point
 
 _CHUNK: Final = 500
 """Rows of one statement: below every engine's limit of bound values."""
-DECIDED: Final = ("person", "import")
+DECIDED: Final = ("person", IMPORTED)
 """Sources that the mapper never overrules."""
 FIELDS: Final = (
     "template",

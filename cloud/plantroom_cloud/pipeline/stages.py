@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plantroom_cloud.mapping.questions import Question, questions_of, refined
-from plantroom_cloud.review.standing import ACCEPT_FROM
+from plantroom_cloud.review.standing import state_of
 from plantroom_shared.mapping import MappedPoint, map_points, one_claim_each
 from plantroom_shared.mapping.refine import TRUST
 from plantroom_shared.model import Device, Point
@@ -97,12 +97,6 @@ def settle(
     """
     by_key = {question.key: question for question in asked}
     return one_claim_each(refined(mapped, by_key, answers, trust=trust, failed=failed))
-
-
-def state_of(item: MappedPoint) -> str:
-    """Return ``accepted`` where nobody need look, else ``proposed``."""
-    sure = item.source == "profile" or (item.confidence or 0.0) >= ACCEPT_FROM
-    return "accepted" if sure else "proposed"
 
 
 def figures(mapped: Sequence[MappedPoint]) -> dict[str, Any]:

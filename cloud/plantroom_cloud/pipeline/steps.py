@@ -20,6 +20,7 @@ from plantroom_cloud.pipeline import packing, stages
 from plantroom_cloud.pipeline.claims import Claim, Claims, Result
 from plantroom_cloud.pipeline.repository import JobRepository
 from plantroom_cloud.pipeline.searching import NOTHING_FOUND, search
+from plantroom_cloud.review.standing import state_of
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import PlantroomError, Rejected
 from plantroom_shared.mapping import MappedPoint
@@ -181,9 +182,7 @@ async def score(means: Means, claim: Claim) -> Result:
 def _scored(packed: list[bytes]) -> tuple[list[tuple[str, int, bytes]], dict[str, Any]]:
     rows = packing.rows_of(packed)
     mapped = [packing.read_mapped(row) for row in rows]
-    scored = [
-        {**row, "state": stages.state_of(item)} for row, item in zip(rows, mapped, strict=True)
-    ]
+    scored = [{**row, "state": state_of(item)} for row, item in zip(rows, mapped, strict=True)]
     outputs = [("score", number, data) for number, data in packing.pieces(scored)]
     return outputs, stages.figures(mapped)
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.review.repository import SAID
-from plantroom_cloud.review.standing import Event, Standing, of_point
+from plantroom_cloud.review.standing import IMPORTED, Event, Standing, of_point
 from plantroom_shared.mapping import (
     PRECISIONS,
     MappedPoint,
@@ -20,9 +20,6 @@ from plantroom_shared.mapping import (
     promise,
     read_key,
 )
-
-IMPORTED: Final = "import"
-"""Source of a mapping that was taken in from a file: it is decided, and nobody is asked."""
 
 
 @dataclass(slots=True)

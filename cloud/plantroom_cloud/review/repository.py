@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from plantroom_cloud.db import insert_into
 from plantroom_cloud.kit.pages import Page
 from plantroom_cloud.kit.repository import AnyRow, Repository
-from plantroom_cloud.review.standing import Event, Standing, fold, undone
+from plantroom_cloud.review.standing import IMPORTED, Event, Standing, fold, undone
 from plantroom_cloud.tables import (
     Latest,
     MappingBasis,
@@ -106,7 +106,7 @@ class ReviewRepository(Repository):
             .where(
                 self._own(ReviewEvent),
                 ReviewEvent.site_id == site_id,
-                ReviewEvent.action != "import",
+                ReviewEvent.action != IMPORTED,
             )
             .order_by(ReviewEvent.id)
         )

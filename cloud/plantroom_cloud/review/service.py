@@ -79,11 +79,6 @@ class ReviewService:
         read = await self.read(site)
         return show_overview(site, read.picture, read.last)
 
-    async def overview_and_queue(self, site: int, state: str) -> tuple[dict[str, Any], list[Group]]:
-        """Return both, from one reading."""
-        read = await self.read(site)
-        return show_overview(site, read.picture, read.last), read.picture.queue(state)
-
     async def queue(self, site: int, state: str) -> list[Group]:
         """Return the templates in a state, the most worthwhile first."""
         return (await self.read(site)).picture.queue(state)

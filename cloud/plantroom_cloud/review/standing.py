@@ -14,6 +14,8 @@ from plantroom_shared.mapping.learned import folded, parse_rule
 
 ACCEPT_FROM: Final = 0.9
 """Confidence from which a proposal is taken without a person."""
+IMPORTED: Final = "import"
+"""Source of a mapping that was taken in from a file: it is decided, and nobody is asked."""
 NAMING: Final = ("accept", "correct")
 """Decisions that name a class."""
 DECISIONS: Final = (*NAMING, "reject", "defer")
@@ -103,8 +105,13 @@ class Standing:
         made = by_rule(item, rule) if rule else item
         if event is not None and event.action == "reject" and event.point_class == made.point_class:
             return made, "rejected"
-        sure = made.source == "profile" or (made.confidence or 0.0) >= ACCEPT_FROM
-        return made, "accepted" if sure else "proposed"
+        return made, state_of(made)
+
+
+def state_of(item: MappedPoint) -> str:
+    """Return ``accepted`` where nobody need look at a proposal, else ``proposed``."""
+    sure = item.source == "profile" or (item.confidence or 0.0) >= ACCEPT_FROM
+    return "accepted" if sure else "proposed"
 
 
 def gist(rule: Rule) -> tuple[str, str, str]:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from plantroom_shared.mapping.classes import canonical, kind_of
+from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.learned import Rule, Rulebook
-from plantroom_shared.mapping.models import counterpart
+from plantroom_shared.mapping.meanings import MappedPoint, of_class
 from plantroom_shared.mapping.template import Template, template_of
 
 if TYPE_CHECKING:
-    from plantroom_shared.mapping.meanings import MappedPoint
     from plantroom_shared.model import Point
 
 PERSON_CONFIDENCE: Final = 0.99
@@ -76,6 +75,4 @@ def _of_class(item: MappedPoint, name: str) -> MappedPoint:
     name = canonical(name)
     if name == item.point_class:
         return item
-    words = {*name.split("_"), kind_of(name)}
-    model_id, model_point = counterpart(item.equip_class, words, item.about or item.template)
-    return replace(item, point_class=name, model_id=model_id, model_point=model_point)
+    return of_class(item, name, item.about or item.template)

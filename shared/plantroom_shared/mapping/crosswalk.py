@@ -19,7 +19,6 @@ from plantroom_shared.units import parse_unit
 
 POINT: Final = "point"
 EQUIP: Final = "equip"
-AIR_REF: Final = "airRef"
 _FUNCTIONS: Final = frozenset({"sensor", "cmd", "sp"})
 _ANY_POINT: Final = "Point"
 _ANY_EQUIPMENT: Final = "Equipment"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from plantroom_shared.mapping.classes import canonical, is_point_class
+from plantroom_shared.mapping.classes import canonical, is_point_class, kind_of
 from plantroom_shared.mapping.classify import Verdict, classify
 from plantroom_shared.mapping.evidence import MEDIA, Facts
 from plantroom_shared.mapping.lexicon import parse
@@ -211,6 +211,19 @@ def _thing(row: Row, decision: Decision, told: set[str]) -> tuple[str, str]:
         return decision.thing
     digits = fill(row.template, row.runs, len(row.template), row.where.cut)
     return counterpart(row.equip_class, decision.verdict.words, digits)
+
+
+def of_class(item: MappedPoint, name: str, text: str = "") -> MappedPoint:
+    """Return a mapping with another class, and the thing-model point that goes with it.
+
+    Args:
+        item: the mapping.
+        name: Brick point class, canonical.
+        text: the point's own part of its name, for the number of a phase.
+    """
+    words = {*name.split("_"), kind_of(name)}
+    model_id, model_point = counterpart(item.equip_class, words, text)
+    return replace(item, point_class=name, model_id=model_id, model_point=model_point)
 
 
 def one_claim_each(mapped: list[MappedPoint]) -> list[MappedPoint]:

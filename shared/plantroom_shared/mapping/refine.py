@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from plantroom_shared.mapping.classes import canonical, kind_of
+from plantroom_shared.mapping.classes import canonical
 from plantroom_shared.mapping.evidence import Facts, quantity_word
-from plantroom_shared.mapping.meanings import MappedPoint
-from plantroom_shared.mapping.models import counterpart
+from plantroom_shared.mapping.meanings import MappedPoint, of_class
 
 UNKNOWN: Final = "unknown"
 TRUST: Final = 0.7
@@ -151,16 +150,6 @@ def _prior(item: MappedPoint, offered: Sequence[str]) -> dict[str, float]:
 
 
 def _changed(item: MappedPoint, answer: str, sure: float) -> MappedPoint:
-    name = canonical(answer)
-    words = {*name.split("_"), kind_of(name)}
-    model_id, model_point = counterpart(item.equip_class, words)
     instead = f"LLM instead of {item.point_class}" if item.point_class else "LLM"
-    return replace(
-        item,
-        point_class=name,
-        model_id=model_id,
-        model_point=model_point,
-        confidence=sure,
-        source="llm",
-        evidence=(*item.evidence, instead),
-    )
+    made = of_class(item, canonical(answer))
+    return replace(made, confidence=sure, source="llm", evidence=(*item.evidence, instead))

@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from plantroom_cloud.config_llm import LlmSettings
 from plantroom_cloud.db import Database, Scope
@@ -196,5 +195,4 @@ class Asker:
         await mappings.count(reply.counts)
 
     def _cost(self, tokens_in: int, tokens_out: int) -> Cost:
-        day = datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC).date()
-        return cost_of(tokens_in, tokens_out, self.settings.price_on(day))
+        return cost_of(tokens_in, tokens_out, self.settings.price_at(self._clock.now_us()))

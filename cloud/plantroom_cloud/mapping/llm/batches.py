@@ -12,7 +12,6 @@ import logging
 import secrets
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx2  # the HTTP library of the openai package
@@ -65,7 +64,7 @@ class BatchDesk:
             return "the endpoint gave no valid answer"
         settings, now_us = self._asker.settings, self._clock.now_us()
         plan = estimate(questions, settings, now_us)
-        price = settings.price_on(datetime.fromtimestamp(now_us / 1e6, UTC).date())
+        price = settings.price_at(now_us)
         cost = cost_of(plan.tokens_in, plan.tokens_out, price, batch=True)
         ident = secrets.token_hex(16)
         async with self._db.write() as session:
@@ -177,9 +176,7 @@ class BatchDesk:
     ) -> None:
         """Keep what a batch brought and settle it, once: of two workers the first does it."""
         brought = reply or Reply()
-        price = self._asker.settings.price_on(
-            datetime.fromtimestamp(row.created_us / 1e6, UTC).date()
-        )
+        price = self._asker.settings.price_at(row.created_us)
         reserved = Cost(row.tokens_in, row.tokens_out, row.money_micros)
         used = cost_of(*brought.used, price, batch=True)
         questions = [

@@ -88,7 +88,7 @@ class Estimate:
 def estimate(questions: Sequence[Question], settings: LlmSettings, now_us: int) -> Estimate:
     """Return what asking would take: one answer per call, no repair."""
     batches = batches_of(questions)
-    price = settings.price_on(datetime.fromtimestamp(now_us / 1e6, UTC).date())
+    price = settings.price_at(now_us)
     total = Cost()
     for batch in batches:
         sent, brought = expected(ids_of(batch), settings.model)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from plantroom_cloud.publishing.enos.values import EnosValue
+from plantroom_shared.mapping.conversion import ModelValue
 
 MAX_MESSAGE: Final = 512 * 1024
 """Bytes of one ``enos-message``."""
@@ -24,7 +24,7 @@ class Posted:
     asset_id: str
     point: str
     ms: int
-    value: EnosValue
+    value: ModelValue
     quality: int | None = None
     """EnOS quality code; None sends the plain value."""
 
