@@ -34,7 +34,7 @@ def _tool(*command: str) -> Callable[[], list[str]]:
 def _locks() -> list[str]:
     """Every extra has a lock that names hashes and no package index."""
     complaints = []
-    for extra in ("edge", "cloud", "export", "celery", "demo", "dev"):
+    for extra in ("edge", "cloud", "export", "celery", "redis", "otel", "demo", "dev"):
         lock = ROOT / "requirements" / f"{extra}.txt"
         if not lock.is_file():
             complaints.append(f"{lock.relative_to(ROOT)} is missing")

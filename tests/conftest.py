@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from plantroom_cloud.db import Database
 from support import servers
-from support.cloud_broker import BrokerProcess, open_to_others
+from support.cloud_broker import BrokerProcess, reachable_folder
+from support.scope_watch import watching
 
 # How fast the machine is decides about nothing.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,17 +26,15 @@ def mosquitto() -> Path:
 
 
 @pytest.fixture(params=["mosquitto", "embedded"], scope="module")
-def broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BrokerProcess]:
+def broker(request: pytest.FixtureRequest) -> Iterator[BrokerProcess]:
     """A running broker with TLS and rights, once of each kind; it ends in order."""
     if request.param == "mosquitto":
         request.getfixturevalue("mosquitto")
-    folder = open_to_others(tmp_path_factory.mktemp(f"broker-{request.param}"))
-    running = BrokerProcess(folder, request.param)
-    running.start()
-    yield running
-    assert running.stop() == 0
+    with reachable_folder() as folder:
+        running = BrokerProcess(folder, request.param)
+        running.start()
+        yield running
+        assert running.stop() == 0
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +71,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated, empty database: once SQLite, once PostgreSQL."""
+    """A migrated, empty database: once SQLite, once PostgreSQL; no statement of it escapes."""
     async with servers.opened(database_url) as opened:
-        yield opened
+        with watching(opened) as watch:
+            yield opened
+        assert watch.escaped == []
 
 
 @pytest.fixture
@@ -82,4 +83,6 @@ async def sqlite_database(sqlite_template: Path, tmp_path: Path) -> AsyncIterato
     """A migrated, empty SQLite database, for tests that need no second engine."""
     path = shutil.copy(sqlite_template, tmp_path / "plantroom.db")
     async with servers.opened(f"sqlite+aiosqlite:///{path}") as opened:
-        yield opened
+        with watching(opened) as watch:
+            yield opened
+        assert watch.escaped == []

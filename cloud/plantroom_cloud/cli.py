@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.alarms.cli import alarm_app
+from plantroom_cloud.audit.cli import audit_app
 from plantroom_cloud.commands.cli import command_app
 from plantroom_cloud.config import CloudSettings, load_settings
+from plantroom_cloud.configuration.cli import config_app
 from plantroom_cloud.conformance.commands import conformance_app
 from plantroom_cloud.db import open_database
+from plantroom_cloud.gateways import cli_claim
 from plantroom_cloud.gateways.cli import account_command
+from plantroom_cloud.gateways.cli_ca import ca_app
 from plantroom_cloud.gateways.pki import Authority
 from plantroom_cloud.gateways.provision import add_gateway, find_site
+from plantroom_cloud.governance.cli import governance_app
+from plantroom_cloud.identity.cli import user_app
 from plantroom_cloud.identity.keys import NewKey
 from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_company
+from plantroom_cloud.kit.blobs_cli import blobs_app
+from plantroom_cloud.licensing.cli import feature_app, licence_app
 from plantroom_cloud.mapping.cli import map_points_command
 from plantroom_cloud.mapping.llm.cli import llm_app
 from plantroom_cloud.migrations import migrate as bring_up_to_date
@@ -51,16 +62,25 @@ gateway_app = typer.Typer(help="Gateways.", no_args_is_help=True)
 for name, group in (
     ("company", company_app),
     ("key", key_app),
+    ("user", user_app),
     ("site", site_app),
     ("gateway", gateway_app),
     ("quarantine", quarantine_app),
     ("conformance", conformance_app),
     ("device", device_app),
     ("command", command_app),
+    ("config", config_app),
     ("models", models_app),
     ("publish", publish_app),
     ("llm", llm_app),
     ("job", job_app),
+    ("ca", ca_app),
+    ("alarm", alarm_app),
+    ("audit", audit_app),
+    ("licence", licence_app),
+    ("feature", feature_app),
+    ("governance", governance_app),
+    ("blobs", blobs_app),
 ):
     app.add_typer(group, name=name)
 
@@ -170,6 +190,25 @@ def migrate(context: typer.Context) -> None:
     typer.echo("the database is up to date")
 
 
+@app.command()
+def doctor(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what the settings choose and whether it answers; exit code 1 if something does not."""
+    from plantroom_cloud.doctor import examine  # noqa: PLC0415 - loads the database's tools
+
+    found = asyncio.run(examine(settings_of(context)))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found]))
+    else:
+        for one in found:
+            mark = "ok     " if one.ok else "TROUBLE"
+            typer.echo(f"{mark} {one.setting}: {one.value}: {one.told} ({one.milliseconds} ms)")
+    raise typer.Exit(0 if all(one.ok for one in found) else 1)
+
+
 # ---------------------------------------------------------------- by hand
 
 
@@ -187,14 +226,21 @@ def key_add(
     context: typer.Context,
     company: str,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "by hand",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A permission or a role; may be repeated.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How long it opens.")] = 365,
     *,
-    write: Annotated[bool, typer.Option("--write", help="It may give commands.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="--scope engineer.")] = False,
 ) -> None:
     """Make an API key and print it, once."""
+    scopes = [*(scope or ()), *(["engineer"] if write else [])] or ["viewer"]
 
     async def add(session: AsyncSession) -> NewKey:
-        scope = await find_company(session, company)
-        return await add_key(session, SystemClock(), scope, name, may_write=write)
+        whose = await find_company(session, company)
+        return await add_key(
+            session, SystemClock(), whose, name, scopes=scopes, days=days, by="cli"
+        )
 
     typer.echo(_in_database(settings_of(context), add).plain)
 
@@ -239,6 +285,7 @@ def gateway_add(
     typer.echo(f"gateway {gateway} of site {site}: certificate {serial} in {out}")
 
 
+cli_claim.add_to(gateway_app)
 app.command("account")(account_command)
 app.command("map")(map_points_command)
 app.command("review")(review_command)
@@ -258,7 +305,7 @@ def _in_database(settings: CloudSettings, action: Callable[[AsyncSession], Await
         database = open_database(settings)
         try:
             await bring_up_to_date(database)
-            async with database.write() as session:
+            async with database.write(None) as session:
                 return await action(session)
         finally:
             await database.close()

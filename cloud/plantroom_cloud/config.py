@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,16 +17,42 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from plantroom_cloud.config_alarms import AlarmSettings
+from plantroom_cloud.config_api import ApiSettings
+from plantroom_cloud.config_audit import AuditSettings
+from plantroom_cloud.config_blobs import Place, S3Settings
+from plantroom_cloud.config_claim import ClaimSettings
+from plantroom_cloud.config_governance import GovernanceSettings
+from plantroom_cloud.config_identity import IdentitySettings
+from plantroom_cloud.config_isolation import IsolationSettings
+from plantroom_cloud.config_live import LiveSettings
 from plantroom_cloud.config_llm import LlmBudget, LlmPrice, LlmSettings
+from plantroom_cloud.config_oidc import OidcProvider, OidcSettings
+from plantroom_cloud.config_outbound import OutboundSettings
+from plantroom_cloud.config_resilience import ResilienceSettings
+from plantroom_cloud.config_watching import WatchingSettings
 from plantroom_shared.errors import ConfigError
 
 __all__ = [
+    "AlarmSettings",
+    "AuditSettings",
+    "ClaimSettings",
     "CloudSettings",
     "EnosTarget",
+    "GovernanceSettings",
+    "IdentitySettings",
+    "IsolationSettings",
+    "LiveSettings",
     "LlmBudget",
     "LlmPrice",
     "LlmSettings",
     "MqttSettings",
+    "OidcProvider",
+    "OidcSettings",
+    "OutboundSettings",
+    "ResilienceSettings",
+    "S3Settings",
+    "WatchingSettings",
     "load_settings",
 ]
 
@@ -93,19 +120,39 @@ class CloudSettings(BaseSettings):
     """Folder for the database, the certificate authority and first-start secrets."""
     database: str = ""
     """``postgresql+psycopg://...``; empty means SQLite in `data`."""
+    isolation: IsolationSettings = IsolationSettings()
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
+    api: ApiSettings = ApiSettings()
     mqtt: MqttSettings = MqttSettings()
+    claim: ClaimSettings = ClaimSettings()
+    """How devices become gateways."""
     llm: LlmSettings | None = None
+    identity: IdentitySettings = IdentitySettings()
+    oidc: OidcSettings = OidcSettings()
+    """Identity providers that people may log in at."""
     jobs: Literal["embedded", "celery"] = "embedded"
     """Who does the chunks of jobs: the worker itself, or Celery workers that share them."""
+    cache: Literal["memory", "redis"] = "memory"
+    """Where what is read often is kept: by each process for itself, or in Redis as well."""
     redis: SecretStr = SecretStr("")
-    """``redis://:password@host:6379/0``: the queue of the Celery workers."""
+    """``redis://:password@host:6379/0``: of Celery workers, live events and the second tier of caches."""
+    blobs: Place = ""
+    """Where files are kept: ``file:///folder``, or ``s3://bucket/prefix`` with `s3`; empty means
+    ``blobs`` in `data`."""
+    s3: S3Settings = S3Settings()
     job_lease: float = Field(default=30.0, ge=0.5, le=3600)
     """Seconds after which the chunk of a worker that is not heard of goes to another."""
     enos: tuple[EnosTarget, ...] = ()
+    outbound: OutboundSettings = OutboundSettings()
+    live: LiveSettings = LiveSettings()
     job_keep: float = Field(default=30.0, gt=0, le=3650)
     """Days that a job which has ended stays to be read."""
+    alarms: AlarmSettings = AlarmSettings()
+    audit: AuditSettings = AuditSettings()
+    governance: GovernanceSettings = GovernanceSettings()
+    resilience: ResilienceSettings = ResilienceSettings()
+    watching: WatchingSettings = WatchingSettings()
 
     @property
     def database_url(self) -> str:
@@ -155,15 +202,32 @@ def _whole(settings: CloudSettings, file: Path | None) -> CloudSettings:
     """Check what no setting can say alone."""
     url = settings.redis.get_secret_value()  # it may hold a password: never in a text of ours
     source = str(file or "environment")
-    if settings.jobs == "celery" and not url:
-        fix = "say redis: redis://host:6379/0, or jobs: embedded"
-        what = "is missing where jobs is celery"
-        raise ConfigError(what, file=source, key="redis", fix=fix)
+    for choice, other in _over_redis(settings):
+        if not url:
+            fix = f"say redis: redis://host:6379/0, or {other}"
+            what = f"is missing where {choice}"
+            raise ConfigError(what, file=source, key="redis", fix=fix)
     if url and not url.startswith(("redis://", "rediss://", "redis+socket://")):
         fix = "write redis://:password@host:6379/0, or rediss:// for TLS"
         what = "this is no URL of a Redis"
         raise ConfigError(what, file=source, key="redis", fix=fix)
+    if settings.blobs.startswith("s3://"):
+        for key in ("access_key", "secret_key"):
+            if not getattr(settings.s3, key):
+                fix = f"set s3.{key}, or say blobs: file:///folder"
+                what = "is missing where blobs is in S3"
+                raise ConfigError(what, file=source, key=f"s3.{key}", fix=fix)
     return settings
+
+
+def _over_redis(settings: CloudSettings) -> Iterator[tuple[str, str]]:
+    """Yield each choice that needs a Redis, and what to say to do without."""
+    if settings.jobs == "celery":
+        yield "jobs is celery", "jobs: embedded"
+    if settings.cache == "redis":
+        yield "cache is redis", "cache: memory"
+    if settings.live.bus == "redis":
+        yield "live.bus is redis", "live: {bus: memory}"
 
 
 def _check_yaml(file: Path) -> None:

@@ -1,26 +1,51 @@
-"""The database: one engine, a session per unit of work, one commit at its end."""
+"""The database: one engine, a session per unit of work, one commit at its end.
+
+Every session acts for one company, or for none: then it sees no row of any. On PostgreSQL the
+database holds to that by itself (`isolation`); on SQLite every statement names the company, and
+tests hear each of them.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NewType, cast
+from functools import partial
+from typing import Any, Final, NewType, cast
 
-from sqlalchemy import Table, event
+from sqlalchemy import NullPool, QueuePool, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session
 
-from plantroom_cloud.config import CloudSettings
+from plantroom_cloud.config import CloudSettings, ResilienceSettings
+from plantroom_cloud.kit import figures
+from plantroom_cloud.kit.pool import look_at_idle
 from plantroom_shared.errors import ConfigError
 
 _WAL_TRIES = 250
+_LINE: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""Of a connection to PostgreSQL: a server that vanished without a word is noticed in seconds."""
+ACTING: Final = "plantroom_acts_for"
+"""In a connection's `info`: the id of the company that its transaction acts for, or None."""
+_ACT_FOR: Final = "SELECT set_config('plantroom.company', %s, true)"
+_ROLE: Final = re.compile(r"(?:^|\s)(?:-c\s*|--)role=\S+")
+
+BUS: Final = "plantroom.bus"
+"""Key of a session's `info`: what carries live events, where this process has that."""
+AFTER_COMMIT: Final = "plantroom.after_commit"
+"""Key of a session's `info`: a list of what is called when its transaction is committed."""
 
 ReadSession = NewType("ReadSession", AsyncSession)
 """A session that never commits."""
@@ -31,41 +56,166 @@ class Scope:
     """Whose rows a repository may see: every repository is made with one."""
 
     company_id: int
+    sites: frozenset[int] | None = None
+    """The only sites whose rows it may see; None: all of the company's."""
 
 
 class Database:
-    """An engine for ``sqlite+aiosqlite:///path`` or ``postgresql+psycopg://...``."""
+    """An engine for ``sqlite+aiosqlite:///path`` or ``postgresql+psycopg://...``.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: as whom the service works.
+        owner: URL of the role that owns the tables, for migrations; empty: whoever logs in by `url`.
+        limits: of connections and statements.
+        pooled: whether connections are kept.
+    """
+
+    def __init__(
+        self,
+        url: str | URL,
+        owner: str = "",
+        *,
+        limits: ResilienceSettings | None = None,
+        pooled: bool = True,
+    ) -> None:
+        limits = limits or ResilienceSettings()
         self.url = make_url(url)
+        self.owner_url = make_url(owner) if owner else as_login(self.url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": 8, "pool_pre_ping": True}
-        self.engine = create_async_engine(self.url, **options)
+        self.bus: Any = None
+        """A `live.bus.Bus`, which knows this module; handed to every session that writes."""
+        self.engine = create_async_engine(
+            self.url if self.is_sqlite else _limited(self.url, limits.statement),
+            **self._options(limits, pooled=pooled),
+        )
+        if not self.is_sqlite:
+            look_at_idle(self.engine.sync_engine)
+        figures.watch(self, _pool)
         if self.is_sqlite:
-            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            wait = partial(_prepare_sqlite, wait_ms=round(limits.statement * 1000))
+            event.listen(self.engine.sync_engine, "connect", wait)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 
+    def _options(self, limits: ResilienceSettings, *, pooled: bool) -> dict[str, Any]:
+        line = {"connect_args": {**_LINE, "connect_timeout": limits.connect}}
+        options: dict[str, Any] = {} if self.is_sqlite else line
+        if not pooled:
+            return options | {"poolclass": NullPool}
+        if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
+            return options  # one connection, which nobody waits for
+        kept = {} if self.is_sqlite else {"pool_size": limits.pool}
+        return options | kept | {"pool_timeout": limits.pool_wait}
+
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncSession]:
-        """Yield a session; commit when the block ends, roll back if it raises."""
+    async def write(self, whose: Scope | None) -> AsyncIterator[AsyncSession]:
+        """Yield a session for `whose` rows; commit when the block ends, roll back if it raises.
+
+        Args:
+            whose: the company; None where that is yet to be found out, or it is about none.
+
+        What the block has left under `AFTER_COMMIT` is called then: it must neither wait nor fail.
+        """
         async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
             if self.is_sqlite:
                 # Take the write lock at the start: a reader that turns writer half-way would fail
                 # at once where another process has written in between, instead of waiting.
                 await session.connection(execution_options={"plantroom_write": True})
+                await _begin_for(session, whose)
+            else:
+                await _begin(session, "READ COMMITTED", whose)
+            session.info[BUS] = self.bus
             yield session
+        _call(session)
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[ReadSession]:
-        """Yield a session on one consistent snapshot; nothing of it is ever committed."""
+    async def snapshot(self, whose: Scope | None) -> AsyncIterator[AsyncSession]:
+        """Yield a session as `write` does that sees the database as it is when it first looks."""
+        if self.is_sqlite:
+            async with self.write(whose) as session:
+                yield session
+            return
+        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+            session.info[BUS] = self.bus
+            await _begin(session, "REPEATABLE READ", whose)
+            yield session
+        _call(session)
+
+    @asynccontextmanager
+    async def read(self, whose: Scope | None) -> AsyncIterator[ReadSession]:
+        """Yield a session for `whose` rows, on one consistent snapshot; it never commits."""
         async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            if not self.is_sqlite:
-                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            if self.is_sqlite:
+                await _begin_for(session, whose)
+                yield ReadSession(session)
+                return
+            await _begin(session, "REPEATABLE READ, READ ONLY", whose)
             yield ReadSession(session)
+            # There is nothing to commit; but after a ROLLBACK the driver forgets what it prepared.
+            await (await session.connection()).exec_driver_sql("COMMIT")
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def _call(session: AsyncSession) -> None:
+    """Call what waited for the commit."""
+    for call in session.info.get(AFTER_COMMIT, ()):
+        call()
+
+
+async def act_for(session: AsyncSession, scope: Scope) -> None:
+    """Let `session` see and change the rows of `scope`, and of no other, from here on.
+
+    It holds until the transaction ends, however it ends: the connection's next user starts with
+    nothing.
+    """
+    connection = await session.connection()
+    if connection.info[ACTING] == scope.company_id:
+        return
+    await session.flush()  # what waits to be written is written for whom it was made
+    connection.info[ACTING] = scope.company_id
+    if not is_sqlite(session):
+        await connection.exec_driver_sql(_ACT_FOR, (str(scope.company_id),))
+
+
+def act_for_now(session: Session, company: int) -> None:
+    """Do as `act_for` does, within a commit that is under way: what waited has been written."""
+    connection = session.connection()
+    if connection.info.get(ACTING) == company:
+        return
+    connection.info[ACTING] = company
+    if not is_sqlite(session):
+        connection.exec_driver_sql(_ACT_FOR, (str(company),))
+
+
+async def _begin_for(session: AsyncSession, whose: Scope | None) -> None:
+    (await session.connection()).info[ACTING] = None
+    if whose is not None:
+        await act_for(session, whose)
+
+
+async def _begin(session: AsyncSession, how: str, whose: Scope | None) -> None:
+    """Begin a transaction at PostgreSQL and say for whom, on one way there and back.
+
+    The driver would say BEGIN by itself, on a way of its own.
+    """
+    connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    begin = f"BEGIN ISOLATION LEVEL {how}"
+    if whose is not None:
+        begin += f"; SELECT set_config('plantroom.company', '{int(whose.company_id)}', true)"
+    await connection.exec_driver_sql(begin)
+    connection.info[ACTING] = None if whose is None else whose.company_id
+
+
+def as_login(url: URL) -> URL:
+    """Return `url` without the role that it steps down to: ``options=-c role=...``."""
+    options = url.query.get("options")
+    if not isinstance(options, str):
+        return url
+    kept = _ROLE.sub("", options).strip()
+    rest = url.difference_update_query(["options"])
+    return rest.update_query_dict({"options": kept}) if kept else rest
 
 
 def open_database(settings: CloudSettings) -> Database:
@@ -84,30 +234,52 @@ def open_database(settings: CloudSettings) -> Database:
         fix = "set PLANTROOM_DATA to a folder that can be written"
         raise ConfigError(what, key="data", fix=fix) from error
     try:
-        return Database(settings.database_url)
+        owner = settings.isolation.owner.get_secret_value()
+        return Database(settings.database_url, owner, limits=settings.resilience)
     except (ArgumentError, ModuleNotFoundError) as error:
         what = "this is no database URL we know"  # the URL itself may hold a password
         fix = "write postgresql+psycopg://user:password@host/name, or leave it empty for SQLite"
         raise ConfigError(what, key="database", fix=fix) from error
 
 
-def is_sqlite(session: AsyncSession) -> bool:
+def _limited(url: URL, statement: float) -> URL:
+    """Return `url` with a limit for every statement; one that stands there already counts."""
+    given = url.query.get("options", "")
+    options = given if isinstance(given, str) else " ".join(given)
+    limit = f"-c statement_timeout={round(statement * 1000)}"
+    return url.update_query_dict({"options": f"{limit} {options}".strip()})
+
+
+def _pool(database: Database) -> Iterable[figures.Reading]:
+    pool = database.engine.pool
+    if isinstance(pool, QueuePool):
+        text = "Connections to the database."
+        yield "database_connections", text, (("state", "in_use"),), float(pool.checkedout())
+        yield "database_connections", text, (("state", "idle"),), float(pool.checkedin())
+        yield "database_connections_most", "How many there may be.", (), float(_most(pool))
+
+
+def _most(pool: QueuePool) -> int:
+    return pool.size() + pool._max_overflow  # noqa: SLF001 - there is no other way to it
+
+
+def is_sqlite(session: AsyncSession | Session) -> bool:
     """Say whether `session` speaks to SQLite."""
     return session.get_bind().dialect.name == "sqlite"
 
 
 def insert_into(
-    session: AsyncSession, table: type[DeclarativeBase]
+    session: AsyncSession | Session, table: type[DeclarativeBase]
 ) -> postgresql.Insert | sqlite.Insert:
     """Return an insert into `table` that knows ON CONFLICT, in the dialect of `session`."""
     target = cast("Table", table.__table__)
     return sqlite.insert(target) if is_sqlite(session) else postgresql.insert(target)
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: Any, _record: Any, *, wait_ms: int) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves, below
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute(f"PRAGMA busy_timeout={wait_ms:d}")
     _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")

@@ -6,16 +6,17 @@ from typing import cast
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from plantroom_cloud.kit import docs
+from plantroom_cloud.kit.draining import Draining
 from plantroom_cloud.kit.problems import NotReady
 from plantroom_cloud.kit.responses import json_response
 from plantroom_cloud.kit.session import database
-from plantroom_cloud.tables import Company
 
 router = APIRouter(tags=["service"])
+_MIGRATED = text("SELECT version_num FROM alembic_version")
 
 
 class Status(BaseModel):
@@ -32,10 +33,13 @@ async def livez() -> Response:
 
 @router.get("/readyz", response_model=Status, summary="Can it serve?")
 async def readyz(request: Request) -> Response:
-    """200 when the database answers and holds the tables, 503 otherwise."""
+    """200 when the database answers and holds the tables, 503 otherwise and before an end."""
+    if cast("Draining", request.app.state.draining).on:
+        msg = "this process is about to end; ask another"
+        raise NotReady(msg)
     try:
-        async with database(request).read() as session:
-            await session.execute(select(Company.id).limit(1))
+        async with database(request).read(None) as session:
+            await session.execute(_MIGRATED)
     except (SQLAlchemyError, OSError) as error:
         msg = "the database does not answer, or 'plantroom-cloud migrate' was not run"
         raise NotReady(msg) from error

@@ -7,12 +7,19 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from plantroom_cloud.kit import figures
 from plantroom_shared.cancelling import ended, heed_cancellation
-from plantroom_shared.errors import PlantroomError
+from plantroom_shared.errors import PlantroomError, Unavailable
 
 log = logging.getLogger(__name__)
 
 _BASE = 0.2  # seconds; the first delay is anything up to it
+AWAY = 2.0
+"""Seconds at most between two tries of what is only away: work goes on soon after it is back."""
+_THINGS_AWAY = (Unavailable, DBAPIError, PoolTimeoutError, OSError)
 
 
 class Backoff:
@@ -20,7 +27,7 @@ class Backoff:
 
     Args:
         name: what is being tried, for the log.
-        most: the longest delay in seconds.
+        most: the longest delay in seconds; `AWAY` for what is only away.
     """
 
     def __init__(self, name: str, *, most: float = 30.0) -> None:
@@ -33,7 +40,8 @@ class Backoff:
         if self.failures == 0:
             extra = {"part": self._name, "cause": f"{type(error).__name__}: {error}"[:300]}
             log.warning("trouble, trying again", extra=extra)
-        delay = random.uniform(0, min(self._most, _BASE * 2 ** min(self.failures, 20)))
+        most = min(self._most, AWAY) if isinstance(error, _THINGS_AWAY) else self._most
+        delay = random.uniform(0, min(most, _BASE * 2 ** min(self.failures, 20)))
         self.failures += 1
         if stop is None:
             await asyncio.sleep(delay)
@@ -76,6 +84,9 @@ async def keep_running(
                 log.exception("part failed", extra={"part": name})
         if loop.time() - started >= steady:
             backoff.recovered()
+        figures.PART_RESTARTS.labels(
+            name.split(maxsplit=1)[0]
+        ).inc()  # what follows may name a company
         await backoff.wait(error)
 
 

@@ -16,11 +16,20 @@ Job = Callable[[Database, CloudSettings, Clock], Awaitable[None]]
 """Runs until it is cancelled."""
 
 JOBS = {
+    "alarm-notices": "plantroom_cloud.alarms.notify.jobs",
+    "alarms": "plantroom_cloud.alarms.jobs",
+    "audit": "plantroom_cloud.audit.jobs",
+    "conventions": "plantroom_cloud.conventions.upkeep",
+    "broker": "plantroom_cloud.broker.keeper",
     "delivery": "plantroom_cloud.ingest.upkeep",
+    "governance": "plantroom_cloud.governance.jobs",
+    "licensing": "plantroom_cloud.licensing.upkeep",
     "mapping": "plantroom_cloud.mapping.jobs",
+    "operations": "plantroom_cloud.operations.jobs",
     "pipeline": "plantroom_cloud.pipeline.jobs",
     "publishing": "plantroom_cloud.publishing.jobs",
     "store": "plantroom_cloud.store.jobs",
+    "webhooks": "plantroom_cloud.webhooks.jobs",
 }
 """Name → module with ``run``; each is imported where it starts."""
 

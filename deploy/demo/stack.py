@@ -35,11 +35,13 @@ class Stack:
         folder: all files go here.
         database: URL of the cloud's database; empty means SQLite in `folder`.
         engine: of the broker: auto, mosquitto or embedded.
+        settings: what else the cloud is told.
     """
 
     folder: Path
     database: str = ""
     engine: str = "auto"
+    settings: dict[str, Any] = field(default_factory=dict)
     broker_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     children: dict[str, Child] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Stack:
             "database": self.database,
             "api_port": self.api_port,
             "mqtt": {"host": "127.0.0.1", "port": self.broker_port},
+            **self.settings,
         }
         if enos is not None:
             known = ("apigw", "integration", "org_id", "app_key", "app_secret")
@@ -92,7 +95,7 @@ class Stack:
         database = open_database(settings)
         try:
             await migrate(database)
-            async with database.write() as session:
+            async with database.write(None) as session:
                 for slug in companies:
                     await add_company(session, clock, slug, slug.title())
                     scope = await find_company(session, slug)
@@ -170,7 +173,7 @@ class Stack:
         }
         self.agent_config.write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def start_agent(self) -> Child:
+    def start_agent(self, seconds: float = 60) -> Child:
         """Start the agent; it is ready when it has written its first status."""
         child = Child(
             "agent",
@@ -179,7 +182,7 @@ class Stack:
             ready=self.folder / "agent" / "status.json",
         )
         self.children["agent"] = child.start()
-        return child.wait_ready()
+        return child.wait_ready(seconds)
 
     def agent_status(self) -> dict[str, Any]:
         """Return what the running agent last wrote of itself; empty before its first word."""

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Final
 
 from plantroom_edge import starts, status
 from plantroom_edge.buffer import Buffer
+from plantroom_edge.claiming.renewer import Renewer
 from plantroom_edge.clock import EdgeClock
 from plantroom_edge.config import AgentConfig, MetricsConfig
 from plantroom_edge.control import Control
 from plantroom_edge.crew import Crew, Register, open_detectors
+from plantroom_edge.desired.start import beginning
 from plantroom_edge.desk import Desk
 from plantroom_edge.detectors import Emit
 from plantroom_edge.drivers import Driver, drivers
@@ -44,6 +46,7 @@ from plantroom_shared.model import Finding
 
 if TYPE_CHECKING:  # a gateway that writes nothing does not carry what writes
     from plantroom_edge.commands.service import Commands
+    from plantroom_edge.desired.service import Desired
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ async def run(
     """
     stop = stop or asyncio.Event()
     with _sole_user(config), _signals(stop):
+        config = beginning(config, file)
         record = Starts(config.starts_file, starts.config_hash(config))
         record.begin()
         ours = EdgeClock(clock or SystemClock(), config.data / "clock.json")
@@ -110,7 +114,6 @@ async def _run(
         )
         keeper = Timekeeper(clock, buffer)
         vitals.commands = _open_commands(config, vitals, clock)
-        vitals.sync = _open_sync(config, vitals, keeper)
         vitals.sampling = Sampling(
             config.sampling,
             clock,
@@ -120,6 +123,9 @@ async def _run(
         register = Register()
         make = partial(_sampler, vitals=vitals, register=register)
         crew = Crew(vitals, record, sampler=make, emit=_emit(buffer))
+        vitals.desired = _open_desired(config, vitals, crew, file)
+        vitals.sync = _open_sync(config, vitals, keeper)
+        vitals.renewer = _open_renewer(config, vitals.sync, clock)
         desk = Desk(file, crew, vitals, register)
         with _reloading(crew, file):
             await _run_parts(vitals, keeper, crew=crew, desk=desk, record=record, stop=stop)
@@ -164,10 +170,15 @@ async def _run_parts(
             tasks.create_task(keep("clock", keeper.run), name="clock"),
             tasks.create_task(keep("status", partial(_report, vitals)), name="status"),
         ]
+        if vitals.renewer:
+            others.append(tasks.create_task(keep("renewal", vitals.renewer.run), name="renewal"))
         if vitals.sampling:
             others.append(tasks.create_task(keep("counters", vitals.sampling.run), name="counters"))
         if vitals.commands:
             others.append(tasks.create_task(keep("commands", vitals.commands.run)))
+        wanted = []
+        if vitals.desired:
+            wanted.append(tasks.create_task(keep("desired", vitals.desired.run), name="desired"))
         if vitals.config.metrics:
             serve = _metrics_server(vitals, vitals.config.metrics)
             others.append(tasks.create_task(keep("metrics", serve), name="metrics"))
@@ -183,7 +194,7 @@ async def _run_parts(
         )
         _tell_stop(vitals, record, stop)
         leaving.cancel()
-        await ended(orders, health)  # from here on nothing is changed any more
+        await ended(orders, health, *wanted)  # from here on nothing is changed any more
         if vitals.commands:
             await vitals.commands.stop(TAKE_BACK)
         await crew.stop()
@@ -307,7 +318,28 @@ def _open_sync(config: AgentConfig, vitals: Vitals, keeper: Timekeeper) -> Sync 
         keeper=keeper,
         figures=vitals.counters,
         commands=vitals.commands,
+        desired=vitals.desired,
     )
+
+
+def _open_renewer(config: AgentConfig, sync: Sync | None, clock: EdgeClock) -> Renewer | None:
+    """Return what has the certificate renewed; None where somebody else does."""
+    if sync is None or config.cloud is None or not config.cloud.provision:
+        return None
+    connected = partial(getattr, sync, "connected")
+    return Renewer(config.gateway, config.cloud, clock, sync.renewed, connected)
+
+
+def _open_desired(
+    config: AgentConfig, vitals: Vitals, crew: Crew, file: Path | None
+) -> Desired | None:
+    """Return what applies what the cloud wants; None where the site lets nobody."""
+    if file is None or not config.desired.keys:
+        return None
+    # Imported here: as with commands.
+    from plantroom_edge.desired.service import Desired  # noqa: PLC0415
+
+    return Desired(file, crew, vitals)
 
 
 @contextlib.contextmanager

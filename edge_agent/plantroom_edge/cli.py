@@ -15,6 +15,7 @@ from plantroom_edge import (
     cli_add,
     cli_apply,
     cli_buffer,
+    cli_claim,
     cli_doctor,
     cli_preview,
     cli_profile,
@@ -193,6 +194,7 @@ def show_status(config: Config, *, as_json: AsJson = False) -> None:
         cli_show.print_status(make_console(), report)
 
 
+app.command()(cli_claim.claim)
 app.command()(cli_scan.scan)
 app.command()(cli_add.add)
 app.command()(cli_preview.preview)

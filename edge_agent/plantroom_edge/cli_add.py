@@ -14,7 +14,8 @@ from plantroom_edge.adding import Wish
 from plantroom_edge.adding import add as add_to
 from plantroom_edge.cli_common import Config, hint, safe
 from plantroom_edge.cli_common import console as make_console
-from plantroom_edge.config import load
+from plantroom_edge.config import in_force, load
+from plantroom_edge.config_yaml import read
 from plantroom_edge.interfaces import card
 from plantroom_shared.errors import ConfigError
 
@@ -90,6 +91,12 @@ def put(config: Path, wishes: list[Wish], *, skipped: int = 0, dry_run: bool = F
     """
     console = make_console()
     load(config)
+    if standing := in_force(read(config)):
+        console.print(
+            f"[yellow]the cloud configures this gateway[/] (version {standing.version}): once it is"
+            " applied, what stands in the file counts in its place",
+            soft_wrap=True,
+        )
     text = config.read_bytes().decode()
     result = add_to(text, wishes)
     for line in result.there:

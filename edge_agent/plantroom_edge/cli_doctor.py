@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import shutil
 import stat
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from cryptography import x509
 from rich.console import Console
 
 from plantroom_edge import control_client, doctor, status
@@ -80,21 +78,16 @@ async def gather(file: Path, config: AgentConfig) -> Facts:
         facts.traffic, facts.clock = answer["traffic"], str(answer["clock"])
         facts.report = {**report, "agent": answer["status"]}
     if config.cloud:
-        facts.cert_days = _days_left(config.cloud.cert, facts)
+        _look_at_certificate(facts, report["certificate"])
     return facts
 
 
-def _days_left(cert: Path, facts: Facts) -> float | None:
-    try:
-        ends = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
-    except (OSError, ValueError) as error:
-        what = f"{cert} is no certificate: {error}"
-        facts.files.append(
-            Ailment("error", "certificate", what, "put the gateway's PEM file there")
-        )
-        return None
-    now = dt.datetime.fromtimestamp(facts.now_us / 1e6, dt.UTC)
-    return round((ends - now).total_seconds() / 86400, 1)
+def _look_at_certificate(facts: Facts, told: dict[str, Any]) -> None:
+    if problem := told.get("problem"):
+        fix = "put the gateway's PEM file there"
+        facts.files.append(Ailment("error", "certificate", problem, fix))
+        return
+    facts.cert_days, facts.cert_renews = told["days"], told["renews"]
 
 
 def _files(file: Path, config: AgentConfig) -> Iterator[Ailment]:

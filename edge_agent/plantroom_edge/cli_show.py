@@ -112,6 +112,7 @@ def print_status(console: Console, report: Mapping[str, Any]) -> None:
         console.print(f"the oldest row that waits for the cloud is {_span(report['lag_s'])} old")
     for cause, count in (report.get("lost") or {}).items():
         console.print(f"[yellow]declared lost ({safe(str(cause))}):[/] {count:,}")
+    _print_certificate(console, report.get("certificate"), said.get("certificate"))
     if not report["running"]:
         return
     _print_health(console, report)
@@ -123,6 +124,26 @@ def print_status(console: Console, report: Mapping[str, Any]) -> None:
         f" room for {said.get('autonomy_hours')} h without the cloud"
     )
     _print_devices(console, said)
+
+
+def _print_certificate(
+    console: Console, told: Mapping[str, Any] | None, said: Mapping[str, Any] | None
+) -> None:
+    """Print how long the certificate lasts, and what became of its renewal."""
+    if told is None:
+        return
+    if problem := told.get("problem"):
+        console.print(f"[red]{safe(str(problem))}[/]", soft_wrap=True)
+        return
+    ends = "[red]has ended[/]" if told["days"] <= 0 else f"ends in {told['days']} days"
+    line = f"the certificate {ends} ({told['until']})"
+    if told["waiting"]:
+        line += ", a renewed one is about to be used"
+    elif told["renews"]:
+        line += ", and is renewed by itself"
+    console.print(line, soft_wrap=True)
+    if fault := (said or {}).get("fault"):
+        console.print(f"[yellow]it could not be renewed:[/] {safe(str(fault))}", soft_wrap=True)
 
 
 def _print_health(console: Console, report: Mapping[str, Any]) -> None:

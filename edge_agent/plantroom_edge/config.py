@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 from plantroom_edge.commands.config import WritesConfig
 from plantroom_edge.config_explain import complaint, explain, repeated
 from plantroom_edge.config_yaml import Document, Loc, read
+from plantroom_edge.desired.config import DesiredConfig
+from plantroom_edge.desired.merging import digest, merged
+from plantroom_edge.desired.state import Entry, State
 from plantroom_edge.detectors import DetectorConfig, detectors
 from plantroom_edge.drivers import BusConfig, drivers
 from plantroom_edge.sampling.config import SamplingConfig
@@ -40,6 +43,11 @@ class CloudConfig(_Strict):
     """PEM file of the certificate's private key."""
     mqtt: Literal["auto", "5", "3.1.1"] = "auto"
     """``auto`` speaks MQTT 5 where the broker does."""
+    provision: str = ""
+    """``https://...`` of the cloud's API: there the agent has its certificate renewed by itself.
+    Empty: somebody else renews it."""
+    provision_ca: Path | None = None
+    """PEM file of the authority of that address; None: whoever the operating system trusts."""
     connects_per_minute: int = Field(default=12, ge=3, le=6000)
     """How often the agent may connect while the link comes and goes."""
 
@@ -127,6 +135,8 @@ class AgentConfig(_Strict):
     """Who else is told what is accepted, beside the cloud."""
     writes: WritesConfig = WritesConfig()
     """Whether anything may be written to devices, what, and by whom; nothing unless it says so."""
+    desired: DesiredConfig = DesiredConfig()
+    """Whether the cloud may change what is read; it may not unless it says so."""
 
     @field_validator("gateway")
     @classmethod
@@ -160,6 +170,11 @@ class AgentConfig(_Strict):
     def writes_folder(self) -> Path:
         """Where the journal of commands, the switch and the spool are."""
         return self.data / "writes"
+
+    @property
+    def desired_file(self) -> Path:
+        """What the cloud wants, as far as it is in force, and what was before."""
+        return self.data / "desired.json"
 
     @property
     def starts_file(self) -> Path:
@@ -196,7 +211,7 @@ _FAMILIES: Final = (
 
 
 def load(file: Path, text: str | None = None) -> AgentConfig:
-    """Read and check the file as a whole.
+    """Read and check the file as a whole, with what the cloud wants where that is in force.
 
     Args:
         file: where it is; paths in it are taken from its folder.
@@ -206,7 +221,42 @@ def load(file: Path, text: str | None = None) -> AgentConfig:
         ConfigErrors: with everything that is wrong; each error names file, line, key and fix.
     """
     document = read(file, text)
+    return _checked(document, in_force(document))
+
+
+def load_with(file: Path, entry: Entry | None) -> AgentConfig:
+    """Do what `load` does as if `entry` were what the cloud wants; None: the site's file alone."""
+    return _checked(read(file), entry)
+
+
+def content_with(file: Path, entry: Entry | None) -> dict[str, Any]:
+    """Return what the file says, with what `entry` wants in its place."""
+    content = read(file).content
+    return merged(content, entry.document)[0] if entry else content
+
+
+def in_force(document: Document) -> Entry | None:
+    """Return what the cloud wants that counts: None where the site's file says other things by now.
+
+    Whoever works on site has the last word: it counts only as long as the file names whose
+    configurations are heeded, and says of the sections what it said when it was applied.
+    """
+    content = document.content
+    desired, data = content.get("desired"), content.get("data", "data")
+    if not isinstance(desired, dict) or not desired.get("keys") or not isinstance(data, str):
+        return None
+    entry = State.read(document.file.absolute().parent / data / "desired.json").in_force
+    return entry if entry and entry.based == digest(content) else None
+
+
+def _checked(document: Document, entry: Entry | None) -> AgentConfig:
     errors = [repeated(document, loc) for loc in document.repeated]
+    if entry is not None:
+        said = digest(document.content)
+        document.content, wrong = merged(document.content, entry.document)
+        label = f"desired configuration {entry.version} (over {document.file.name}, {said})"
+        document.elsewhere = dict.fromkeys(entry.document, label)
+        errors += wrong
     plugged: dict[str, list[BaseModel]] = {}
     for family in _FAMILIES:
         plugged[family.key], wrong = _entries(document, family)
@@ -217,7 +267,7 @@ def load(file: Path, text: str | None = None) -> AgentConfig:
     except ValidationError as error:
         errors += [explain(document, detail, AgentConfig) for detail in error.errors()]
         raise ConfigErrors(errors) from error
-    config = _resolve(config, file.absolute().parent)
+    config = _resolve(config, document.file.absolute().parent)
     errors += _missing_files(document, config)
     if errors:
         raise ConfigErrors(errors)
@@ -283,8 +333,11 @@ def _resolve(config: AgentConfig, folder: Path) -> AgentConfig:
     """Return `config` with its paths taken from the folder of its file."""
     changes: dict[str, Any] = {"data": folder / config.data}
     changes["writes"] = config.writes.resolved(folder)
+    changes["desired"] = config.desired.resolved(folder)
     if config.cloud:
         paths = {key: folder / getattr(config.cloud, key) for key in ("ca", "cert", "key")}
+        if config.cloud.provision_ca is not None:
+            paths["provision_ca"] = folder / config.cloud.provision_ca
         changes["cloud"] = config.cloud.model_copy(update=paths)
     return config.model_copy(update=changes)
 
@@ -302,4 +355,13 @@ def _missing_files(document: Document, config: AgentConfig) -> Iterator[ConfigEr
             yield complaint(document, ("cloud", key), what, fix)
 
 
-__all__ = ["AgentConfig", "BufferConfig", "CloudConfig", "ConfigErrors", "load"]
+__all__ = [
+    "AgentConfig",
+    "BufferConfig",
+    "CloudConfig",
+    "ConfigErrors",
+    "content_with",
+    "in_force",
+    "load",
+    "load_with",
+]

@@ -17,6 +17,8 @@ def complaint(document: Document, loc: Loc, what: str, fix: str) -> ConfigError:
     """Return an error that names file, line and key of `loc`."""
     line = document.line(loc)
     file = f"{document.file}:{line}" if line else str(document.file)
+    if loc and str(loc[0]) in document.elsewhere:  # its lines are not those of the file
+        file = document.elsewhere[str(loc[0])]
     return ConfigError(what, file=file, key=dotted(loc), fix=fix)
 
 

@@ -23,6 +23,8 @@ class Document:
     content: dict[str, Any]
     lines: dict[tuple[str, ...], int] = field(default_factory=dict)
     """By path; its parts as text, as YAML makes numbers of some keys."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Sections whose content is not that of the file: who says it, for complaints."""
     repeated: list[Loc] = field(default_factory=list)
     """Keys that stand twice in one mapping: YAML would silently keep the last."""
 

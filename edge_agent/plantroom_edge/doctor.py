@@ -13,6 +13,8 @@ Severity = Literal["error", "warning", "note"]
 
 CERT_SOON: Final = 30.0
 """Days of a certificate's life from which on it is spoken of."""
+CERT_LATE: Final = 25.0
+"""The same where the agent has it renewed by itself, which it does when 30 are left."""
 AUTONOMY: Final = 24.0
 """Hours without the cloud that a buffer should have room for."""
 SKEW: Final = 2.0
@@ -59,6 +61,8 @@ class Facts:
     """Whether a cloud is configured."""
     cert_days: float | None = None
     """Days until the certificate ends."""
+    cert_renews: bool = False
+    """Whether the agent has it renewed by itself."""
     files: list[Ailment] = field(default_factory=list)
     """What is wrong with files and their rights."""
 
@@ -232,11 +236,7 @@ def _link(facts: Facts) -> Iterator[Ailment]:
         what = "none is configured: samples stay on the gateway"
         yield Ailment("note", "cloud", what, "add `cloud:` to the file")
         return
-    if facts.cert_days is not None and facts.cert_days <= CERT_SOON:
-        over = facts.cert_days <= 0
-        what = "has ended" if over else f"ends in {facts.cert_days:.0f} days"
-        severity: Severity = "error" if over else "warning"
-        yield Ailment(severity, "certificate", what, "issue a new one and name it under `cloud:`")
+    yield from _certificate(facts)
     if not facts.running:
         return
     if not _said(facts).get("connected"):
@@ -246,6 +246,20 @@ def _link(facts: Facts) -> Iterator[Ailment]:
     for fork in _sync(facts).get("forks") or ():
         what = f"another gateway has sent under this one's numbers ({fork})"
         yield Ailment("error", "cloud", what, "do not run two copies of one gateway")
+
+
+def _certificate(facts: Facts) -> Iterator[Ailment]:
+    fix = "issue a new one and name it under `cloud:`"
+    if facts.cert_renews:
+        fix = "let the agent reach `cloud.provision`; 30 days after its end it is claimed anew"
+    soon = CERT_LATE if facts.cert_renews else CERT_SOON
+    if facts.cert_days is not None and facts.cert_days <= soon:
+        over = facts.cert_days <= 0
+        what = "has ended" if over else f"ends in {facts.cert_days:.0f} days"
+        yield Ailment("error" if over else "warning", "certificate", what, fix)
+    if fault := (_said(facts).get("certificate") or {}).get("fault"):
+        fix = "it is tried again every hour; a revoked gateway is reset and claimed anew"
+        yield Ailment("warning", "certificate", f"could not be renewed: {fault}", fix)
 
 
 def _all_buses(facts: Facts) -> Iterator[Ailment]:

@@ -111,6 +111,9 @@ def _agent(document: dict[str, Any]) -> Iterator[Metric]:
     yield _counter("task_restarts", "Restarts of failed tasks.", counters["restarts"])
     failing = sum(task["failing"] for task in document["tasks"].values())
     yield from _gauge("tasks_failing", "Tasks that fail now.", failing)
+    text = "When the certificate is over."
+    until = (document["certificate"] or {}).get("until")
+    yield from _gauge("certificate_end_timestamp_seconds", text, until)
     skew = sync.get("clock_skew_us")
     text = "Gateway minus cloud, when it was last measured."
     yield from _gauge("clock_offset_seconds", text, None if skew is None else skew / 1e6)

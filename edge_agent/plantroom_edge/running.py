@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from plantroom_edge import agent
-from plantroom_edge.config import load
+from plantroom_edge.desired.start import load_to_run
 from plantroom_shared import log
 
 _M_ARENA_MAX: Final = -8
@@ -25,7 +25,7 @@ def run(config: Path, *, verbose: bool) -> None:
     """
     _spare_memory()
     log.configure(verbose=verbose)
-    settings = load(config)
+    settings = load_to_run(config)
     if not settings.buses:
         then = f"plantroom-edge scan {config} --add, then plantroom-edge apply {config}"
         logging.getLogger(__name__).warning("no bus is configured yet", extra={"next": then})

@@ -26,13 +26,14 @@ from plantroom_edge.session_actions import (
     Ordered,
     Publish,
     Refused,
-    SendDictionary,
-    SendSnapshot,
     Want,
+    Wanted,
 )
-from plantroom_edge.session_flight import Entry, Flight, Space
+from plantroom_edge.session_dictionaries import Dictionaries, again_after
+from plantroom_edge.session_flight import HURRIES, Entry, Flight, Space
 from plantroom_edge.session_lanes import Lanes
 from plantroom_edge.session_opening import Opening
+from plantroom_edge.session_snapshots import Snapshots
 from plantroom_edge.session_window import Window
 from plantroom_shared import ranges
 from plantroom_shared.errors import Rejected
@@ -51,28 +52,6 @@ from plantroom_shared.wire import (
 
 HELLO_AGAIN: Final = 5.0
 """Seconds to wait for the resume."""
-
-OVERTAKEN_AGAIN: Final = 1.0
-"""Seconds to wait for the ack of a message when a later one has been acked: it went down with a
-process of the cloud, or another one has it and is a little slower."""
-
-HURRIES: Final = 3
-"""How often a message is sent again that soon: what is never acked must not fill the line."""
-
-DICTIONARY_AGAIN: Final = 1.0
-"""Seconds within which several requests for one dictionary count as one ..."""
-
-DICTIONARY_RARELY: Final = 30.0
-"""... and the most that this grows to where it is asked for without end."""
-
-SNAPSHOT_WITHIN: Final = 2.0
-"""Seconds that the snapshot waits for the cloud to know the dictionary it is written in."""
-
-BEHIND: Final = 5.0
-"""Seconds without having sent all that is new, from which on there is a snapshot again ..."""
-
-SNAPSHOT_AGAIN: Final = 10.0
-"""... but not more often than so many seconds apart."""
 
 
 class Session:
@@ -101,13 +80,8 @@ class Session:
         self._flight = Flight()
         self._window = Window(jitter=jitter)
         self._refused: set[tuple[str, Stream, int]] = set()
-        self._dictionary: dict[str, int] = {}
-        self._dictionary_acked: dict[str, int] = {}
-        self._dictionary_at: dict[str, float] = {}
-        self._current: tuple[str, int] | None = None
-        self._snapshot_due: float | None = None
-        self._takes_snapshots = False
-        self._shown_at = self._fresh_at = 0.0
+        self._dictionaries = Dictionaries()
+        self._snapshots = Snapshots()
         self.live = False
         """Whether the cloud has answered the hello."""
         self.doubtful = False
@@ -147,9 +121,10 @@ class Session:
                     return self._resume(decode(Resume, payload), now)
                 case "ack":
                     return self._reply(decode_reply(payload), now)
-                case "cmd" if self.live:  # not before the resume has told the time
-                    self.counters["commands"] += 1
-                    return [Ordered(payload)]
+                case "cmd" | "cfg" if self.live:  # not before the resume has told the time
+                    known = channel == "cmd"
+                    self.counters["commands" if known else "configurations"] += 1
+                    return [Ordered(payload) if known else Wanted(payload)]
                 case "flow":
                     self._window.told(decode(Flow, payload), now)
                     self.counters["flows"] += 1
@@ -165,7 +140,7 @@ class Session:
         given = list(frames)
         self._lanes.took(want, given)
         if want.lane == "live" and len(given) < want.limit:
-            self._fresh_at = now
+            self._snapshots.fresh_at = now
         channel = self._lanes.channel(want.lane)
         actions: list[Action] = []
         for frame in given:
@@ -178,16 +153,12 @@ class Session:
 
     def dictionary_grew(self, ep: str, size: int) -> list[Action]:
         """The current epoch's dictionary has `size` aliases: send what the cloud lacks."""
-        self._current = (ep, size)
-        known = self._dictionary.setdefault(ep, 0) if self.live else size
-        if known >= size:
-            return []
-        self._dictionary[ep] = size
-        return [SendDictionary(ep, known)]
+        self._dictionaries.current = (ep, size)
+        return self._dictionaries.up_to(ep, size) if self.live else []
 
     def dictionary_sent(self, ep: str, size: int) -> None:
         """The dictionary of `ep` went out up to alias `size`."""
-        self._dictionary[ep] = max(self._dictionary.get(ep, 0), size)
+        self._dictionaries.went(ep, size)
 
     def rewind(self) -> None:
         """Rows that were not to be had before are in the buffer now: look at all of it again."""
@@ -201,7 +172,7 @@ class Session:
             self.counters["hello_again"] += 1
             return self.start(now)
         if now >= self._window.paused_until:
-            self._freshen(now)
+            self._snapshots.freshen(now, self.last_ack)
         actions = self._snapshot(now)
         if now >= self._window.paused_until:
             for entry in self._flight:
@@ -225,7 +196,7 @@ class Session:
                 yield self._lanes.want(lane, room)
         first, second = self._lanes.samples()
         for lane, share in ((first, 2), (second, 1), (first, 1)):
-            if lane == "fill" and (self._lanes.fill_done or self._snapshot_due is not None):
+            if lane == "fill" and (self._lanes.fill_done or self._snapshots.due is not None):
                 continue
             if room := self._room(lane, now):
                 yield self._lanes.want(lane, -(-room // share))
@@ -257,7 +228,8 @@ class Session:
         paused = self._window.paused_until
         if now < paused:
             due = paused
-        return due if self._snapshot_due is None else min(due, self._snapshot_due)
+        snapshot = self._snapshots.due
+        return due if snapshot is None else min(due, snapshot)
 
     # ------------------------------------------------------------ resume
 
@@ -276,40 +248,25 @@ class Session:
             for lost in self._opening.missing(known, takes):
                 self.counters["rows_cloud_lost"] += ranges.count(lost.ranges)
                 actions.append(lost)
-            self._dictionary_acked[known.ep] = known.dictionary
+            self._dictionaries.acked[known.ep] = known.dictionary
         if self.live:
-            self._hurry_unheard(self._audit_sent, now)
+            self._flight.unheard(self._audit_sent, now)
         else:
             self._go_live(resume, takes, now)
         return actions
 
     def _go_live(self, resume: Resume, takes: set[str], now: float) -> None:
-        self.live, self._fresh_at = True, now
-        self._takes_snapshots = "now" in takes
+        self.live, self._snapshots.fresh_at = True, now
+        self._snapshots.taken = "now" in takes
         self._lanes.taken(takes)
-        self._dictionary |= {known.ep: known.dictionary for known in resume.epochs}
-        if self._opening.has_backlog and self._takes_snapshots:
-            self._snapshot_due = now + SNAPSHOT_WITHIN
+        for known in resume.epochs:
+            self._dictionaries.sent[known.ep] = known.dictionary
+        if self._opening.has_backlog:
+            self._snapshots.want(now)
 
     def _snapshot(self, now: float) -> list[Action]:
         """Return the snapshot once the cloud can read it, or has had the time to."""
-        if self._snapshot_due is None or self._current is None:
-            return []
-        ep, size = self._current
-        if now < self._snapshot_due and self._dictionary_acked.get(ep, 0) < size:
-            return []
-        self._snapshot_due, self._shown_at = None, now
-        return [SendSnapshot()] if size else []
-
-    def _freshen(self, now: float) -> None:
-        """Have a snapshot sent where a slow line lets new rows wait: dashboards come first.
-
-        Nobody is there to see it where nothing was acked since the last one.
-        """
-        heard = self.last_ack is not None and self.last_ack > self._shown_at
-        late = min(now - self._fresh_at - BEHIND, now - self._shown_at - SNAPSHOT_AGAIN) >= 0
-        if self._takes_snapshots and heard and late:
-            self._snapshot_due = now
+        return list(self._snapshots.give(now, self._dictionaries))
 
     # ------------------------------------------------------------ acks
 
@@ -320,8 +277,7 @@ class Session:
         if reply.st == "inv":
             self.counters["dictionary_acks"] += 1
             top = max((hi for _, hi in claimed), default=0)
-            known = self._dictionary_acked.get(reply.ep, 0)
-            self._dictionary_acked[reply.ep] = max(known, top)
+            self._dictionaries.ack(reply.ep, top)
             return self._snapshot(now)
         return self._ack((reply.ep, reply.st), claimed, now)
 
@@ -336,31 +292,8 @@ class Session:
         self.counters["acks"] += 1
         for entry in acked.done:
             self._window.acked(now, entry.sent, once=entry.tries == 1)
-            self._hurry_older(entry, now)
+            self._flight.overtaken(entry, now)
         return [Confirm(*space, acked.confirmed)]
-
-    def _hurry_older(self, acked: Entry, now: float) -> None:
-        """Send again soon what went out before `acked`, on its way, and is still not acked."""
-        for entry in self._flight:
-            older = entry.sent < acked.sent or (
-                entry.sent == acked.sent
-                and (entry.frame.order, entry.frame.last) < (acked.frame.order, acked.frame.s0)
-            )
-            if older and entry.channel == acked.channel and entry.tries <= HURRIES:
-                self._hurry(entry, now + OVERTAKEN_AGAIN)
-
-    def _hurry_unheard(self, asked: float, now: float) -> None:
-        """Send again soon what went out before a hello that the cloud has answered since.
-
-        It is there, and has not got these rows: they went down with a process of it, or their acks.
-        """
-        for entry in self._flight:
-            if entry.sent < asked:
-                self._hurry(entry, now + OVERTAKEN_AGAIN)
-
-    def _hurry(self, entry: Entry | None, soon: float) -> None:
-        if entry and soon < entry.due:
-            entry.due, entry.hurried = soon, True
 
     def _nack(self, nack: Nack, now: float) -> list[Action]:
         self.counters[f"nack_{nack.nack}"] += 1
@@ -376,17 +309,15 @@ class Session:
         return [Refused(*entry.key, nack.nack)]
 
     def _need_dictionary(self, nack: Nack, entry: Entry | None, now: float) -> list[Action]:
-        needed = entry.frame.dv if entry else self._dictionary.get(nack.ep, 0)
+        needed = entry.frame.dv if entry else self._dictionaries.sent.get(nack.ep, 0)
         if nack.have >= needed or (entry is None and nack.s0):  # it has what it asks for
             return []
-        actions: list[Action] = []
         tries = entry.tries if entry else 0
-        pause = min(DICTIONARY_AGAIN * 2.0 ** max(0, tries - HURRIES), DICTIONARY_RARELY)
-        if now >= self._dictionary_at.get(nack.ep, 0.0):
-            self._dictionary_at[nack.ep] = now + pause
-            actions.append(SendDictionary(nack.ep, nack.have))
-        elif tries > HURRIES:  # it asks without end, or does not know yet what was sent just now
-            self._hurry(entry, now + pause)
+        pause = again_after(tries)
+        actions: list[Action] = [*self._dictionaries.again(nack.ep, nack.have, now, pause)]
+        if entry and not actions and tries > HURRIES:
+            # It asks without end, or does not know yet what was sent just now.
+            entry.hurry(now + pause)
             return []
         if entry and now < self._window.paused_until:
             entry.due = now  # as soon as the pause is over
@@ -398,12 +329,8 @@ class Session:
 
     def _send(self, entry: Entry) -> list[Action]:
         frame = entry.frame
-        actions: list[Action] = []
-        known = self._dictionary.setdefault(frame.ep, 0)
-        if frame.dv > known:
-            self._dictionary[frame.ep] = frame.dv
-            actions.append(SendDictionary(frame.ep, known))
-        return [*actions, Publish(entry.channel, frame.blob)]
+        before = self._dictionaries.up_to(frame.ep, frame.dv)
+        return [*before, Publish(entry.channel, frame.blob)]
 
     def _again(self, entry: Entry, now: float) -> list[Action]:
         entry.tries += 1

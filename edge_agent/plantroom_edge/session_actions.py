@@ -85,7 +85,24 @@ class Ordered:
     payload: bytes
 
 
-Action = Publish | SendDictionary | SendSnapshot | Confirm | Revive | HeardTime | Refused | Ordered
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A desired configuration came: hand it to who applies it."""
+
+    payload: bytes
+
+
+Action = (
+    Publish
+    | SendDictionary
+    | SendSnapshot
+    | Confirm
+    | Revive
+    | HeardTime
+    | Refused
+    | Ordered
+    | Wanted
+)
 
 
 @dataclass(frozen=True, slots=True)

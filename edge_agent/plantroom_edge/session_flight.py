@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from plantroom_edge.buffer_db import Frame
 from plantroom_shared import ranges
@@ -15,6 +16,13 @@ Space = tuple[str, Stream]
 
 Key = tuple[str, Stream, int]
 """A message: its space and its first row."""
+
+OVERTAKEN_AGAIN: Final = 1.0
+"""Seconds to wait for the ack of a message when a later one has been acked: it went down with a
+process of the cloud, or another one has it and is a little slower."""
+
+HURRIES: Final = 3
+"""How often a message is sent again that soon: what is never acked must not fill the line."""
 
 
 @dataclass(slots=True)
@@ -33,6 +41,11 @@ class Entry:
     def key(self) -> Key:
         """Its space and first row."""
         return self.frame.ep, self.frame.stream, self.frame.s0
+
+    def hurry(self, soon: float) -> None:
+        """Let it be due at `soon`, if that is earlier."""
+        if soon < self.due:
+            self.due, self.hurried = soon, True
 
 
 @dataclass(slots=True)
@@ -118,6 +131,25 @@ class Flight:
         rows.acked = ranges.intersect(rows.acked, ranges.merge(partly))
         rows.sent = ranges.subtract(rows.sent, ranges.subtract(confirmed, rows.acked))
         return Acked(confirmed, tuple(done), beyond)
+
+    def overtaken(self, acked: Entry, now: float) -> None:
+        """Send again soon what went out before `acked`, on its way, and is still not acked."""
+        for entry in self:
+            older = entry.sent < acked.sent or (
+                entry.sent == acked.sent
+                and (entry.frame.order, entry.frame.last) < (acked.frame.order, acked.frame.s0)
+            )
+            if older and entry.channel == acked.channel and entry.tries <= HURRIES:
+                entry.hurry(now + OVERTAKEN_AGAIN)
+
+    def unheard(self, asked: float, now: float) -> None:
+        """Send again soon what went out before a hello that the cloud has answered since.
+
+        It is there, and has not got these rows: they went down with a process of it, or their acks.
+        """
+        for entry in self:
+            if entry.sent < asked:
+                entry.hurry(now + OVERTAKEN_AGAIN)
 
     def _of(self, space: Space) -> list[Entry]:
         return [entry for key, entry in self._entries.items() if key[:2] == space]

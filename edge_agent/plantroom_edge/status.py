@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from plantroom_edge import buffer_account as account
+from plantroom_edge import certificate
 from plantroom_edge.config import AgentConfig
 from plantroom_shared import ranges
 from plantroom_shared.clock import SystemClock
@@ -104,6 +105,7 @@ def report(config: AgentConfig) -> dict[str, Any]:
         "lag_s": None if oldest is None else round(max(0, _now_us() - oldest) / 1e6, 1),
         "limit_bytes": config.buffer.limit_mb * 1024 * 1024,
         "flash_budget_bytes": config.buffer.flash_mb_per_day * 1_000_000,
+        "certificate": certificate.describe(config.cloud, _now_us()),
         **(_said(said, buffer or {}) if running else _UNSAID),
         "agent": said if running else {**said, "connected": False},
     }

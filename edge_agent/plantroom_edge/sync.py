@@ -17,8 +17,9 @@ import aiomqtt
 from aiomqtt import ProtocolVersion
 
 from plantroom_edge.buffer import Buffer
+from plantroom_edge.buffer_db import Frame
 from plantroom_edge.config import CloudConfig
-from plantroom_edge.gap_signer import GapSigner
+from plantroom_edge.credentials import Credentials
 from plantroom_edge.session import Session
 from plantroom_edge.session_actions import (
     Action,
@@ -31,6 +32,7 @@ from plantroom_edge.session_actions import (
     Revive,
     SendDictionary,
     SendSnapshot,
+    Wanted,
 )
 from plantroom_edge.sync_client import (
     Line,
@@ -40,14 +42,15 @@ from plantroom_edge.sync_client import (
 )
 from plantroom_edge.sync_messages import fitting, snapshots
 from plantroom_edge.sync_pace import Pacer
-from plantroom_edge.sync_tls import tls_context
 from plantroom_edge.timekeeper import Timekeeper
 from plantroom_shared import topics
 from plantroom_shared.errors import Unavailable
+from plantroom_shared.tracing import trace_of
 from plantroom_shared.wire import Hello, State, encode
 
 if TYPE_CHECKING:  # a gateway that writes nothing does not carry what writes
     from plantroom_edge.commands.service import Commands
+    from plantroom_edge.desired.service import Desired
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class Sync:
         keeper: of the gateway's clock.
         figures: what else the state message shall tell.
         commands: who writes to devices; None where nobody does.
+        desired: who applies what the cloud wants configured; None where nobody does.
     """
 
     def __init__(
@@ -88,16 +92,16 @@ class Sync:
         keeper: Timekeeper,
         figures: Callable[[], dict[str, float]] = dict,
         commands: Commands | None = None,
+        desired: Desired | None = None,
     ) -> None:
         self._gateway, self._cloud, self._buffer = gateway, cloud, buffer
         self._keeper, self._clock, self._figures = keeper, keeper.clock, figures
-        self._commands = commands
-        self._tls = tls_context(cloud, keeper.clock)
-        self._signer = GapSigner(gateway, cloud)
+        self._commands, self._desired = commands, desired
+        self._credentials = Credentials(gateway, cloud, keeper.clock)
         self._versions = Versions(cloud.mqtt)
         self._pacer = Pacer(cloud.connects_per_minute)
         self._session: Session | None = None
-        self._stopping = False
+        self._stopping = self._switch = False
         self._todo: list[Action] = []
         self._refused: dict[tuple[str, str, int], str] = {}
         self.connects = 0
@@ -109,15 +113,25 @@ class Sync:
     # ------------------------------------------------------------ for the agent
 
     async def run(self) -> None:
-        """Hold one connection until it ends; returns only after `stop`.
+        """Hold one connection until it ends, or one after another to try a renewed certificate.
+
+        Returns only after `stop`.
 
         Raises:
             Unavailable: there is no connection, or it broke; run again, when it says.
         """
+        await self._hold()
+        while not self._stopping:
+            log.info("connecting again, with the renewed certificate")
+            await self._hold()
+
+    async def _hold(self) -> None:
+        """Hold one connection until `stop`, or until a renewed certificate is to be tried."""
+        tls = self._credentials.choose().tls
+        tls.prepare()
         for spoken in self._versions.attempts():
             self._pacer.note(self._clock.monotonic())
-            self._tls.prepare()
-            client = make_client(self._gateway, self._cloud, self._tls, spoken)
+            client = make_client(self._gateway, self._cloud, tls, spoken)
             entered = False
             try:
                 async with client:
@@ -145,6 +159,12 @@ class Sync:
                     break
             await asyncio.sleep(0.02)
         self._stopping = True
+        self._buffer.changed.set()
+
+    async def renewed(self) -> None:
+        """A renewed certificate waits on the disk: the next connection is made with it, and now."""
+        await asyncio.to_thread(self._credentials.stage)
+        self._switch = self._credentials.wants_try
         self._buffer.changed.set()
 
     @property
@@ -208,6 +228,8 @@ class Sync:
         while not self._stopping:
             self._buffer.changed.clear()
             line.check()
+            if self._heed_renewal(session):
+                return  # what is on its way comes again on the next connection
             now = self._clock.monotonic()
             if now >= state_due:
                 await self._send_state(line, online=True)
@@ -220,6 +242,15 @@ class Sync:
             await self._wait(min(state_due - now, session.due(now) - now, pause))
         await self._send_state(line, online=False)
         await line.flush()
+
+    def _heed_renewal(self, session: Session) -> bool:
+        """Take a renewed certificate for good once the cloud has; say whether to go and try one."""
+        if not session.live:
+            return False
+        if self._credentials.proven():
+            log.info("the renewed certificate is in use; the old one is gone")
+        switch, self._switch = self._switch, False
+        return switch
 
     async def _step(self, line: Line) -> float:
         """Do all that can be done now; return the seconds after which to look again."""
@@ -242,10 +273,19 @@ class Sync:
         session = line.session
         for want in session.wants(self._clock.monotonic()):
             frames = await self._buffer.next(want.stream, want.after, want.limit, until=want.until)
-            if self._signer.lacks_key(frames):
-                await asyncio.to_thread(self._signer.load)
-            signed = [self._signer.signed(frame) for frame in frames]
+            if self._credentials.used.signer.lacks_key(frames):
+                await asyncio.to_thread(self._credentials.used.signer.load)
+            signed = [self._credentials.used.signer.signed(frame) for frame in frames]
+            self._tell_sent(frames)
             await self._perform(line, session.offer(want, signed, self._clock.monotonic()))
+
+    def _tell_sent(self, frames: Sequence[Frame]) -> None:
+        """Say for whoever follows a message that it leaves here; the cloud says the same id."""
+        if not log.isEnabledFor(logging.DEBUG):
+            return
+        for frame in frames:
+            trace_id = trace_of(self._gateway, frame.ep, frame.stream, frame.s0)
+            log.debug("rows sent", extra={"trace_id": trace_id, "rows": frame.n})
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -283,12 +323,16 @@ class Sync:
                 await self._revive(session, action)
             case HeardTime(cloud_us, waited):
                 await self._hear(session, cloud_us, waited)
-            case Ordered(payload):
-                if self._commands:
-                    self._commands.offer(payload)
+            case Ordered() | Wanted():
+                self._hand_over(action)
             case Refused(ep, stream, s0, reason):
                 self._tell_refused(ep, stream, s0, reason)
         return []
+
+    def _hand_over(self, came: Ordered | Wanted) -> None:
+        heeds = self._commands if isinstance(came, Ordered) else self._desired
+        if heeds:
+            heeds.offer(came.payload)
 
     async def _revive(self, session: Session, lost: Revive) -> None:
         revived = await self._buffer.revive(lost.ep, lost.stream, lost.ranges)
@@ -332,8 +376,11 @@ class Sync:
                 epochs=epochs,
                 used_bytes=stats.used_bytes,
                 limit_bytes=stats.limit_bytes,
-                certificate=self._signer.certificate,
-                takes=self._commands.takes if self._commands else [],
+                certificate=self._credentials.used.signer.certificate,
+                takes=[
+                    *(self._commands.takes if self._commands else ()),
+                    *(self._desired.takes if self._desired else ()),
+                ],
             ),
         )
         return hello, mark

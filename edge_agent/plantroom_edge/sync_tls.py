@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from plantroom_edge.clock import EdgeClock
@@ -72,6 +73,24 @@ def tls_context(cloud: CloudConfig, clock: EdgeClock | None = None) -> CloudCont
     trust(context, cloud.ca, at="cloud.ca", fix="give the PEM file of the authority")
     fix = "give the PEM files this gateway was issued, the key unencrypted"
     identify(context, cloud.cert, cloud.key, at="cloud.cert", fix=fix)
+    return context
+
+
+def asking_context(ca: Path | None, clock: EdgeClock) -> CloudContext:
+    """Return the TLS settings for asking a cloud that does not know this gateway.
+
+    Args:
+        ca: PEM file of whom to trust; None: whoever the operating system trusts.
+        clock: what the time is worth.
+    """
+    context = CloudContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.clock = clock
+    context.sslsocket_class = _DatedSocket
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca is None:
+        context.load_default_certs()
+    else:
+        trust(context, ca, at="--ca", fix="give the PEM file of the authority")
     return context
 
 

@@ -23,8 +23,10 @@ from plantroom_edge.sync import Sync
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Unavailable
 
-if TYPE_CHECKING:  # a gateway that writes nothing does not carry what writes
+if TYPE_CHECKING:  # a gateway does not carry what it does not use
+    from plantroom_edge.claiming.renewer import Renewer
     from plantroom_edge.commands.service import Commands
+    from plantroom_edge.desired.service import Desired
 
 _WINDOW: Final = 60
 """Seconds over which rates are taken."""
@@ -74,6 +76,8 @@ class Vitals:
     sync: Sync | None = None
     sampling: Sampling | None = None
     commands: Commands | None = None
+    renewer: Renewer | None = None
+    desired: Desired | None = None
     safe_mode: bool = False
     watching: list[Detector] = field(default_factory=list)
     """What every sampler shows its polls: one list for all, so that it can change as they run."""
@@ -125,6 +129,7 @@ class Vitals:
             "boot": self.buffer.boot,
             "samples_per_second": self._samples_per_second(),
             "connected": sync["connected"],
+            "certificate": self.renewer.status() if self.renewer else None,
             "sync": sync,
             "safe_mode": self.safe_mode,
             "buffer": stats.document() if stats else {"problem": problem},
@@ -141,6 +146,7 @@ class Vitals:
                 if task.restarts
             },
             "writes": self.commands.status() if self.commands else {"enabled": False},
+            "desired": self.desired.status() if self.desired else {"takes": False},
             "counters": counters,
             "machine": self.machine.look(self.clock.monotonic()),
         }

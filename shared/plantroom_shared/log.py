@@ -5,13 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
 
 _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+_BOUND: Final[ContextVar[Mapping[str, Any] | None]] = ContextVar("plantroom_log", default=None)
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Add `fields` to every record of this task, and of tasks it starts, while the block runs."""
+    token = _BOUND.set({**(_BOUND.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _BOUND.reset(token)
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _PLAIN}
+    own = {key: value for key, value in vars(record).items() if key not in _PLAIN}
+    return {**(_BOUND.get() or {}), **own}
 
 
 def _clean(text: str) -> str:

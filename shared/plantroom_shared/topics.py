@@ -13,7 +13,7 @@ GATEWAY_ID = re.compile(r"[a-z0-9][a-z0-9-]{6,38}[a-z0-9]\Z")
 """The one charset of gateway ids: certificate CN, client id, topic level."""
 
 UP_CHANNELS = ("hello", "now", "cmd", "evt", "aud", "tel", "fill", "inv", "state")
-DOWN_CHANNELS = ("resume", "ack", "flow", "cmd")
+DOWN_CHANNELS = ("resume", "ack", "flow", "cmd", "cfg")
 
 ALL_UP = "sv1/+/up/#"
 """What the ingest subscribes to."""

@@ -35,7 +35,7 @@ from plantroom_cloud.gateways.pki import CLOUD, Authority, TlsFiles, client_cont
 from plantroom_cloud.gateways.provision import add_gateway, find_site
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.wire import encode_samples
-from support.servers import Postgres, start_postgres
+from support.servers import Postgres, as_owner, start_postgres
 
 HERE = Path(__file__).resolve().parent
 GATEWAYS = 4
@@ -230,7 +230,7 @@ async def _provision(stack: Stack, gateway: str, out: Path) -> None:
     settings = load_settings(stack.cloud_config)
     database = open_database(settings)
     try:
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             scope, site_id = await find_site(session, SITE, COMPANY)
             authority = Authority(settings.data / "pki")
             await add_gateway(

@@ -13,9 +13,9 @@ from typing import Any
 import aiomqtt
 import psycopg
 
+from benchmarks import ingest_copying as copying
 from benchmarks.ingest_edge import batch
 from plantroom_cloud.ingest.rows import Column
-from plantroom_cloud.store import copying
 
 Rows = list[tuple[int, int, int, int, float, None, int, str]]
 _COLUMNS = "company_id, point_id, ts_us, tie, value, text, quality, reason"

@@ -40,6 +40,7 @@ from plantroom_cloud.mapping.questions import Question
 from plantroom_cloud.migrations import migrate
 from plantroom_cloud.tables import Company, Device, Gateway, Mapping, Point, Site
 from plantroom_shared.clock import SystemClock
+from support.servers import as_owner
 
 POINTS: Final = 100_000
 FEWER: Final = 5_000
@@ -129,7 +130,7 @@ async def _run(
     clock = SystemClock()
     asker = _Timed(db, LlmSettings(base_url=url, model="simulated"), clock)
     if fresh:
-        async with db.write() as session:
+        async with as_owner(db).write() as session:
             await session.execute(delete(Mapping))
     started = time.monotonic()
     try:
@@ -140,7 +141,7 @@ async def _run(
 
 
 async def _sources(db: Database) -> dict[str, int]:
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         rows = await session.execute(select(Mapping.source, func.count()).group_by(Mapping.source))
         return {source: int(count) for source, count in rows.all()}
 
@@ -159,7 +160,7 @@ async def site(points: int) -> AsyncIterator[tuple[Database, tuple[int, int]]]:
 
 async def _fill(db: Database, points: int) -> tuple[int, int]:
     own = {"created_us": 1}
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
         company = Company(slug="bench", name="bench", **own)
         session.add(company)
         await session.flush()

@@ -16,10 +16,13 @@ from benchmarks.figures import Figure, table  # noqa: E402  found through the li
 from benchmarks.peer import PeerMissingError  # noqa: E402  as above
 
 NAMES = {
+    "api": "requests/s and times of the API under an open-loop load: two workers on PostgreSQL",
+    "audit": "changes of 10^5 audit rows found and named, of 200, and how long verifying takes",
     "buffer": "samples/s that the buffer of the edge accepts, beside raw SQLite writing the same",
     "deadunits": "polls on time of Modbus units that share a socket with dead ones",
     "edge": "CPU, memory and delivery of the agent: 1,000 and 10,000 registers/s, 2,000 objects/s",
     "ingest": "samples/s from the buffer of the edge to the committed store, beside the floors",
+    "live": "time from a commit to each of 500 clients that follow, in memory and over Redis",
     "llm": "calls, tokens and time of the LLM mapper on 100,000 points, beside asking naively",
     "mapping": "how well and how fast points get their meaning; has options of its own (--help)",
     "wire": "bytes a sample takes on the wire and on the disk, on the demo site",

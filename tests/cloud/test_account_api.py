@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, update
 from plantroom_cloud.db import Database
 from plantroom_cloud.tables import DeliveryAlarm, GapRecord, Gateway, StreamTotal
 from support.api_world import EPOCH, HOUR, MINUTE, NOW, ONE_ENGINE, Stopped, Tenant, client_of
+from support.servers import as_owner
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def gaps(database: Database, acme: Tenant) -> list[dict[str, Any]]:
         }
         for n in range(1, 13)
     ]
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(delete(GapRecord).where(GapRecord.company_id == acme.company))
         await session.execute(insert(GapRecord), made)
     return made
@@ -102,7 +103,7 @@ async def test_account_tells_how_delivery_stands(
         "count": 3,
         "details": {"s0": 1},
     }
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(
             insert(DeliveryAlarm),
             [
@@ -139,7 +140,7 @@ async def test_open_account_says_what_is_missing(
     client: httpx.AsyncClient, database: Database, acme: Tenant, clock: Stopped
 ) -> None:
     """Rows that the gateway says it had, and that are nowhere: how many, which, how old its word."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         mine = update(StreamTotal).where(
             StreamTotal.gateway_id == acme.gateway, StreamTotal.stream == "tel"
         )
@@ -157,7 +158,7 @@ async def test_site_is_the_sum_of_its_gateways(
     """Every term is added up, and each gateway is listed; one that never spoke has noughts."""
     second = {"company_id": acme.company, "site_id": acme.site, "created_us": NOW, "report": {}}
     total = {"company_id": acme.company, "stream": "tel", "held": "[]", "duplicates": 4}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         rows = [second | {"id": name, "name": name} for name in ("gw-acme-2", "gw-acme-3")]
         await session.execute(insert(Gateway), rows)
         row = total | {"gateway_id": "gw-acme-2", "epoch": EPOCH, "accepted": 7, "stored": 5}

@@ -18,6 +18,7 @@ from plantroom_shared import wire
 from plantroom_shared.ranges import count, covers, merge, subtract
 from support import cloud_site as site
 from support.cloud_site import EPOCH, GATEWAY, NOW, TestClock
+from support.servers import as_owner
 
 Ranges = list[tuple[int, int]]
 
@@ -100,7 +101,7 @@ async def test_closed_under_concurrent_ingest(database: Database) -> None:
     async def watch() -> None:
         nonlocal looks
         while not done.is_set():
-            async with database.read() as session:
+            async with as_owner(database).read() as session:
                 books = await account(session, scope, GATEWAY)
                 stored = await session.scalar(select(func.count()).select_from(SampleRow))
             assert books is not None
@@ -120,7 +121,7 @@ async def test_closed_under_concurrent_ingest(database: Database) -> None:
             done.set()
 
     await asyncio.gather(work(), watch(), watch())
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         books = await account(session, scope, GATEWAY)
     assert books is not None
     assert looks >= 50

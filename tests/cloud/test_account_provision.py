@@ -27,6 +27,7 @@ from plantroom_cloud.identity.setup import (
 from plantroom_cloud.tables import ApiKey, Company, Gateway
 from plantroom_shared.errors import ConfigError
 from support.cloud_site import GATEWAY, NOW, TestClock, add_home
+from support.servers import as_owner
 
 CLOCK = TestClock()
 
@@ -45,7 +46,7 @@ async def test_first_start_happens_once(database: Database) -> None:
     made = await asyncio.gather(*(first_start(database, CLOCK) for _ in range(4)))
     shown = [key for key in made if key is not None]
     assert len(shown) == 1
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         (company,) = (await session.execute(select(Company))).scalars().all()
         (key,) = (await session.execute(select(ApiKey))).scalars().all()
     assert company.slug == DEFAULT
@@ -59,7 +60,7 @@ async def test_first_start_happens_once(database: Database) -> None:
 
 async def test_slugs_are_checked(sqlite_database: Database) -> None:
     """They stand in addresses and file names."""
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         for slug in ("", "A", "a b", "a/b", "-a", "a-", "é", "a" * 65):
             with pytest.raises(ConfigError, match="slug"):
                 await add_company(session, CLOCK, slug)
@@ -84,7 +85,7 @@ async def test_site_is_found_by_its_slug(sqlite_database: Database) -> None:
     await add_home(sqlite_database, "one", "tower", "gw-one-0001")
     await add_home(sqlite_database, "two", "tower", "gw-two-0002")
     home = await add_home(sqlite_database, "three", "plant", "gw-three-03")
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         assert await find_site(session, "plant") == (Scope(home.company_id), home.site_id)
         assert (await find_site(session, "tower", "two"))[1] != home.site_id
         with pytest.raises(ConfigError, match="one, two"):
@@ -102,7 +103,7 @@ async def test_gateway_is_provisioned(database: Database, tmp_path: Path) -> Non
     scope = Scope(home.company_id)
     serials = []
     for _ in range(2):
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             serials.append(
                 await add_gateway(
                     session, CLOCK, authority, GATEWAY, scope=scope, site_id=home.site_id, out=out
@@ -111,7 +112,7 @@ async def test_gateway_is_provisioned(database: Database, tmp_path: Path) -> Non
     assert serials[0] != serials[1]
     assert sorted(path.name for path in out.iterdir()) == ["ca.pem", "gateway.key", "gateway.pem"]
     assert (out / "gateway.key").stat().st_mode & 0o777 == 0o600
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         gateway = await GatewayRepository(session, scope).get(GATEWAY)
         assert gateway is not None
         assert (gateway.site_id, gateway.certificate_serial, gateway.created_us) == (
@@ -129,7 +130,7 @@ async def test_id_of_another_companys_gateway_is_taken(
     await add_home(sqlite_database, "one", "tower", GATEWAY)
     thief = await add_home(sqlite_database, "two", "tower", "gw-two-0002")
     authority = Authority(tmp_path / "pki")
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         with pytest.raises(ConfigError, match="is taken") as caught:
             await add_gateway(
                 session,
@@ -151,7 +152,7 @@ async def test_credentials_that_cannot_be_written_make_no_gateway(
     home = await add_home(sqlite_database, "acme", "tower", "gw-other-01")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="--out"):
-        async with sqlite_database.write() as session:
+        async with as_owner(sqlite_database).write() as session:
             await add_gateway(
                 session,
                 CLOCK,
@@ -161,14 +162,14 @@ async def test_credentials_that_cannot_be_written_make_no_gateway(
                 site_id=home.site_id,
                 out=tmp_path / "file" / "out",
             )
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         assert await session.scalar(select(Gateway.id).where(Gateway.id == GATEWAY)) is None
 
 
 async def test_account_of_a_gateway_that_never_spoke(database: Database) -> None:
     """All is nought, and that balances."""
     home = await add_home(database)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         books = await account(session, Scope(home.company_id), GATEWAY)
     assert books is not None
     assert (books.accepted, books.stored, books.on_edge, books.epochs) == (0, 0, 0, ())

@@ -15,6 +15,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.tables import Device, Latest, Mapping
 from support.api_battery import HOUR, SECOND, cycling
 from support.api_world import NOW, ONE_ENGINE, Seeder, Tenant, put_samples
+from support.servers import as_owner
 
 _START = NOW - 12 * HOUR
 
@@ -123,7 +124,7 @@ async def test_roles_by_model_class_and_name(
     client: httpx.AsyncClient, database: Database, acme: Tenant
 ) -> None:
     """The model decides before the class, the class before the name; without a unit no role."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         seeder = Seeder(session, acme)
         device = await seeder.put(
             Device, key="bacnet:77", name="Storage", protocol="bacnet", **seeder.wired
@@ -200,14 +201,14 @@ async def test_bad_nameplates_and_rejected_mappings_do_not_count(
     client: httpx.AsyncClient, database: Database, acme: Tenant
 ) -> None:
     """A nameplate of bad quality is unknown; a rejected mapping makes no battery."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(Latest).values(quality=2))
     battery = (await client.get(f"/v1/sites/{acme.site}/batteries")).json()["items"][0]
     assert battery["rated_kwh"] is None
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(Latest).values(quality=0, value=0.0))
     battery = (await client.get(f"/v1/sites/{acme.site}/batteries")).json()["items"][0]
     assert battery["rated_kwh"] is None
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(Mapping).values(state="rejected"))
     assert (await client.get(f"/v1/sites/{acme.site}/batteries")).json() == {"items": []}

@@ -140,7 +140,7 @@ def test_mosquittos_files_belong_to_its_user(
     plan = mosquitto.prepare(Path("/bin/m"), tmp_path / "b", authority, "127.0.0.1", 1)
     assert plan.user == me.pw_name
     assert given == dict.fromkeys(
-        ("b", "acl", "ca.pem", "server.pem", "server.key", "mosquitto.conf"),
+        ("b", "acl", "ca.pem", "crl.pem", "server.pem", "server.key", "mosquitto.conf"),
         (me.pw_uid, me.pw_gid),
     )
 

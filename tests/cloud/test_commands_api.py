@@ -23,10 +23,11 @@ from plantroom_cloud.tables import ApiKey, Gateway, Point
 from plantroom_shared import wire
 from plantroom_shared.errors import ConfigError
 from support.api_world import NOW, ONE_ENGINE, Stopped, Tenant
+from support.servers import as_owner
 
 
 async def change(database: Database, table: Any, **values: Any) -> None:
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(table).values(**values))
 
 
@@ -48,7 +49,7 @@ async def due(database: Database, clock: Stopped, data: Path) -> list[Due]:
 
 
 async def tell(database: Database, tenant: Tenant, *records: dict[str, Any]) -> None:
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         results = Results(session, Scope(tenant.company), tenant.gateway)
         await results.take(records)
 
@@ -63,7 +64,7 @@ async def test_a_key_needs_the_right(
     database: Database, client: httpx.AsyncClient, acme: Tenant
 ) -> None:
     """A key without the right to write gets a 403, and nothing is entered."""
-    await change(database, ApiKey, may_write=False)
+    await change(database, ApiKey, scopes=["viewer"])
     answer = await client.post(f"/v1/points/{acme.points[0]}/commands", json={"value": 1})
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
@@ -190,7 +191,7 @@ async def test_nobody_speaks_of_another_gateways_commands(
 
 async def test_allowing_a_gateway(database: Database, acme: Tenant, rival: Tenant) -> None:
     """A company allows its own gateways only."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         repository = CommandRepository(session, Scope(acme.company))
         assert await repository.allow(acme.gateway, writes=False)
         assert not await repository.allow(rival.gateway, writes=False)
@@ -229,7 +230,7 @@ def test_by_hand_names_what_is_missing(tmp_path: Path) -> None:
 
     async def company() -> None:
         opened = open_database(settings)
-        async with opened.write() as session:
+        async with as_owner(opened).write() as session:
             await add_company(session, Stopped(), "acme")
         await opened.close()
 

@@ -118,7 +118,7 @@ async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
 async def test_a_broker_that_ends_is_named(tmp_path: Path) -> None:
     """Where the broker cannot run, the kit says where to look."""
     own = OwnBroker(open_to_others(tmp_path), NAME, "embedded")
-    (tmp_path / "broker" / "pki" / "ca.key").write_text("no key")
+    (tmp_path / "broker" / "pki" / "service.key").write_text("no key")
     (tmp_path / "broker" / "pki" / "server.pem").unlink()
     with pytest.raises(Unavailable, match=r"broker\.log"):
         await own.start()

@@ -32,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "State": shapes.STATE,
     "Flow": shapes.FLOW,
     "Command": shapes.COMMAND,
+    "Configuration": shapes.CONFIGURATION,
     "snapshot": shapes.snapshot_of,
     "rows": lambda document: shapes.rows_of(document)[1],
     "reply": lambda document: (shapes.NACK if "nack" in document else shapes.ACK)(document),

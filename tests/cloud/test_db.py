@@ -14,6 +14,7 @@ from plantroom_cloud.db import Database, insert_into, is_sqlite, open_database
 from plantroom_cloud.migrations import migrate
 from plantroom_cloud.tables import Company
 from plantroom_shared.errors import ConfigError
+from support.servers import as_owner
 
 
 def company(slug: str) -> Company:
@@ -23,17 +24,17 @@ def company(slug: str) -> Company:
 
 async def count(database: Database) -> int | None:
     """Return how many companies there are."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         return await session.scalar(select(func.count()).select_from(Company))
 
 
 async def test_a_block_that_ends_is_committed_one_that_raises_is_not(database: Database) -> None:
     """There is one commit per unit of work."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         session.add(company("kept"))
 
     async def fail() -> None:
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             session.add(company("lost"))
             await session.flush()
             raise ZeroDivisionError
@@ -45,10 +46,10 @@ async def test_a_block_that_ends_is_committed_one_that_raises_is_not(database: D
 
 async def test_a_read_session_sees_one_moment(database: Database) -> None:
     """What is committed meanwhile does not appear half-way, and nothing it does stays."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(func.count()).select_from(Company)
         assert await session.scalar(query) == 0
-        async with database.write() as writing:
+        async with as_owner(database).write() as writing:
             writing.add(company("new"))
         assert await session.scalar(query) == 0
         session.add(company("never"))
@@ -59,7 +60,7 @@ async def test_parallel_writers_wait_for_each_other(database: Database) -> None:
     """Reading and then writing in one transaction never fails because of another writer."""
 
     async def add(number: int) -> None:
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await session.scalar(select(func.count()).select_from(Company))
             session.add(company(f"c{number}"))
 
@@ -71,7 +72,7 @@ async def test_insert_knows_conflicts(database: Database) -> None:
     """One way of saying it for both engines."""
     row = {"slug": "one", "name": "one", "created_us": 1}
     for _ in range(2):
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             assert is_sqlite(session) == database.is_sqlite
             await session.execute(insert_into(session, Company).on_conflict_do_nothing(), row)
     assert await count(database) == 1
@@ -79,7 +80,7 @@ async def test_insert_knows_conflicts(database: Database) -> None:
 
 async def test_sqlite_is_durable(sqlite_database: Database) -> None:
     """A commit is on the disk: write-ahead log, full synchronisation, foreign keys on."""
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         found = [
             await session.scalar(text(f"PRAGMA {name}"))
             for name in ("journal_mode", "synchronous", "foreign_keys")

@@ -14,6 +14,7 @@ import pytest
 from demo.enos_sim import discovery as simulated
 from demo.enos_sim.app import Simulator
 from demo.enos_sim.faults import Fault
+from plantroom_cloud.kit.breakers import BreakerOpen
 from plantroom_cloud.publishing.enos import devices, errors
 from plantroom_cloud.publishing.enos.discovery import Discovery
 from plantroom_cloud.publishing.enos.gateway import Gateway
@@ -587,3 +588,24 @@ async def test_a_device_that_says_nothing_costs_no_other(monkeypatch: pytest.Mon
         brought = await found.points([1, 2, 3, 4, 5])
         assert brought.silent == (1, 2, 4)
         assert {point.ot_device_inst for point in brought.points} == {3, 4, 5}
+
+
+async def test_an_enos_that_keeps_failing_is_left_alone_for_two_seconds() -> None:
+    """Whoever asks meanwhile is told at once; what it says in words is no failure of its."""
+    async with joined() as made:
+        assert (await made.ask())["code"] == 0
+        made.fail("500", count=8, path=PRODUCTS)
+        for _ in range(8):
+            with pytest.raises(Unavailable, match="500"):
+                await made.ask()
+        made.clock.ahead += 31
+        made.fail("500", count=8, path=PRODUCTS)
+        for _ in range(8):
+            with pytest.raises(Unavailable, match="500"):
+                await made.ask()
+        before = len(made.simulator.faults.waiting)
+        with pytest.raises(BreakerOpen):
+            await made.ask()
+        assert len(made.simulator.faults.waiting) == before
+        made.clock.ahead += 2
+        assert (await made.ask())["code"] == 0

@@ -18,6 +18,7 @@ from plantroom_cloud.kit.middleware import MAX_BODY
 from plantroom_cloud.mapping.service import map_site
 from plantroom_cloud.tables import Mapping, Point
 from support.api_world import NOW, ONE_ENGINE, Stopped, Tenant, client_of
+from support.servers import as_owner
 
 
 def _csv(*rows: str) -> bytes:
@@ -25,7 +26,7 @@ def _csv(*rows: str) -> bytes:
 
 
 async def _mapping(database: Database, point: int) -> Mapping:
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         row = await session.scalar(select(Mapping).where(Mapping.point_id == point))
     assert row is not None
     return row
@@ -71,7 +72,7 @@ async def test_pages_make_no_difference(
     """Read two points at a time or all at once, the file is the same, on either engine."""
     url = f"/v1/sites/{acme.site}/export"
     whole = (await client.get(url, params={"format": "enos"})).content
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         rows = ExchangeRepository(session, Scope(acme.company))
         pages = [page async for page in rows.pages(acme.site, accepted=False, most=2)]
     assert [len(page) for page in pages] == [2, 2, 1]
@@ -84,7 +85,7 @@ async def test_only_what_is_accepted(
     client: httpx.AsyncClient, acme: Tenant, database: Database
 ) -> None:
     """On request proposals stay at home."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         which = Mapping.point_id == acme.points[0]
         await session.execute(update(Mapping).where(which).values(state="accepted"))
     params = {"format": "csv", "accepted": "true"}
@@ -108,7 +109,7 @@ async def test_a_large_file_is_streamed(
         own | {"device_id": acme.device, "key": f"k{n}", "name": f"P {n}", "changed_us": NOW}
         for n in range(300)
     ]
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(insert(Point), rows)
     answer = await client.get(f"/v1/sites/{acme.site}/export", params={"format": "brick"})
     assert len(FORMATS["brick"].read(answer.content).points) == 305
@@ -159,7 +160,7 @@ async def test_what_a_person_decided_stands(
 ) -> None:
     """Unless it is said that the file wins."""
     point = acme.points[0]
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         which = Mapping.point_id == point
         values = {"source": "person", "state": "accepted", "point_class": "CO2_Sensor"}
         await session.execute(update(Mapping).where(which).values(**values))
@@ -193,15 +194,15 @@ async def test_what_is_exported_can_be_taken_in_elsewhere(
     api: FastAPI, client: httpx.AsyncClient, acme: Tenant, rival: Tenant, database: Database
 ) -> None:
     """The decisions of one site become those of another with the same points; then nothing is left."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         own = Mapping.company_id == acme.company
         await session.execute(update(Mapping).where(own).values(state="accepted"))
     async with client_of(api, headers=rival.headers) as other:
         for kind in FORMATS:
-            async with database.write() as session:
+            async with as_owner(database).write() as session:
                 await session.execute(delete(Mapping).where(Mapping.company_id == rival.company))
             await _assert_taken_in(client, acme.site, other, rival.site, kind)
-            async with database.read() as session:
+            async with as_owner(database).read() as session:
                 count = select(func.count()).where(Mapping.company_id == acme.company)
                 assert await session.scalar(count) == 3, kind
 

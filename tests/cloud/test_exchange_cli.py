@@ -16,7 +16,7 @@ from plantroom_cloud.exchange import cli
 from plantroom_cloud.exchange.formats import FORMATS
 from plantroom_cloud.tables import Mapping, Point
 from support.api_world import seed
-from support.servers import opened
+from support.servers import as_owner, opened
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> Any:
 
 def _classes(url: str) -> dict[str, str]:
     async def read() -> dict[str, str]:
-        async with opened(url) as database, database.read() as session:
+        async with opened(url) as database, as_owner(database).read() as session:
             query = select(Point.name, Mapping.point_class).join(Mapping)
             return {row.name: row.point_class for row in await session.execute(query)}
 
@@ -130,7 +130,7 @@ def test_what_changed_meanwhile_is_not_overrun(
     file.write_text("point_name,point_type\nCH1.SupplyTemp,CO2_Sensor\n")
 
     async def decide() -> None:
-        async with opened(url) as database, database.write() as session:
+        async with opened(url) as database, as_owner(database).write() as session:
             await session.execute(update(Mapping).values(source="person", state="accepted"))
 
     def answer(_: str) -> bool:

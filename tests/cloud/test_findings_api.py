@@ -10,12 +10,13 @@ from sqlalchemy import insert
 from plantroom_cloud.db import Database
 from plantroom_cloud.tables import FindingRow
 from support.api_world import HOUR, NOW, ONE_ENGINE, Seeder, Tenant
+from support.servers import as_owner
 
 
 async def _add(database: Database, tenant: Tenant, *rows: dict[str, Any]) -> None:
     defaults = {"detector": "pca", "subject": "d", "points": [], "score": 1.0, "text": ""}
     defaults |= {"evidence": {}, "ended_us": None}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         wired = Seeder(session, tenant).wired
         await session.execute(insert(FindingRow), [defaults | wired | row for row in rows])
 

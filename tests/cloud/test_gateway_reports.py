@@ -17,6 +17,7 @@ from plantroom_cloud.tables import Counter, DeliveryAlarm, Gateway
 from plantroom_shared import wire
 from support import cloud_site as site
 from support.cloud_site import GATEWAY, NOW, Home, TestClock, incoming, inv, tel
+from support.servers import as_owner
 
 FIRST, SECOND, THIRD = "00000000000000a1", "00000000000000b2", "00000000000000c3"
 S = 1_000_000
@@ -59,13 +60,13 @@ def hello(at: int, *epochs: wire.Holding, session: str = "1" * 16, boot: int = 1
 
 async def gateway(database: Database) -> Gateway:
     """Return the gateway's row."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         return (await session.execute(select(Gateway))).scalar_one()
 
 
 async def books(database: Database, home: Home, epoch: str = FIRST) -> EpochAccount:
     """Return the account of an epoch."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         found = await account(session, Scope(home.company_id), GATEWAY)
     assert found is not None
     return {one.epoch: one for one in found.epochs}[epoch]
@@ -73,7 +74,7 @@ async def books(database: Database, home: Home, epoch: str = FIRST) -> EpochAcco
 
 async def late(database: Database) -> int:
     """Return how many reports were counted as late."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(Counter.value).where(Counter.name == f"ingest.report_late/{GATEWAY}")
         return await session.scalar(query) or 0
 
@@ -122,7 +123,7 @@ class TestOneStart:
         await store.store([state(NOW, holding(80))])
         await store.store([state(NOW - 9 * S, holding(60))])
         assert (await gateway(database)).clock_skew_us == 0
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             assert (await session.execute(select(DeliveryAlarm))).all() == []
 
     async def test_a_clock_that_was_set_back_shuts_nobody_out(

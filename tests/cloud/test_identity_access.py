@@ -14,6 +14,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.identity import keys
 from plantroom_cloud.tables import ApiKey
 from support.api_world import MINUTE, NOW, Stopped, Tenant, client_of
+from support.servers import as_owner
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def database(sqlite_database: Database) -> Database:
 
 
 async def _last_used(database: Database, tenant: Tenant) -> int | None:
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(ApiKey.last_used_us).where(ApiKey.id == tenant.key_id)
         return (await session.execute(query)).scalar_one()
 
@@ -65,7 +66,7 @@ async def test_a_revoked_key_is_out_at_once(
 ) -> None:
     """Between two requests a key can be revoked, and the second gets a 401."""
     assert (await client.get("/v1/sites")).status_code == 200
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         which = ApiKey.id == acme.key_id
         await session.execute(update(ApiKey).where(which).values(revoked_us=NOW))
     assert (await client.get("/v1/sites")).status_code == 401
@@ -98,9 +99,9 @@ async def test_many_requests_at_once_note_one_use(
     """Requests that arrive together write once."""
     from plantroom_cloud.db import Scope
 
-    service = api.state.keys
+    service = api.state.gate
     await service.note_use(Scope(acme.company), acme.key_id)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(ApiKey).values(last_used_us=None))
     await service.note_use(Scope(acme.company), acme.key_id)
     assert await _last_used(database, acme) is None
@@ -115,7 +116,7 @@ async def test_a_busy_database_costs_only_the_note(
 ) -> None:
     """If the use of a key cannot be written down, the answer is given all the same."""
 
-    def busy() -> None:
+    def busy(_whose: object) -> None:
         statement = "UPDATE"
         raise OperationalError(statement, {}, Exception("database is locked"))
 
@@ -128,7 +129,7 @@ async def test_a_busy_database_costs_only_the_note(
 
 async def test_no_usable_key_lies_in_the_database(database: Database, acme: Tenant) -> None:
     """The table holds a digest and the first characters, never the key."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         row = (await session.execute(select(ApiKey).where(ApiKey.id == acme.key_id))).scalar_one()
     texts = [value for value in vars(row).values() if isinstance(value, str)]
     assert acme.key not in texts

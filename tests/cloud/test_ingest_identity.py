@@ -36,6 +36,7 @@ from plantroom_shared import wire
 from plantroom_shared.errors import Rejected
 from support import cloud_site as site
 from support.cloud_site import EPOCH, GATEWAY, NOW, Home, TestClock, incoming, inv, tel
+from support.servers import as_owner
 
 FIRST, SECOND, THIRD = "00000000000000a1", "00000000000000b2", "00000000000000c3"
 
@@ -69,12 +70,12 @@ def issued(authority: Authority) -> Issued:
 @pytest.fixture
 def store(database: Database, clock: TestClock, authority: Authority) -> Store:
     """A store that knows whose signatures count."""
-    return Store(database, clock, Trust(authority.ca_pem))
+    return Store(database, clock, Trust(authority.issuer_pem))
 
 
 async def rows_of(database: Database, table: type[Any]) -> Sequence[Any]:
     """Return all rows of `table`."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         return (await session.execute(select(table))).scalars().all()
 
 
@@ -160,7 +161,7 @@ class TestForks:
                 tel(9, 4, at=old),
             ]
         )
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await session.execute(delete(SampleRow))  # by their age
             await session.execute(delete(StreamMessage))
         answers = await store.store([tel(1, 3), tel(4, 3), tel(6, 3), tel(9, 4, at=old)])
@@ -358,7 +359,7 @@ class TestAlarms:
         """What comes up again is a new alarm; another company sees and clears none of it."""
         mine, theirs = Scope(home.company_id), Scope(home.company_id + 1)
         for step in range(2):
-            async with database.write() as session:
+            async with as_owner(database).write() as session:
                 repository = AlarmRepository(session, mine)
                 await repository.note(GATEWAY, "restored", {"step": step}, NOW + step)
                 assert not await AlarmRepository(session, theirs).clear(GATEWAY, "restored", NOW)
@@ -460,7 +461,7 @@ class TestSignedGaps:
         self, authority: Authority, issued: Issued, tmp_path: Path
     ) -> None:
         """Another's, a foreign authority's, the authority's own and rubbish are refused."""
-        trust, foreign = Trust(authority.ca_pem), Authority(tmp_path)
+        trust, foreign = Trust(authority.issuer_pem), Authority(tmp_path)
         foreign.prepare()
         assert trust.serial(GATEWAY, issued.certificate.decode()) == issued.serial
         for pem in (

@@ -29,6 +29,7 @@ from support import cloud_ingest_child
 from support import cloud_site as site
 from support.cloud_broker import BrokerProcess, Link, eventually, linked, open_to_others
 from support.cloud_site import EPOCH, GATEWAY
+from support.servers import as_owner
 
 TEL = (GATEWAY, EPOCH, "tel")
 
@@ -94,7 +95,7 @@ async def link(broker: BrokerProcess, ingest: Ingest) -> AsyncIterator[Link]:
 
 async def stored(database: Database) -> list[float | None]:
     """Return all stored values in the order of time."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(SampleRow.value).order_by(SampleRow.ts_us, SampleRow.tie)
         return list((await session.execute(query)).scalars())
 
@@ -146,7 +147,7 @@ async def test_hostile_messages_cost_nobody_anything(
         await eventually(lambda: ingest._store.statistics.strangers, "the stranger's message")
         assert stranger.acked == {}
     assert await stored(sqlite_database) == [1, 2, 3, 4, 5, 6, 7, 8, 10]
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         query = select(Counter.name, Counter.value)
         counts = {name: value async for name, value in await session.stream(query)}
         assert await session.scalar(select(func.count()).select_from(QuarantinedRow)) == 1
@@ -301,7 +302,7 @@ async def test_a_message_that_finds_a_bug_is_counted(
     await link.send("tel", b"bug")
     await link.send("inv", wire.encode(site.dictionary(1)))
     await link.until_acked(EPOCH, "inv", (1, 1))
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         names = (await session.execute(select(Counter.name))).scalars().all()
     assert names == [f"ingest.error/{GATEWAY}"]
 

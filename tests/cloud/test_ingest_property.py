@@ -16,6 +16,7 @@ from plantroom_cloud.tables import Gateway, Point, SampleRow
 from plantroom_shared import wire
 from plantroom_shared.ranges import merge
 from support import cloud_site as site
+from support.servers import as_owner
 
 EPOCHS = ("00000000000000a1", "00000000000000b2", "00000000000000c3")
 AWAY = 100_000_000
@@ -66,7 +67,7 @@ async def test_exactly_the_rows_sent(
         for epoch, s0, n, gap in batch:
             new = set(range(s0, s0 + n)) - kept[epoch] - lost[epoch]
             (lost if gap else kept)[epoch] |= new
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         query = (
             select(SampleRow.value, SampleRow.ts_us)
             .join(Point, Point.id == SampleRow.point_id)

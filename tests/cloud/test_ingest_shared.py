@@ -35,7 +35,7 @@ from plantroom_shared.ranges import Range, covers, merge
 from support import cloud_site as site
 from support.cloud_broker import BrokerProcess, eventually, linked, open_to_others
 from support.cloud_site import GATEWAY, NOW
-from support.servers import opened
+from support.servers import as_owner, opened
 
 EPOCHS = ("00000000000000a1", "00000000000000b2")
 POINTS = 12
@@ -102,7 +102,7 @@ class Ledger:
 
 async def check(database: Database, ledger: Ledger, company_id: int) -> None:
     """Compare the store with `ledger`, row by row."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(Point.key, SampleRow.ts_us, SampleRow.value)
         query = query.join(Point, Point.id == SampleRow.point_id)
         found = [tuple(row) for row in await session.execute(query)]

@@ -39,6 +39,7 @@ from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Quality
 from support import cloud_site as site
 from support.cloud_site import EPOCH, GATEWAY, NOW, Home, TestClock, incoming, inv, tel
+from support.servers import as_owner
 
 OTHER = "00000000000000bb"
 
@@ -57,13 +58,13 @@ def store(database: Database) -> Store:
 
 async def rows_of(database: Database, table: type[Any]) -> Sequence[Any]:
     """Return all rows of `table`."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         return (await session.execute(select(table))).scalars().all()
 
 
 async def values(database: Database) -> list[float | None]:
     """Return all stored values, by time."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(SampleRow.value).order_by(SampleRow.ts_us, SampleRow.tie)
         return list((await session.execute(query)).scalars())
 
@@ -76,7 +77,7 @@ async def ranges(database: Database, epoch: str = EPOCH) -> list[tuple[int, int]
 
 async def books(database: Database, home: Home, stream: str = "tel") -> LossAccount:
     """Return the gateway's loss account."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         found = await account(session, Scope(home.company_id), GATEWAY, stream)
     assert found is not None
     return found
@@ -155,7 +156,7 @@ class TestSamples:
         """Truth becomes 0 and 1, long integers keep every digit as text, texts stay texts."""
         sent = [True, False, 2**53 + 1, -(2**60), 2**64 - 1, "auto\x00matic", None, 7, 1.5, 2**53]
         await taken(store, inv(site.dictionary(1)), tel(1, 10, values=sent))
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             query = select(SampleRow.value, SampleRow.text).order_by(SampleRow.ts_us)
             found = [tuple(row) for row in await session.execute(query)]
         assert found == [
@@ -216,7 +217,7 @@ class TestSamples:
     ) -> None:
         """Should the watermark be lost, the samples' key still keeps every row single."""
         await taken(store, inv(site.dictionary(1)), tel(1, 5))
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await session.execute(delete(StreamRange))
         await taken(store, tel(1, 5))
         assert await values(database) == [1, 2, 3, 4, 5]
@@ -229,7 +230,7 @@ class TestSamples:
         """New rows, and only those, wait for every enabled target of the company."""
         await taken(store, inv(site.dictionary(1)), tel(1, 2))
         assert await rows_of(database, Outbox) == []
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             session.add(Target(company_id=home.company_id, kind="enos"))
             session.add(Target(company_id=home.company_id, kind="other", enabled=False))
         await taken(store, tel(1, 4, values=[True, "x", 3, 2**60]))
@@ -248,6 +249,7 @@ class TestSamples:
             "v": [3, 2**60],
             "q": [0, 0],
             "e": EPOCH,
+            "b": [1],
         }
 
 
@@ -786,7 +788,7 @@ class TestCompanies:
         answers = await taken(store, *items)
         assert {key[0] for key in answers.acks} == set(names)
         for home in homes:
-            async with database.read() as session:
+            async with as_owner(database).read() as session:
                 query = select(func.count()).where(SampleRow.company_id == home.company_id)
                 assert await session.scalar(query) == 3
                 points = (
@@ -802,7 +804,7 @@ class TestCompanies:
         self, database: Database, store: Store, home: Home
     ) -> None:
         """Who asks with another scope learns nothing, not even that the gateway exists."""
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             assert await account(session, Scope(home.company_id + 1), GATEWAY) is None
 
 
@@ -814,11 +816,11 @@ class TestTrouble:
     ) -> None:
         """The caller is told to try again, and afterwards everything is there once."""
         await taken(store, inv(site.dictionary(1)))
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await session.execute(text("ALTER TABLE sample RENAME TO sample_away"))
         with pytest.raises(Unavailable):
             await taken(store, tel(1, 5))
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await session.execute(text("ALTER TABLE sample_away RENAME TO sample"))
         await taken(store, tel(1, 5))
         assert await values(database) == [1, 2, 3, 4, 5]
@@ -884,7 +886,7 @@ class TestTrouble:
         """The same process sees a lower watermark; what is sent again is stored once."""
         store = Store(database, TestClock())
         await taken(store, inv(site.dictionary(1)), tel(1, 10))
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await session.execute(delete(SampleRow).where(SampleRow.value > 6))
             await session.execute(delete(StreamMessage))
             await session.execute(update(StreamRange).values(hi=6))
@@ -902,11 +904,11 @@ class TestTrouble:
         """What a process has read before a restore is never believed after it."""
         store = Store(database, TestClock())
         await taken(store, inv(site.dictionary(1)))
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             before = await session.scalar(select(Gateway.dictionary_stamp))
         await taken(store, inv(site.dictionary(1, a0=1)), tel(1, 2, points=2))
         # The backup: alias 1 is unknown again, and its point gets another id when it comes back.
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             lost = select(Point.id).where(Point.key == site.point(1).key)
             await session.execute(delete(DictionaryEntry).where(DictionaryEntry.alias == 1))
             for table in (SampleRow, Latest):

@@ -38,6 +38,7 @@ from plantroom_shared.model import Batch
 from support import cloud_site as site
 from support.cloud_broker import eventually
 from support.cloud_site import EPOCH, GATEWAY, NOW, Home, TestClock, incoming, inv, tel
+from support.servers import as_owner
 
 DAY_US = 86_400_000_000
 
@@ -64,14 +65,14 @@ def records(s0: int, n: int, *, stream: str = "aud", rows: Sequence[Any] = ()) -
 
 async def rows_of(database: Database, table: type[Any], order: Any = None) -> Sequence[Any]:
     """Return all rows of `table`."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(table) if order is None else select(table).order_by(order)
         return (await session.execute(query)).scalars().all()
 
 
 async def books(database: Database, home: Home, stream: str) -> LossAccount:
     """Return the gateway's account of `stream`."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         found = await account(session, Scope(home.company_id), GATEWAY, stream)
     assert found is not None
     return found
@@ -152,7 +153,7 @@ class TestRecords:
     async def test_second_belt(self, database: Database, store: Store, home: Home) -> None:
         """Should the watermark be lost, the records' key still keeps every row single."""
         await store.store([incoming("aud", records(1, 3))])
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             for row in await rows_of(database, StreamMessage):
                 await session.delete(row)
             for row in await rows_of(database, StreamRange):
@@ -248,8 +249,7 @@ async def test_upkeep_forgets_in_time(database: Database, store: Store, home: Ho
     await store.store([incoming("hello", wire.encode(item)) for item in (old, hello)])
     await store.store([incoming("aud", records(1, 3))])
     for days, digests, epochs in ((6, 1, 2), (8, 0, 2), (401, 0, 1)):
-        async with database.write() as session:
-            await prune(session, NOW + days * DAY_US)
+        await prune(database, NOW + days * DAY_US)
         assert len(await rows_of(database, StreamMessage)) == digests
         assert len(await rows_of(database, GatewayEpoch)) == epochs
 

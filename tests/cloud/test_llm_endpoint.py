@@ -204,21 +204,38 @@ async def test_lasting_trouble_is_told(
 async def test_the_breaker_opens_and_closes(
     stub: LlmStub, endpoint: Endpoint, clock: TestClock
 ) -> None:
-    """After five failures nothing is sent for half a minute; then one call finds out."""
+    """After four failures nothing is sent for two seconds; then one call finds out."""
     stub.trouble = lambda _: Response(status_code=401)
-    for _ in range(5):
+    for _ in range(4):
         await put(endpoint, ask(1))
     assert endpoint.breaker.open
     assert "left alone" in (await put(endpoint, ask(1))).problem
-    assert len(stub.requests) == 5
-    clock.now += 31_000_000
+    assert len(stub.requests) == 4
+    clock.now += 2_100_000
     assert "401" in (await put(endpoint, ask(1))).problem
     assert "left alone" in (await put(endpoint, ask(1))).problem
-    clock.now += 31_000_000
+    clock.now += 2_100_000
     stub.trouble = lambda _: None
     assert len((await put(endpoint, ask(1))).answers) == 1
     assert len((await put(endpoint, ask(1))).answers) == 1
-    assert len(stub.requests) == 8
+    assert len(stub.requests) == 7
+
+
+@pytest.mark.parametrize(("status", "back"), [(200, True), (404, True), (401, False), (503, False)])
+async def test_a_list_of_models_tells_whether_it_is_back(
+    stub: LlmStub, endpoint: Endpoint, clock: TestClock, status: int, back: bool
+) -> None:
+    """It costs nothing; an endpoint that has no such list serves all the same."""
+    stub.trouble = lambda _: Response(status_code=401)
+    for _ in range(4):
+        await put(endpoint, ask(1))
+    assert not await endpoint.probe()
+    assert stub.paths[-1].startswith("POST")
+    clock.now += 2_100_000
+    stub.models = status
+    assert await endpoint.probe() is back
+    assert stub.paths[-1] == "GET /v1/models"
+    assert (endpoint.breaker.state == "closed") is back
 
 
 async def test_endpoints_that_understand_less_are_asked_more_simply(

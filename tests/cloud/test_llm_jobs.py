@@ -31,6 +31,7 @@ from support.mapping_llm_site import (
     settings_of,
 )
 from support.mapping_llm_stub import LlmStub, choose, every, running
+from support.servers import as_owner
 
 MONTH = "2026-01"
 PRICE = LlmPrice(model="m", since=date(2026, 1, 1), input=1.0, output=4.0)
@@ -59,7 +60,7 @@ async def asker(sqlite_database: Database, stub: LlmStub, clock: TestClock) -> A
 
 async def used(db: Database, home: Home, period: str = MONTH) -> Cost:
     """Return what the company has used."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         return await LlmRepository(session, Scope(home.company_id)).used(period)
 
 
@@ -86,6 +87,28 @@ async def test_what_is_unsure_is_asked_once_for_ever(
         assert len(cache) == 23
     after = await mapping_rows(sqlite_database)
     assert [row.point_class for row in after] == [row.point_class for row in rows]
+
+
+async def test_what_an_outage_left_open_is_asked_as_soon_as_it_is_over(
+    sqlite_database: Database, stub: LlmStub, asker: Asker, clock: TestClock
+) -> None:
+    """The offline mapping stands meanwhile; looking whether it is over asks no question."""
+    await add_site(sqlite_database, *odd_names(3))
+    stub.trouble = lambda _: Response(status_code=503)
+    stub.models = 503
+    mapper = Mapper(sqlite_database, asker, clock)
+    assert await mapper.round() == 1
+    assert {row.source for row in await mapping_rows(sqlite_database)} == {"fallback"}
+    asked = len(stub.requests)
+    for _ in range(3):
+        clock.now += 2_100_000
+        assert await mapper.round() == 0
+    stub.trouble, stub.models = lambda _: None, 200
+    assert await mapper.round() == 0  # left alone for two seconds after it was looked at
+    assert len(stub.requests) == asked
+    clock.now += 2_100_000
+    assert await mapper.round() == 1
+    assert {row.source for row in await mapping_rows(sqlite_database)} == {"llm"}
 
 
 async def test_a_hundred_boxes_are_one_question(
@@ -236,7 +259,7 @@ async def test_what_a_lost_call_may_have_cost_is_counted(
     """A refused call costs nothing; one that hung or told no usage counts as expected."""
     home = await add_site(sqlite_database, "x")
     scope = Scope(home.company_id)
-    asker = asker_of(sqlite_database, stub, clock, timeout=0.05)
+    asker = asker_of(sqlite_database, stub, clock)
     stub.trouble = lambda _: Response(status_code=500)
     assert "500" in (await asker.ask(scope, ask(1))).problem
     assert await used(sqlite_database, home) == Cost()
@@ -254,15 +277,15 @@ async def test_two_workers_cannot_both_take_the_last_of_a_budget(database: Datab
     budget = LlmBudget(tokens=100)
 
     async def take() -> bool:
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             repository = LlmRepository(session, Scope(home.company_id))
-            return await repository.reserve(MONTH, Cost(30, 10, 5), budget)
+            return await repository.reserve(MONTH, Cost(30, 10, 5), budget, 0)
 
     async with asyncio.timeout(60):
         taken = await asyncio.gather(*(take() for _ in range(6)))
     assert sum(taken) == 2
     assert await used(database, home) == Cost(60, 20, 10)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         repository = LlmRepository(session, Scope(home.company_id))
         await repository.settle(MONTH, Cost(1, 1, 1), Cost(30, 10, 5))
     assert await used(database, home) == Cost(31, 11, 6)
@@ -278,14 +301,14 @@ async def test_decisions_of_people_become_lessons(
     await mapper.round()
     rows = await mapping_rows(sqlite_database)
     for row, name in zip(rows, ("CO2_Sensor", "Alarm"), strict=False):
-        async with sqlite_database.write() as session:
+        async with as_owner(sqlite_database).write() as session:
             await session.execute(
                 update(Mapping)
                 .where(Mapping.point_id == row.point_id)
                 .values(source="person", point_class=name, state="accepted")
             )
     await mapper._map((home.company_id, home.site_id))
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         repository = LlmRepository(session, scope)
         lessons = await repository.lessons()
         assert [(x.said, x.decided) for x in lessons] == [
@@ -295,7 +318,7 @@ async def test_decisions_of_people_become_lessons(
         assert isinstance(lessons[0], Lesson)
         assert await repository.trust("m") == pytest.approx((1 + 14) / 22, abs=0.001)
         assert await repository.trust("another") == 0.7
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         undone = {lessons[0].template_key: "", "nobody knows": "Alarm"}
         assert await LlmRepository(session, scope).decided(undone, NOW) == 1
         assert len(await LlmRepository(session, scope).lessons()) == 1
@@ -319,7 +342,7 @@ async def test_the_memory_of_answers_is_bounded(sqlite_database: Database) -> No
     """The answers that nobody used for longest go; the database still has them."""
     home = await add_site(sqlite_database, "x")
     scope, cache = Scope(home.company_id), AnswerCache(most=2)
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         await MappingRepository(session, scope).remember({"a": b"Alarm"}, NOW)
         assert await cache.find(session, scope, ["a", "none"]) == {"a": "Alarm"}
         cache.put(scope, {"b": "Alarm"})
@@ -331,7 +354,7 @@ async def test_the_memory_of_answers_is_bounded(sqlite_database: Database) -> No
 
 async def batch_states(db: Database) -> list[tuple[str, str]]:
     """Return state and remote id of every batch."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         rows = await session.scalars(select(LlmBatch).order_by(LlmBatch.created_us, LlmBatch.id))
         return [(row.state, row.remote) for row in rows]
 
@@ -378,7 +401,7 @@ async def test_a_batch_survives_the_process(
     stub.batch_ends = None
     await add_site(sqlite_database, *odd_names(3))
     await Mapper(sqlite_database, patient, clock).round()
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         await session.execute(update(LlmBatch).values(state="new", remote=""))
     fresh = Mapper(sqlite_database, patient, clock)
     await fresh.resume()

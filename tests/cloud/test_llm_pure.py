@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from plantroom_cloud.config import LlmBudget, LlmPrice, LlmSettings
-from plantroom_cloud.mapping.llm.limits import Breaker, Deadline, retry_after_of, wait_before
+from plantroom_cloud.kit.breakers import Breaker
+from plantroom_cloud.kit.deadlines import Deadline
+from plantroom_cloud.mapping.llm.limits import retry_after_of, wait_before
 from plantroom_cloud.mapping.llm.money import Cost, cost_of, estimate, period_of
 from plantroom_cloud.mapping.llm.prompt import (
     MOST,
@@ -92,7 +94,7 @@ def test_tokens_are_guessed_from_text() -> None:
 def test_the_breaker_bears_an_endpoint_that_fails_one_in_three() -> None:
     """It looks at the share of the last half minute, not at a row of bad luck alone."""
     clock = TestClock()
-    breaker = Breaker(clock)
+    breaker = Breaker("llm", clock)
     for n in range(60):
         breaker.failed() if n % 3 == 0 else breaker.worked()
         clock.now += 500_000

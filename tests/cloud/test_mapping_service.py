@@ -8,11 +8,13 @@ import pytest
 from sqlalchemy import select, update
 
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.isolation.lookups import stale_sites
 from plantroom_cloud.mapping.jobs import Mapper
-from plantroom_cloud.mapping.repository import MappingRepository, stale_sites
+from plantroom_cloud.mapping.repository import MappingRepository
 from plantroom_cloud.mapping.service import map_site
 from plantroom_cloud.tables import Device, Mapping, Point
 from support.cloud_site import NOW, Home, TestClock, add_home
+from support.servers import as_owner
 
 NAMES = ("AHU-1 Supply Air Temp", "AHU-1 SF-S", "VAV-1 ZN-T", "QXZW 9 9")
 
@@ -21,7 +23,7 @@ async def add_points(
     db: Database, home: Home, gateway: str, *names: str, **fields: Any
 ) -> list[int]:
     """Add a device with points of these names."""
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
         device = Device(
             company_id=home.company_id,
             site_id=home.site_id,
@@ -52,7 +54,7 @@ async def add_points(
 
 async def mappings(db: Database) -> dict[int, Mapping]:
     """Return every mapping of every company by point id."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         return {row.point_id: row for row in (await session.scalars(select(Mapping))).all()}
 
 
@@ -100,7 +102,7 @@ async def test_only_new_and_changed_points_make_a_site_stale(
     mapper = Mapper(database, None, clock)
     assert await mapper.round() == 1
     assert await mapper.round() == 0
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(
             update(Point).where(Point.id == ids[0]).values(name="AHU-1 RAT", changed_us=NOW + 9)
         )
@@ -120,7 +122,7 @@ async def test_a_person_is_never_overruled(database: Database, home: Home) -> No
     ids = await add_points(database, home, "gw-a", *NAMES)
     scope, clock = Scope(home.company_id), TestClock(NOW + 5)
     await map_site(database, scope, home.site_id, clock=clock)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(
             update(Mapping)
             .where(Mapping.point_id == ids[0])
@@ -135,9 +137,9 @@ async def test_a_person_is_never_overruled(database: Database, home: Home) -> No
     rows = await mappings(database)
     assert (rows[ids[0]].source, rows[ids[0]].point_class) == ("person", "CO2_Sensor")
     assert rows[ids[1]].state == "rejected"
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await stale_sites(session) == []
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(
             update(Point).where(Point.id == ids[1]).values(name="AHU-1 RAT", changed_us=NOW + 30)
         )
@@ -151,7 +153,7 @@ async def test_a_person_who_decides_meanwhile_wins(database: Database, home: Hom
     ids = await add_points(database, home, "gw-a", *NAMES)
     scope = Scope(home.company_id)
     await map_site(database, scope, home.site_id, clock=TestClock(NOW + 5))
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         repository = MappingRepository(session, scope)
         before = await repository.existing(home.site_id)
         await session.execute(
@@ -185,7 +187,7 @@ async def test_gateways_of_one_site_do_not_mix_their_devices(
     await add_points(database, home, "gw-b", "CH-1 CHWST")
     clock = TestClock(NOW + 5)
     await map_site(database, Scope(home.company_id), home.site_id, clock=clock)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         points, devices = await MappingRepository(session, Scope(home.company_id)).site(
             home.site_id
         )
@@ -200,10 +202,10 @@ async def test_another_company_sees_and_changes_nothing(database: Database, home
     done = await map_site(database, Scope(other.company_id), home.site_id, clock=TestClock(NOW + 5))
     assert done.points == 0
     assert await mappings(database) == {}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await MappingRepository(session, Scope(home.company_id)).remember({"k": b"Alarm"}, NOW)
         await MappingRepository(session, Scope(home.company_id)).remember({"k": b"later"}, NOW)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await MappingRepository(session, Scope(other.company_id)).answers(["k"]) == {}
         mine = await MappingRepository(session, Scope(home.company_id)).answers(["k"])
     assert mine == {"k": b"Alarm"}

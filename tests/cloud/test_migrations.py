@@ -18,7 +18,7 @@ from plantroom_cloud.migrations import history, migrate
 from plantroom_cloud.tables import Base
 from plantroom_shared.errors import ConfigError
 from support.cloud_broker import eventually
-from support.servers import opened
+from support.servers import as_owner, opened
 
 
 def _is_described(name: str | None, kind: str, _parents: Any = None) -> bool:
@@ -65,9 +65,9 @@ async def test_migrated_schema_has_the_same_keys(
     else:
         url = request.getfixturevalue("postgres_url")
     async with opened(url) as fresh:
-        async with fresh.engine.begin() as connection:
+        async with as_owner(fresh).engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
-        async with fresh.engine.connect() as connection:
+        async with as_owner(fresh).engine.connect() as connection:
             expected = await connection.run_sync(_structure)
     async with database.engine.connect() as connection:
         assert await connection.run_sync(_structure) == expected

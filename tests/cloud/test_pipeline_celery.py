@@ -21,6 +21,7 @@ from support.api_world import NOW, Tenant
 from support.pipeline_processes import done_by, fleet, kill_with_a_chunk
 from support.pipeline_world import add_site, drain, job_of, point_list, rows_of, said
 from support.redis_server import Redis, running_redis
+from support.servers import as_owner
 
 BUILDINGS, UNITS = 8, 50
 SITES = 2
@@ -63,7 +64,7 @@ async def outcome(
     said_of = (row.template, row.equipment, row.equip_class, row.point_class, row.model_id)
     more = (row.model_point, row.confidence, row.source, row.state, row.evidence)
     published = []
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         for site in sites:
             found = await session.execute(
                 select(Point.key, *said_of, *more)
@@ -107,7 +108,7 @@ async def test_celery_with_a_worker_killed_does_what_the_embedded_one_does(
         await ended(client, jobs)
         counts = await done_by(database)
         assert counts[str(second.pid)] > 0
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             taken_over = await session.execute(
                 select(JobChunk.state, JobChunk.tries, JobChunk.worker).where(
                     *(getattr(JobChunk, name) == held[name] for name in held if name != "token")
@@ -143,7 +144,7 @@ async def test_the_embedded_worker_killed_goes_on_where_it_was(
 async def finished(db: Database) -> dict[tuple[Any, ...], int | None]:
     """Return chunks that are done, and when that was."""
     key = (JobChunk.job_id, JobChunk.building, JobChunk.stage, JobChunk.piece)
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         rows = await session.execute(
             select(*key, JobChunk.ended_us).where(JobChunk.ended_us.is_not(None))
         )

@@ -24,6 +24,7 @@ from plantroom_shared.clock import SystemClock
 from support import enos_site
 from support.api_world import NOW
 from support.pipeline_world import add_site, drain, point_list
+from support.servers import as_owner
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -100,7 +101,7 @@ def test_sites_by_their_slugs(run: Run, tmp_path: Path) -> None:
     """A job over one site, and over all; without publishing where that is asked for."""
 
     async def two_sites(database: Database) -> None:
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             company = await session.scalar(select(Company.id).where(Company.slug == "acme"))
         assert company is not None
         for slug in ("one", "two"):

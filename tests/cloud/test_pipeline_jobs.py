@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -31,6 +32,7 @@ from support.pipeline_world import (
     said,
     states,
 )
+from support.servers import as_owner
 
 LEASE = 30.0
 DAY = 86_400_000_000
@@ -109,7 +111,7 @@ async def _mappings(db: Database, site: int) -> list[tuple[Any, ...]]:
     row = MappingRow
     said_of = (row.template, row.equipment, row.equip_class, row.point_class, row.model_id)
     more = (row.model_point, row.confidence, row.source, row.state, row.mapped_us)
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         found = await session.execute(
             select(Point.key, *said_of, *more)
             .join(Point, Point.id == row.point_id)
@@ -143,11 +145,15 @@ async def test_the_same_key_is_the_same_job(
     """Sent again, also at the same time, there is one job; with another request it is refused."""
     data = point_list(1, 1)
     same = {"Idempotency-Key": "abc"}
-    sent = await asyncio.gather(*(upload(client, data, **same) for _ in range(4)))
+    request = partial(client.post, "/v1/jobs", content=data, headers=CSV | same)
+    answers = await asyncio.gather(*(request() for _ in range(4)))
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    sent = [await upload(client, data, **same) for _ in range(2)]
+    sent += [answer.json()["id"] for answer in answers if answer.status_code == 202]
     assert len(set(sent)) == 1
     assert await _listed(client) == {sent[0], acme.job}
     other = await client.post("/v1/jobs", content=data + b"x,y\n", headers=CSV | same)
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
     assert await upload(client, data) != sent[0]
 
 
@@ -253,10 +259,10 @@ async def test_a_chunk_done_twice_changes_nothing(
         assert list(again.outputs) == list(first.outputs)
         turns = ((late, first, False), (early, again, True), (late, first, False))
         for claim, result, counts in turns:
-            async with database.write() as session:
+            async with as_owner(database).write() as session:
                 finished = await Claims(session, scope).finish(claim, result, clock.now)
             assert finished is counts
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             assert not await Claims(session, scope).renew(late, clock.now)
         twice += 1
     assert twice == 6
@@ -267,7 +273,7 @@ async def test_a_chunk_done_twice_changes_nothing(
 
 
 async def _take(db: Database, scope: Scope, clock: Stopped, name: str) -> Claim:
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
         claim = await Claims(session, scope).take(name, clock.now, round(LEASE * 1e6))
     assert claim is not None
     return claim
@@ -363,7 +369,7 @@ async def test_a_persons_word_and_newer_mappings_stand(
     """What a person decided stays; so does what was mapped after the job had read its points."""
     site = await add_site(database, acme.company, "annex", 1, NOW)
     await map_site(database, Scope(acme.company), site, clock=clock)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         ids = list(
             await session.scalars(
                 select(MappingRow.point_id)
@@ -381,7 +387,7 @@ async def test_a_persons_word_and_newer_mappings_stand(
     clock.now += 10
     await start(client, sites=[site])
     await drain(worker_of(database, clock))
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         rows = await session.execute(
             select(MappingRow.point_id, MappingRow.point_class).where(MappingRow.site_id == site)
         )
@@ -410,7 +416,7 @@ async def test_what_led_to_the_score_is_not_kept(
     """Checkpoints are deleted once a building is scored; points and score stay."""
     job = await upload(client, point_list(2, 1))
     await drain(worker_of(database, clock))
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         kinds = await session.execute(
             select(JobOutput.kind, func.count())
             .where(JobOutput.job_id == job)
@@ -464,11 +470,54 @@ async def test_a_worker_told_to_stop_gives_its_chunk_back(
         with pytest.raises(asyncio.CancelledError):
             await task
     assert await has_work(database, clock)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         tries = await session.scalar(
             select(func.max(JobChunk.tries)).where(JobChunk.state == "waiting")
         )
     assert tries == 0
+
+
+async def test_a_worker_told_to_stop_while_it_claims_or_enters_leaves_nothing_behind(
+    database: Database,
+    client: httpx.AsyncClient,
+    clock: Stopped,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A claim that it has just made is given back; a chunk that is done is entered."""
+    await upload(client, point_list(1, 1))
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    def held(name: str) -> None:
+        original = getattr(Worker, name)
+
+        async def slow(self: Worker, *args: Any) -> Any:
+            if name == "_enter":
+                reached.set()
+                await go_on.wait()
+            done = await original(self, *args)
+            reached.set()
+            await go_on.wait()
+            return done
+
+        monkeypatch.setattr(Worker, name, slow)
+
+    for name in ("_take", "_enter"):
+        reached.clear()
+        go_on.clear()
+        held(name)
+        task = asyncio.create_task(worker_of(database, clock).step())
+        async with asyncio.timeout(60):
+            await reached.wait()
+            task.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        monkeypatch.undo()
+        assert await has_work(database, clock)
+        async with as_owner(database).read() as session:
+            states = select(JobChunk.state).distinct()
+            assert "claimed" not in set(await session.scalars(states))
 
 
 async def test_a_long_chunk_keeps_its_lease_and_one_that_lost_it_ends(
@@ -481,8 +530,8 @@ async def test_a_long_chunk_keeps_its_lease_and_one_that_lost_it_ends(
     async def long(means: Means, claim: Claim) -> Result:
         try:
             for _ in range(3):
-                clock.now += 40_000
                 before = await _due(database)
+                clock.now += 40_000
                 while await _due(database) == before:
                     await asyncio.sleep(0.005)
             await client.post(f"/v1/jobs/{job}/cancel")
@@ -499,7 +548,7 @@ async def test_a_long_chunk_keeps_its_lease_and_one_that_lost_it_ends(
 
 
 async def _due(db: Database) -> int:
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         due = await session.scalar(select(JobChunk.due_us).where(JobChunk.stage == "group"))
     assert due is not None
     return due
@@ -518,7 +567,7 @@ async def test_jobs_that_ended_long_ago_are_deleted(
     clock.now += 1
     assert await prune(database, 10.0, clock) == 1
     assert await _listed(client) == {still}
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         for table in (JobChunk, JobOutput):
             assert set(await session.scalars(select(table.job_id))) == {still}
 

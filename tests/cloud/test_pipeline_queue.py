@@ -21,6 +21,7 @@ from support.api_world import ONE_ENGINE, Stopped, Tenant
 from support.pipeline_processes import fleet
 from support.pipeline_world import has_work, job_of, point_list
 from support.redis_server import Redis, running_redis
+from support.servers import as_owner
 
 CSV = {"Content-Type": "text/csv"}
 AGAIN = 30_000_000
@@ -56,7 +57,7 @@ async def test_each_chunk_wakes_one_worker(
     assert await unsent(database, clock.now + AGAIN - 1) == 0
     clock.now += AGAIN
     assert await unsent(database, clock.now) == 3
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         claims = Claims(session, Scope(acme.company))
         assert await claims.take("dies", clock.now, 1000) is not None
     assert await unsent(database, clock.now) == 0

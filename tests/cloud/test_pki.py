@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import ssl
 import stat
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from plantroom_cloud.gateways import certificates as parts
 from plantroom_cloud.gateways import pki
 from plantroom_cloud.gateways.pki import (
     CLOUD,
@@ -47,7 +50,7 @@ def common_name(certificate: x509.Certificate) -> str:
 def test_first_start_makes_everything_for_its_owner_only(authority: Authority) -> None:
     """Keys are 0600 in a folder that is 0700."""
     assert stat.S_IMODE(authority.folder.stat().st_mode) == 0o700
-    for name in ("ca", "server", "cloud"):
+    for name in ("ca", "issuing", "service", "server", "cloud"):
         assert stat.S_IMODE((authority.folder / f"{name}.key").stat().st_mode) == 0o600
     assert common_name(load(authority.folder / "cloud.pem")) == CLOUD
 
@@ -90,7 +93,10 @@ def test_gateway_certificate(authority: Authority) -> None:
     assert not constraints.ca
     left = certificate.not_valid_after_utc - dt.datetime.now(dt.UTC)
     assert LIFE - dt.timedelta(minutes=1) < left <= LIFE
-    certificate.verify_directly_issued_by(load(authority.folder / "ca.pem"))
+    issuing = load(authority.folder / "issuing.pem")
+    certificate.verify_directly_issued_by(issuing)
+    issuing.verify_directly_issued_by(load(authority.folder / "ca.pem"))
+    assert issued.certificate.endswith((authority.folder / "issuing.pem").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -143,22 +149,22 @@ def test_foreign_or_damaged_certificates_are_replaced(authority: Authority, tmp_
     authority.prepare()
     for name in ("server", "cloud"):
         load(authority.folder / f"{name}.pem").verify_directly_issued_by(
-            load(authority.folder / "ca.pem")
+            load(authority.folder / "service.pem")
         )
 
 
 def test_a_start_cut_short_is_finished_with_the_same_key(authority: Authority) -> None:
     """A key without its certificate gets one, and what was issued before stays worth something."""
-    issued = x509.load_pem_x509_certificate(authority.issue_gateway("gw-north-0001").certificate)
+    issuing = load(authority.folder / "issuing.pem")
     (authority.folder / "ca.pem").unlink()
     authority.prepare()
-    issued.verify_directly_issued_by(load(authority.folder / "ca.pem"))
+    issuing.verify_directly_issued_by(load(authority.folder / "ca.pem"))
 
 
 @pytest.mark.parametrize("damage", ["", "rubbish"])
 def test_a_lost_authority_is_an_error_not_a_new_one(authority: Authority, damage: str) -> None:
     """A new key would silently make every gateway's certificate worthless."""
-    (authority.folder / "ca.key").write_text(damage)
+    (authority.folder / "service.key").write_text(damage)
     (authority.folder / "cloud.pem").unlink()
     with pytest.raises(ConfigError, match="restore it from a backup"):
         authority.prepare()
@@ -174,8 +180,8 @@ def test_a_key_of_another_kind_is_an_error(authority: Authority) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    (authority.folder / "ca.key").write_bytes(key)
-    with pytest.raises(ConfigError, match="ca"):
+    (authority.folder / "issuing.key").write_bytes(key)
+    with pytest.raises(ConfigError, match="not a key that was made here"):
         authority.issue_gateway("gw-north-0001")
 
 
@@ -216,3 +222,108 @@ def test_writing_replaces_whole_files(tmp_path: Path) -> None:
         write_private(path, content)
         assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+# ---------------------------------------------------------------- the offline root
+
+
+def test_the_authority_of_gateways_can_vouch_for_no_server(authority: Authority) -> None:
+    """Whoever steals its key cannot be a broker: it may sign clients, and no host name at all."""
+    issuing = load(authority.folder / "issuing.pem").extensions
+    uses = issuing.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(uses) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    hosts = issuing.get_extension_for_class(x509.NameConstraints)
+    assert hosts.critical
+    assert x509.DNSName("") in (hosts.value.excluded_subtrees or [])
+    for name in ("issuing", "service"):
+        limits = load(authority.folder / f"{name}.pem").extensions
+        assert limits.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+
+
+async def test_a_broker_of_the_gateways_authority_is_refused(authority: Authority) -> None:
+    """Clients look at what the authority that signed a server may sign."""
+    signing = authority._issuer("issuing")
+    key = parts.new_key()
+    made = parts.leaf(signing, "x", key.public_key(), dt.timedelta(days=1), ("localhost",))
+    files = authority.files("false")
+    write_private(files.certificate, parts.pem_of(made) + authority.issuer_pem)
+    write_private(files.key, parts.pem_of(key))
+    context = server_context(files)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection(
+            "127.0.0.1",
+            port,
+            ssl=client_context(authority.files("cloud")),
+            server_hostname="localhost",
+        )
+    server.close()
+
+
+def test_with_the_root_offline_everything_goes_on(authority: Authority, tmp_path: Path) -> None:
+    """Gateways and servers are signed without it; only what is missing below it needs it back."""
+    key = authority._load_key("ca")
+    authority.root_key_file.unlink()
+    (authority.folder / "cloud.pem").unlink()
+    authority.prepare()
+    assert authority.issue_gateway("gw-north-0001").serial
+    before = load(authority.folder / "issuing.pem")
+    with pytest.raises(ConfigError, match=r"not the key of ca\.pem"):
+        authority.certify_issuers(parts.new_key())
+    authority.certify_issuers(key)
+    after = load(authority.folder / "issuing.pem")
+    assert after.serial_number != before.serial_number
+    assert after.public_key() == before.public_key()
+    (authority.folder / "issuing.pem").unlink()
+    with pytest.raises(ConfigError, match="root's key is not here"):
+        authority.prepare()
+
+
+def test_an_authority_of_an_older_version_stays(tmp_path: Path) -> None:
+    """Its root signs by itself, as its gateways expect; lists of what is revoked it makes, too."""
+    authority = Authority(tmp_path / "pki")
+    authority.folder.mkdir()
+    key = parts.new_key()
+    name = parts.common_name("Plantroom private CA")
+    made = (
+        parts.builder(name, name, key.public_key(), dt.timedelta(days=3000))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(parts.usage(ca=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    write_private(authority.folder / "ca.key", parts.pem_of(key))
+    write_private(authority.folder / "ca.pem", parts.pem_of(made))
+    authority.prepare()
+    assert authority.is_old
+    assert not (authority.folder / "issuing.pem").exists()
+    issued = x509.load_pem_x509_certificate(authority.issue_gateway("gw-north-0001").certificate)
+    issued.verify_directly_issued_by(made)
+    authority.write_crl([(issued.serial_number, dt.datetime.now(dt.UTC))])
+    assert parts.read_revocations(authority.crl_file.read_bytes()).revoked[0][0] == (
+        issued.serial_number
+    )
+
+
+def test_old_lists_are_made_anew_with_what_is_in_them(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start is enough, though nobody can say what is revoked then; damaged ones are an error."""
+    authority.write_crl([(7, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))])
+    before = authority.crl_file.read_bytes()
+    authority.prepare()
+    assert authority.crl_file.read_bytes() == before
+    real = dt.datetime.now(dt.UTC)
+
+    class Later(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Later:
+            return cls.fromtimestamp((real + dt.timedelta(days=2)).timestamp(), tz)
+
+    monkeypatch.setattr(pki, "datetime", Later)
+    authority.prepare()
+    assert authority.crl_file.read_bytes() != before
+    assert parts.read_revocations(authority.crl_file.read_bytes()).revoked[0][0] == 7
+    authority.crl_file.write_text("rubbish")
+    with pytest.raises(ConfigError, match="crl"):
+        authority.prepare()

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 from starlette.responses import StreamingResponse
 
 from plantroom_cloud.db import Database
@@ -33,6 +33,12 @@ def app(sqlite_database: Database) -> FastAPI:
     async def gone() -> None:
         statement = "SELECT secret"
         raise OperationalError(statement, {}, Exception("secret host"))
+
+    @app.get("/handed-over/{state}")
+    async def handed_over(state: str) -> None:
+        statement, original = "UPDATE secret", Exception("secret")
+        original.sqlstate = state  # type: ignore[attr-defined] # as psycopg's errors have one
+        raise InternalError(statement, {}, original)
 
     @app.get("/later")
     async def later() -> None:
@@ -97,6 +103,9 @@ async def test_a_database_that_is_away_is_a_503(visitor: httpx.AsyncClient) -> N
     answer = await visitor.get("/later")
     _check(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "7"
+    # A server that has just become a standby takes no writes; any other inner error is a bug.
+    _check(await visitor.get("/handed-over/25006"), 503, "unavailable")
+    _check(await visitor.get("/handed-over/XX000"), 500, "internal")
 
 
 async def test_unknown_paths_and_methods(visitor: httpx.AsyncClient) -> None:

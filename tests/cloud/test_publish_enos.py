@@ -22,6 +22,7 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from support import enos_site
 from support.enos_site import AHU, STATUS, TEMPERATURE, PublishSite
+from support.servers import as_owner
 
 RETURN = "AHU_raw_return_air_temp"
 
@@ -65,7 +66,7 @@ class Way:
         self.simulator.faults.waiting.append(fault)
 
     async def devices(self) -> list[EnosDevice]:
-        async with self.site.database.read() as session:
+        async with as_owner(self.site.database).read() as session:
             return list(await session.scalars(select(EnosDevice).order_by(EnosDevice.equipment)))
 
 
@@ -139,7 +140,7 @@ async def test_a_successor_finds_the_devices(sqlite_database: Database) -> None:
     async with opened(sqlite_database) as made:
         await made.site.put([("t", now(), 59.0)])
         await made.drain()
-        async with sqlite_database.write() as session:
+        async with as_owner(sqlite_database).write() as session:
             for row in await session.scalars(select(EnosDevice)):
                 row.asset_id = ""
         target = made.publisher._target

@@ -25,6 +25,7 @@ from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError, Unavailable
 from support import enos_site
 from support.enos_site import CLOCK, PublishSite
+from support.servers import as_owner
 
 
 class EndOfScript(Exception):
@@ -72,7 +73,13 @@ class NoPlans:
 def loop_of(site: PublishSite, worker: OutboxWorker) -> Coroutine[Any, Any, None]:
     plans: Any = NoPlans()
     return jobs._loop(
-        worker, plans, database=site.database, scope=site.scope, kind="enos", slug="acme"
+        worker,
+        plans,
+        database=site.database,
+        scope=site.scope,
+        kind="enos",
+        slug="acme",
+        clock=CLOCK,
     )
 
 
@@ -145,7 +152,7 @@ async def test_a_gateway_that_waits_holds_no_other(sqlite_database: Database) ->
     await site.put([("new", 1, 1.0)])
     from plantroom_cloud.tables import Gateway
 
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         session.add(
             Gateway(
                 id="gw-acme-0002",
@@ -174,7 +181,7 @@ async def test_rows_that_are_gone_are_counted_by_whoever_took_them(
 
     class Late(Taker):
         async def publish(self, values: Any) -> Receipt:
-            async with sqlite_database.write() as session:
+            async with as_owner(sqlite_database).write() as session:
                 await PublishingRepository(session, site.scope).take("enos", [row])
             return Receipt(len(values), on_commit=self.never)
 
@@ -220,10 +227,10 @@ async def test_the_backlog_says_what_waits(database: Database) -> None:
     """How many samples wait, and since when."""
     site = await enos_site.add_site(database)
     await site.add_mapped("a")
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await PublishingRepository(session, site.scope).backlog("enos") == (0, None)
     await site.put([("a", 1, 1.0), ("a", 2, 1.0)], created_us=77)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await PublishingRepository(session, site.scope).backlog("enos") == (2, 77)
 
 
@@ -246,7 +253,7 @@ def simple(company: str = "acme", org_id: str = "o1") -> dict[str, Any]:
 
 
 async def enabled(database: Database) -> dict[int, bool]:
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         rows = await session.scalars(select(Target))
         return {row.company_id: row.enabled for row in rows}
 
@@ -262,6 +269,15 @@ async def test_targets_follow_the_settings(sqlite_database: Database) -> None:
     assert await enabled(sqlite_database) == {acme.company_id: False, rival.company_id: True}
     await jobs.ensure_targets(sqlite_database, both)
     assert await enabled(sqlite_database) == {acme.company_id: True, rival.company_id: True}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_processes_that_start_together_make_a_target_once(database: Database) -> None:
+    """An ingest and a worker begin at the same moment: neither dies of the other."""
+    acme = await enos_site.add_site(database)
+    starting = [jobs.ensure_targets(database, settings_of(simple())) for _ in range(8)]
+    assert await asyncio.gather(*starting) == [set()] * 8
+    assert await enabled(database) == {acme.company_id: True}
 
 
 @pytest.mark.parametrize("targets", [(simple(), simple(org_id="o2")), (simple(), simple("rival"))])

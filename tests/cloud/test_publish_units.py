@@ -30,6 +30,7 @@ from plantroom_shared import wire
 from plantroom_shared.mapping.conversion import conversion_of
 from support import cloud_site as site
 from support.cloud_site import EPOCH, NOW, Home, TestClock, inv, tel
+from support.servers import as_owner
 
 OTHER = "00000000000000bb"
 CLOCK = TestClock()
@@ -70,7 +71,7 @@ class Converting:
 async def home(database: Database) -> Home:
     """A company that publishes, with one gateway."""
     made = await site.add_home(database)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         session.add(Target(company_id=made.company_id, kind="enos"))
     return made
 
@@ -97,7 +98,7 @@ def by_alias(s0: int, n: int, alias: int, *, epoch: str = EPOCH) -> Any:
 
 async def map_point(database: Database, home: Home, **more: Any) -> int:
     """Map the one point to a temperature in °C; return its id."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         point = (await session.execute(select(Point.id))).scalar_one()
         values: dict[str, Any] = {
             "point_id": point,
@@ -171,11 +172,11 @@ async def test_rows_of_an_older_version_go_by_the_point(
     """What an older version has left in the outbox names no dictionary, or one without units."""
     await store.store([told("degrees-fahrenheit"), by_alias(1, 1, 0)])
     await map_point(database, home)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(DictionaryEntry).values(unit=None))
     assert (await published(database, home)) == pytest.approx([10])
     await store.store([by_alias(2, 1, 0)])
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         row = (await session.execute(select(Outbox))).scalar_one()
         row.samples = row.samples.replace(b',"e":"' + EPOCH.encode() + b'"', b"")
     waiting = await published(database, home)
@@ -195,7 +196,7 @@ async def test_stored_samples_know_their_unit_too(
     units = StoredUnits(database, Scope(home.company_id))
     mapped = Mapped(point, home.site_id, "tower", "UTC", "A", "m", "p", unit="degrees-fahrenheit")
     await units.learn([mapped])
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(SampleRow.tie).order_by(SampleRow.ts_us)
         ties = list((await session.execute(query)).scalars())
     found = [units.unit(point, tie) for tie in ties]
@@ -210,7 +211,7 @@ async def test_a_point_that_never_changed_has_no_history(
     """Then its unit is the one it has; when it changes, its history is read."""
     await store.store([told("degrees-celsius"), by_alias(1, 1, 0)])
     point = await map_point(database, home)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         tie = (await session.execute(select(SampleRow.tie))).scalar_one()
     units = StoredUnits(database, Scope(home.company_id))
     head = (point, home.site_id, "tower", "UTC", "A", "m", "p")
@@ -227,7 +228,7 @@ async def test_a_point_that_never_changed_has_no_history(
 async def test_dictionaries_are_read_once(database: Database, store: Store, home: Home) -> None:
     """Only a row that names what is not at hand makes them be read again."""
     await store.store([told("degrees-celsius"), by_alias(1, 1, 0)])
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         row = (await session.execute(select(Outbox))).scalar_one()
     units = UnitsTold(database, Scope(home.company_id))
     waiting = unpacked(row.samples)
@@ -236,7 +237,7 @@ async def test_dictionaries_are_read_once(database: Database, store: Store, home
     for _ in range(2):
         await units.learn([(row.gateway_id, row.samples), (row.gateway_id, b"rubbish")])
         assert units.unit(row.gateway_id, waiting, 0) == "degrees-celsius"
-        async with database.write() as session:  # at hand: it is not asked for again
+        async with as_owner(database).write() as session:  # at hand: it is not asked for again
             await session.execute(update(DictionaryEntry).values(unit="changed"))
 
 
@@ -254,7 +255,7 @@ async def test_overrides_and_own_models_are_published(
         "points": {"power": {"type": "DOUBLE", "unit": "W", "scale": 10}},
     }
     about = {"company_id": home.company_id, "created_us": NOW}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         session.add(ThingModelRow(model_id="Own", version=1, digest="", document=document, **about))
         for columns in (
             {"model_id": "EnOS_HVAC_AHU", "to_model": "Own", "to_point": "power"},
@@ -263,7 +264,7 @@ async def test_overrides_and_own_models_are_published(
         ):
             session.add(MappingOverride(**columns, **about))
     assert await published(database, home) == pytest.approx([-50.0])
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         (row,) = await PublishingRepository(session, Scope(home.company_id)).mappings()
     assert (row.mapped.model_id, row.mapped.model_point) == ("Own", "power")
 
@@ -274,7 +275,7 @@ async def test_an_ended_override_says_nothing(database: Database, store: Store, 
     await store.store([told("degrees-celsius"), by_alias(1, 1, 0)])
     await map_point(database, home)
     says = {"model_id": "EnOS_HVAC_AHU", "sign": -1, "created_us": NOW}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         session.add(MappingOverride(company_id=home.company_id, ended_us=NOW, **says))
         session.add(MappingOverride(company_id=rival.company_id, **says))
     assert await published(database, home) == pytest.approx([50.0])
@@ -300,7 +301,7 @@ async def test_a_tel_message_fills_the_outbox_with_its_epoch(
 ) -> None:
     """Each epoch has rows of its own; a point with one alias needs no more than that."""
     await store.store([inv(site.dictionary(2)), tel(1, 4, points=2)])
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         row = (await session.execute(select(Outbox))).scalar_one()
     waiting = unpacked(row.samples)
     assert waiting is not None

@@ -23,6 +23,7 @@ from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError
 from support import enos_site
 from support.api_world import ONE_ENGINE, Tenant
+from support.servers import as_owner
 
 
 async def put(client: httpx.AsyncClient, path: str, **body: Any) -> httpx.Response:
@@ -30,7 +31,7 @@ async def put(client: httpx.AsyncClient, path: str, **body: Any) -> httpx.Respon
 
 
 async def states(database: Database) -> list[str]:
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         return list(await session.scalars(select(PublishPlan.state).order_by(PublishPlan.id)))
 
 
@@ -84,7 +85,7 @@ async def test_no_plan_no_word(
     database: Database, acme: Tenant, rival: Tenant, client: httpx.AsyncClient
 ) -> None:
     """A plan that is not there, or another company's, cannot be carried out."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         theirs = await session.scalar(
             select(PublishPlan.id).where(PublishPlan.company_id == rival.company)
         )
@@ -99,8 +100,8 @@ async def test_a_key_that_may_not_write_gives_no_word(
     database: Database, acme: Tenant, client: httpx.AsyncClient
 ) -> None:
     """Looking needs a key; asking and the word need one that may give commands."""
-    async with database.write() as session:
-        await session.execute(update(ApiKey).values(may_write=False))
+    async with as_owner(database).write() as session:
+        await session.execute(update(ApiKey).values(scopes=["viewer"]))
     for path in ("plan", "apply"):
         assert (await put(client, f"{acme.site}/publishing/{path}")).status_code == 403
     assert (await client.get(f"/v1/sites/{acme.site}/publishing/plan")).status_code == 200
@@ -178,7 +179,7 @@ async def _made(folder: Path) -> None:
     database = open_database(CloudSettings(data=folder))
     step = {"id": "import_model M", "action": "import_model", "subject": "M", "why": "w"}
     marks = {"details": {}, "by_hand": True, "new": False, "instead_of": ""}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         values = {"state": "made", "made_us": 1, "steps": [step | marks]}
         await session.execute(update(PublishPlan).values(**values))
     await database.close()

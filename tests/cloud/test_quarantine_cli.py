@@ -21,6 +21,7 @@ from support.api_world import Tenant
 from support.cloud_command import Run, cloud_in, runner
 from support.cloud_site import GATEWAY
 from support.replay_world import objects
+from support.servers import as_owner
 
 AHEAD = 3_600_000_000
 
@@ -72,7 +73,7 @@ def test_account_of_everything(run: Run, folder: Path) -> None:
 
     async def spoil() -> None:
         database = _database(folder)
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             now = SystemClock().now_us()
             await session.execute(update(StreamTotal).values(accepted=9, reported_us=now))
             clock = {"clock_state": "sync", "clock_skew_us": 1500, "oldest_us": now}
@@ -209,7 +210,7 @@ def test_database_that_is_away(run: Run, folder: Path, command: tuple[str, ...])
 
     async def spoil() -> None:
         database = _database(folder)
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             connection = await session.connection()
             await connection.exec_driver_sql("ALTER TABLE gateway RENAME TO gone")
             await connection.exec_driver_sql("ALTER TABLE site RENAME TO gone_too")

@@ -32,6 +32,7 @@ from plantroom_shared import wire
 from plantroom_shared.model import Batch
 from support import cloud_site as site
 from support.cloud_site import EPOCH, GATEWAY, NOW, Home, TestClock
+from support.servers import as_owner
 
 HOUR = 3_600_000_000
 NOTHING = Correction()
@@ -48,7 +49,7 @@ class Cloud:
 
     async def held(self) -> list[QuarantinedRow]:
         """Return everything that was ever refused, oldest first."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             query = select(QuarantinedRow).order_by(QuarantinedRow.id)
             return list((await session.execute(query)).scalars())
 
@@ -60,21 +61,21 @@ class Cloud:
         self, row: int, correction: Correction = NOTHING, *, gateway: str = GATEWAY
     ) -> Decision:
         """Release a row in a transaction of its own."""
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             service = QuarantineService(session, self.scope, self.clock)
-            return await service.release(gateway, row, correction)
+            return await service.release(gateway, row, correction, "cli:ann")
 
     async def discard(
         self, row: int, reason: str = "broken", *, gateway: str = GATEWAY
     ) -> Decision:
         """Discard a row in a transaction of its own."""
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             service = QuarantineService(session, self.scope, self.clock)
-            return await service.discard(gateway, row, reason)
+            return await service.discard(gateway, row, reason, "cli:ann")
 
     async def books(self, stream: str = "tel") -> LossAccount:
         """Return the account, which must balance."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             found = await account(session, self.scope, GATEWAY, stream)
             totals = select(StreamTotal.quarantined).where(StreamTotal.stream == stream)
             counted = sum((await session.execute(totals)).scalars())
@@ -85,7 +86,7 @@ class Cloud:
 
     async def all(self, *columns: Any) -> list[tuple[Any, ...]]:
         """Return some columns of all rows, sorted."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             return sorted(tuple(row) for row in await session.execute(select(*columns)))
 
 
@@ -107,7 +108,7 @@ def rows(values: list[Any], *, at: int = NOW - HOUR, s0: int = 1, points: int = 
 
 async def test_future_row_is_shifted_and_stored_once(cloud: Cloud) -> None:
     """A clock that was an hour ahead: shifted back, marked, latest moved, published; asked twice."""
-    async with cloud.database.write() as session:
+    async with as_owner(cloud.database).write() as session:
         session.add(Target(company_id=cloud.home.company_id, kind="enos"))
     await cloud.store.store([site.incoming("tel", rows([1.0, 2.0], at=NOW + HOUR))])
     first, second = await cloud.ids()
@@ -214,7 +215,7 @@ async def test_whole_message_is_released_row_by_row(cloud: Cloud) -> None:
     with pytest.raises(Conflict, match="schema"):
         await cloud.release(whole.id)
     # A later version reads it: the same row with the message as it is meant.
-    async with cloud.database.write() as session:
+    async with as_owner(cloud.database).write() as session:
         stored = await session.get(QuarantinedRow, whole.id)
         assert stored is not None
         stored.payload = site.tampered(payload, x=[1.0, [], 3.0, 4.0])
@@ -277,7 +278,7 @@ async def test_what_cannot_be_read_stays(cloud: Cloud) -> None:
     (row,) = await cloud.ids()
     before = await cloud.books()
     for payload, reason in UNREADABLE.items():
-        async with cloud.database.write() as session:
+        async with as_owner(cloud.database).write() as session:
             held = await session.get(QuarantinedRow, row)
             assert held is not None
             held.payload = payload
@@ -292,7 +293,7 @@ async def test_row_that_is_stored_already_is_no_second_row(cloud: Cloud) -> None
     await cloud.store.store([site.incoming("tel", rows([1.0], at=NOW + HOUR))])
     (row,) = await cloud.ids()
     await cloud.store.store([site.incoming("tel", rows([5.0], at=NOW - 5, s0=2))])
-    async with cloud.database.write() as session:
+    async with as_owner(cloud.database).write() as session:
         sample = (await session.execute(select(SampleRow.point_id, SampleRow.tie))).one()
         values = {"point_id": sample.point_id, "ts_us": NOW - 9, "quality": 0, "reason": ""}
         values["tie"] = sample.tie - 1  # ties count up by order number
@@ -326,7 +327,7 @@ async def test_asked_by_many_at_once_while_rows_come_in(cloud: Cloud) -> None:
     decided = [set(results[n * 3 : n * 3 + 3]) for n in range(count)]
     assert all(each in ({"released"}, {"discarded"}) for each in decided)
     books = await cloud.books()
-    async with cloud.database.read() as session:
+    async with as_owner(cloud.database).read() as session:
         stored = await session.scalar(select(func.count()).select_from(SampleRow))
     assert books.discarded == books.quarantined == decided.count({"discarded"})
     assert books.stored == stored == 25 + decided.count({"released"})
@@ -341,7 +342,7 @@ async def test_whole_message_of_findings_is_shifted(cloud: Cloud) -> None:
     (row,) = await cloud.ids()
     with pytest.raises(Conflict, match="schema"):
         await cloud.release(row, Correction(shift_us=-HOUR))
-    async with cloud.database.write() as session:
+    async with as_owner(cloud.database).write() as session:
         held = await session.get(QuarantinedRow, row)
         assert held is not None
         held.payload = payload
@@ -354,7 +355,7 @@ async def test_rows_without_order_numbers_are_not_released(cloud: Cloud) -> None
     """What devices stream by themselves can only be discarded."""
     await cloud.store.store([site.incoming("tel", rows([1.0], at=NOW + HOUR))])
     (row,) = await cloud.ids()
-    async with cloud.database.write() as session:
+    async with as_owner(cloud.database).write() as session:
         await session.execute(delete(StreamRange))
     with pytest.raises(Conflict, match="streaming devices"):
         await cloud.release(row, Correction(shift_us=-HOUR))
@@ -393,7 +394,7 @@ def test_what_is_shown_to_a_person() -> None:
 async def test_alias_that_is_none_names_no_point(cloud: Cloud) -> None:
     """Whatever stands in the place of an alias."""
     held = Held(GATEWAY, EPOCH, "tel", 1, 1, b"")
-    async with cloud.database.read() as session:
+    async with as_owner(cloud.database).read() as session:
         found = QuarantineRepository(session, cloud.scope)
         assert [await found.point(held, alias) for alias in ([1], -1, 2**40, None, True, 9)] == (
             [None] * 6

@@ -15,6 +15,7 @@ from plantroom_cloud.tables import Point
 from support.api_sql import listening
 from support.cloud_site import add_home
 from support.replay_world import END, START, World, make_world, scattered
+from support.servers import as_owner
 
 names = itertools.count()
 
@@ -68,7 +69,7 @@ async def test_other_sites_stay_out(database: Database) -> None:
     world = await make_world(database, points=1)
     await world.put([(START, world.points[0], 1)])
     other = await add_home(database, "rival", "tower", "gw-rival-001")
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         point = await session.get(Point, world.points[0])
         assert point is not None
         point.site_id = other.site_id
@@ -100,7 +101,7 @@ async def test_slices_are_read_from_the_points_own_index(sqlite_database: Databa
     with listening(sqlite_database) as heard:
         await reader.page(START, None, START + 9 * DAY)
     looked = 0
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         connection = await session.connection()
         for statement in heard:
             options = {"literal_binds": True}

@@ -14,6 +14,7 @@ from plantroom_cloud.replay.sinks import FileSink
 from plantroom_shared.errors import ConfigError, Unavailable
 from support.cloud_site import NOW, TestClock
 from support.replay_world import END, START, World, keys, make_world, objects, scattered
+from support.servers import as_owner
 
 
 class Dying(FileSink):
@@ -215,7 +216,7 @@ async def test_consumer_deleted_meanwhile_stops(world: World, tmp_path: Path) ->
     """The run ends; it never goes on under a position that somebody else has."""
     book = NamedBook(world.database, world.place.scope, "reader")
     position = await book.open(world.asked(tmp_path / "out"), NOW)
-    async with world.database.write() as session:
+    async with as_owner(world.database).write() as session:
         assert await Positions(session, world.place.scope).delete("reader")
     with pytest.raises(Unavailable, match="somebody else"):
         await world.replay(FileSink(tmp_path / "out"), book, position)

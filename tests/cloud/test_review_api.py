@@ -17,6 +17,7 @@ from plantroom_cloud.mapping.questions import Question
 from plantroom_cloud.tables import ApiKey, Mapping, MappingBasis, Point, ReviewEvent
 from support.api_world import NOW, Stopped, Tenant, client_of
 from support.review_site import BOXES, add_points, map_again, put_site
+from support.servers import as_owner
 
 PRESSURE, ALARM = "Supply_Air_Static_Pressure_Sensor", "High_Temperature_Alarm"
 
@@ -69,7 +70,7 @@ async def review(api: FastAPI, site: Tenant) -> AsyncIterator[Reviewer]:
 
 async def mapped(db: Database, *ids: int) -> list[tuple[str, str, str]]:
     """Return class, source and state of points."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         found = select(Mapping).where(Mapping.point_id.in_(ids)).order_by(Mapping.point_id)
         return [(m.point_class, m.source, m.state) for m in await session.scalars(found)]
 
@@ -123,7 +124,7 @@ async def test_mapping_again_touches_nothing_that_was_decided(
     await review.answer(queue[VAV, "QXZW"]["template"], "correct", point_class=PRESSURE)
     refused = queue[VAV, "ZN-T"]
     await review.answer(refused["template"], "reject", point_class=refused["point_class"])
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         changed = update(Point).where(Point.id == site.points[2])
         await session.execute(changed.values(name="VAV-1 SAT", changed_us=NOW + 1))
     await map_again(database, site)
@@ -167,7 +168,7 @@ async def test_a_request_is_done_once(review: Reviewer, database: Database) -> N
     }
     first = await review.send("/answers", **body)
     assert await review.send("/answers", **body) == first
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await session.scalar(select(func.count()).select_from(ReviewEvent)) == 1
     body["answers"][0]["action"] = "reject"
     assert (await review.send("/answers", 409, **body))["code"] == "request_reused"
@@ -316,7 +317,7 @@ async def test_the_history_is_only_added_to(
     assert len(ids) == len(queue)
     for statement in (update(ReviewEvent).values(actor="x"), delete(ReviewEvent)):
         with pytest.raises(DBAPIError):
-            async with database.write() as session:
+            async with as_owner(database).write() as session:
                 await session.execute(statement)
 
 
@@ -324,8 +325,8 @@ async def test_only_keys_that_may_write_decide(
     review: Reviewer, database: Database, site: Tenant
 ) -> None:
     """Others may look."""
-    async with database.write() as session:
-        await session.execute(update(ApiKey).values(may_write=False))
+    async with as_owner(database).write() as session:
+        await session.execute(update(ApiKey).values(scopes=["viewer"]))
     template = next(iter((await review.queue()).values()))["template"]
     await review.answer(template, "defer", 403)
     await review.send("/undo", 403)
@@ -338,7 +339,7 @@ async def test_a_site_mapped_before_there_was_a_review_is_mapped_again(
     """Until then its queue is empty."""
     from plantroom_cloud.mapping.jobs import Mapper
 
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(delete(MappingBasis))
     assert await review.queue() == {}
     assert await Mapper(database, None, clock).round() == 1
@@ -408,7 +409,7 @@ async def test_an_answer_judges_what_an_llm_had_said(
 ) -> None:
     """Its trust grows where it was right, and is what it was when the answer is taken back."""
     template = (await review.queue())[VAV, "QXZW"]["template"]
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         found = select(MappingBasis.key).where(MappingBasis.template_id == template).limit(1)
         key = (await session.scalars(found)).one()
         question = Question("q", {}, (PRESSURE,), (0,), (key,))
@@ -416,7 +417,7 @@ async def test_an_answer_judges_what_an_llm_had_said(
         await llm.keep([question], {"q": PRESSURE}, "m", NOW)
 
     async def trust() -> float:
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             return await LlmRepository(session, Scope(site.company)).trust("m")
 
     before = await trust()

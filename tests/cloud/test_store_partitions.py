@@ -17,7 +17,7 @@ from plantroom_cloud.store.retention import RetentionRepository, drop_months, re
 from plantroom_cloud.store.rollups import roll_up
 from plantroom_cloud.tables import Retention
 from support.cloud_site import NOW, TestClock
-from support.servers import opened
+from support.servers import as_owner, opened
 from support.store_site import DAY, Said, model, plant
 
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -36,7 +36,7 @@ async def test_rows_lie_in_their_month(database: Database) -> None:
     point, edge = here.points[0], Month(2024, 3).start_us
     said = [Said(point, edge - 1, 1, 1.0), Said(point, edge, 1, 2.0), Said(point, NOW, 1, 3.0)]
     assert await here.add(said) == 3
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         found = await _tables(session)
     assert found == {"sample_2024_02": 1, "sample_2024_03": 1, "sample_2026_01": 1}
 
@@ -48,13 +48,14 @@ async def test_rows_of_the_default_move_when_their_month_is_made(database: Datab
     point, month = here.points[0], Month(2024, 2)
     for tie in (1, 2):  # by the second batch this process knows the month
         await here.add([Said(point, month.start_us, tie, 1.0)])
-    async with database.write() as session:
+    async with database.write(None) as session:
         await partitions.drop(session, month)
     await here.add([Said(point, month.start_us, 2, 2.0), Said(point, month.end_us - 1, 3, 3.0)])
-    async with database.write() as session:
+    async with as_owner(database).read() as session:
         assert await _tables(session) == {"sample_default": 2}
+    async with database.write(None) as session:
         await partitions.ensure(session, [month])
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await _tables(session) == {"sample_2024_02": 2}
     assert [one.value for one in await here.stored()] == [2.0, 3.0]
 
@@ -68,7 +69,7 @@ async def test_two_that_need_a_month_at_once_both_store(database: Database) -> N
         *(one.add([Said(one.points[0], at, 1, 1.0) for at in edges]) for one in plants)
     )
     assert added == [6, 6, 6, 6]
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await _tables(session) == {f"sample_2023_0{n}": 4 for n in range(1, 7)}
 
 
@@ -76,7 +77,7 @@ async def test_two_that_need_a_month_at_once_both_store(database: Database) -> N
 async def test_months_are_made_ahead(database: Database) -> None:
     """The worker makes this month's partition and the next ones'."""
     await jobs.keep_house(database, TestClock())
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert {Month(2026, 1), Month(2026, 2), Month(2026, 3)} <= await partitions.existing(
             session
         )
@@ -91,19 +92,19 @@ async def test_months_that_nobody_keeps_are_dropped_whole(database: Database) ->
     said = [Said(point, old.start_us + n * DAY, n, float(n)) for n in range(40)]
     await here.add(said)
     await other.add([Said(other.points[0], old.start_us, 1, 1.0)])
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, here.scope).set(0, 30, None)
     await roll_up(database, here.scope)
     await roll_up(database, other.scope)
     assert await drop_months(database, NOW) == []  # the other site keeps its 400 days
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, other.scope).set(0, 30, None)
     late = [Said(point, old.start_us + 5, 99, 5.0)]
     await here.add(late)
     assert await drop_months(database, NOW) == []  # the late row waits to be rolled up
     await roll_up(database, here.scope)
     assert await drop_months(database, NOW) == [old, old.next]
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await _tables(session) == {}
         reached = (await session.execute(select(Retention.raw_from_us))).scalars().all()
     assert old.next.end_us in reached
@@ -118,7 +119,7 @@ async def test_a_month_in_use_is_left_for_later(database: Database) -> None:
     here = await plant(database)
     await here.add([Said(here.points[0], Month(2024, 1).start_us, 1, 1.0)])
     await roll_up(database, here.scope)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(text("LOCK TABLE ONLY sample IN ROW EXCLUSIVE MODE"))
         assert await drop_months(database, NOW) == []
     assert await drop_months(database, NOW) == [Month(2024, 1)]
@@ -155,7 +156,7 @@ async def test_samples_of_before_are_moved_and_rolled_up(
         url = request.getfixturevalue("postgres_url")
     months = [Month(2025, 11).start_us + 5, Month(2026, 1).start_us]
     async with opened(url) as database:
-        async with database.engine.begin() as connection:
+        async with as_owner(database).engine.begin() as connection:
             await connection.run_sync(_until("0001"))
             for statement in _OLD:
                 await connection.execute(text(statement))
@@ -164,13 +165,13 @@ async def test_samples_of_before_are_moved_and_rolled_up(
                 names = "(point_id, ts_us, tie, company_id, value, text, quality, reason)"
                 await connection.execute(text(f"INSERT INTO sample {names} {values}"))
         await migrate(database)
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             rows = await session.execute(text("SELECT ts_us, value FROM sample ORDER BY ts_us"))
             assert [tuple(row) for row in rows] == [(at, 2.5) for at in months]
             if engine == "postgresql":
                 assert await _tables(session) == {"sample_2025_11": 1, "sample_2026_01": 1}
         assert await jobs.round_of_all(database) == 3  # months, the one between as well
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             query = text("SELECT count(*) FROM rollup WHERE length_s = 86400 AND total = 2.5")
             assert (await session.execute(query)).scalar_one() == 2
 

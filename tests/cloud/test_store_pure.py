@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plantroom_cloud.store import copying, due
+from plantroom_cloud.store import arrays, due
 from plantroom_cloud.store.cover import cover
 from plantroom_cloud.store.partitions import Month, months
 from plantroom_cloud.store.summing import LEVELS, SECOND
@@ -110,21 +110,19 @@ def test_months_follow_each_other() -> None:
     assert found[3].end_us - found[3].start_us == 28 * DAY
 
 
-def _parse(data: bytes) -> list[tuple[bytes | None, ...]]:
-    """Return the fields of a binary COPY, as PostgreSQL's documentation describes it."""
-    assert data.startswith(b"PGCOPY\n\xff\r\n\0" + bytes(8))
-    at, rows = 19, []
-    while (fields := struct.unpack_from(">h", data, at)[0]) != -1:
-        at += 2
-        row: list[bytes | None] = []
-        for _ in range(fields):
-            (length,) = struct.unpack_from(">i", data, at)
-            at += 4
-            row.append(None if length == -1 else data[at : at + length])
-            at += max(length, 0)
-        rows.append(tuple(row))
-    assert at + 2 == len(data)
-    return rows
+def _parse(data: bytes) -> list[bytes | None]:
+    """Return the elements of a binary array, as PostgreSQL's sources describe it."""
+    dimensions, nulls, _, count, lower = struct.unpack_from(">iiiii", data)
+    assert (dimensions, lower) == (1, 1)
+    at, found = 20, list[bytes | None]()
+    for _ in range(count):
+        (length,) = struct.unpack_from(">i", data, at)
+        at += 4
+        found.append(None if length == -1 else data[at : at + length])
+        at += max(length, 0)
+    assert at == len(data)
+    assert nulls == (None in found)
+    return found
 
 
 floats = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.none())
@@ -140,27 +138,28 @@ samples = st.builds(
 )
 
 
-@given(st.lists(samples, max_size=30))
-def test_copy_holds_every_field(said: list[Said]) -> None:
-    """Plain rows and all others are packed to the bit; the order of rows does not matter."""
+@given(st.lists(samples, min_size=1, max_size=30))
+def test_arrays_hold_every_field(said: list[Said]) -> None:
+    """Each column is packed to the bit, in the order of the rows; what all rows share is said once."""
+    columns: list[list[bytes | None]] = [
+        [struct.pack(">q", one.point) for one in said],
+        [struct.pack(">q", one.ts) for one in said],
+        [struct.pack(">q", one.tie) for one in said],
+        [None if one.value is None else struct.pack(">d", one.value) for one in said],
+    ]
+    if any(one.text is not None or one.quality or one.reason for one in said):
+        columns.append([None if one.text is None else one.text.encode() for one in said])
+        columns.append([struct.pack(">h", one.quality) for one in said])
+        columns.append([one.reason.encode() for one in said])
+    statement, (company, *packed) = arrays.pack(7, column_of(said))
+    assert company == 7
+    assert [_parse(bytes(one)) for one in packed] == columns
+    assert statement.count("unnest") == len(columns)
 
-    def expected(one: Said) -> tuple[bytes | None, ...]:
-        return (
-            struct.pack(">q", 7),
-            *(struct.pack(">q", number) for number in (one.point, one.ts, one.tie)),
-            None if one.value is None else struct.pack(">d", one.value),
-            None if one.text is None else one.text.encode(),
-            struct.pack(">h", one.quality),
-            one.reason.encode(),
-        )
 
-    found = _parse(copying.pack(7, column_of(said)))
-    assert sorted(map(repr, found)) == sorted(repr(expected(one)) for one in said)
-
-
-def test_copy_refuses_what_no_column_holds() -> None:
+def test_arrays_refuse_what_no_column_holds() -> None:
     """A number beyond 64 bits is the row's fault, and told as such."""
     assert math.isfinite(2.0**63)
     for said in (Said(1, 2**63, 0, 1.0), Said(1, 2**63, 0, None), Said(1, 1, 1, 1.0, None, 2**15)):
         with pytest.raises(OverflowError):
-            copying.pack(1, column_of([said]))
+            arrays.pack(1, column_of([said]))

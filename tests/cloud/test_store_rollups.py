@@ -17,9 +17,10 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from plantroom_cloud.db import Database
 from plantroom_cloud.store import jobs
 from plantroom_cloud.store.retention import RetentionRepository, retain
-from plantroom_cloud.store.rollups import roll_up, snapshot
+from plantroom_cloud.store.rollups import roll_up
 from plantroom_cloud.tables import Rollup
 from support.cloud_site import NOW, TestClock
+from support.servers import as_owner
 from support.store_site import DAY, MINUTE, Plant, Said, model, plant
 
 HOUR = 60 * MINUTE
@@ -67,7 +68,7 @@ async def test_any_order_of_anything(
     """
     name = f"c{next(numbers)}"
     here = await plant(sqlite_database, name, points=2, gateway=f"gw-{name:0>8}")
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         await RetentionRepository(session, here.scope).set(0, 3, None)
     known: list[Said] = []
     gone = False
@@ -126,7 +127,7 @@ async def test_killed_anywhere_it_is_as_if_it_had_not_begun(
     here = await plant(database)
     said = _hours(here)
     await here.add(said)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, here.scope).set(0, 1, None)
     killed = 0
     for left in (5, 6, 3, 10**6):
@@ -166,7 +167,7 @@ async def test_each_write_that_fails_undoes_the_round(sqlite_database: Database)
             rounds += 1
         finally:
             event.remove(engine, "after_cursor_execute", fail)
-        async with sqlite_database.read() as session:
+        async with as_owner(sqlite_database).read() as session:
             assert (await session.execute(select(Rollup.start_us))).all() == []
     assert rounds == 5  # four levels and the notes
     assert await here.history(here.points[0], T0, NOW, DAY) == model(
@@ -180,10 +181,13 @@ async def test_rows_committed_during_a_round_are_not_forgotten(database: Databas
     here = await plant(database)
     point = here.points[0]
     await here.add([Said(point, T0, 1, 1.0)])
-    async with snapshot(database) as session:
-        await session.execute(text("SELECT 1 FROM rollup_due"))  # the worker has begun
+    mine, ours = "WHERE company_id = :company_id", {"company_id": here.scope.company_id}
+    async with database.snapshot(here.scope) as session:
+        await session.execute(
+            text(f"SELECT 1 FROM rollup_due {mine}"), ours
+        )  # the worker has begun
         await here.add([Said(point, T0 + 1, 2, 2.0)])
-        seen = await session.execute(text("SELECT count(*) FROM sample"))
+        seen = await session.execute(text(f"SELECT count(*) FROM sample {mine}"), ours)
         assert seen.scalar_one() == 1
     for expected in (1, 0):
         assert bool(await roll_up(database, here.scope)) == bool(expected)
@@ -196,7 +200,7 @@ async def test_two_workers_at_once_count_nothing_twice(database: Database) -> No
     """Without the lease one of two that fold the same late rows is undone by the database."""
     here = await plant(database)
     said = [Said(here.points[0], T0 + n, n, 1.0) for n in range(30)]
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, here.scope).note(here.home.site_id, raw_from_us=NOW)
     await here.add(said)
     outcomes = await asyncio.gather(
@@ -263,7 +267,7 @@ async def test_the_job_runs_until_stopped_and_waits_for_the_database(
             await kept.wait()
     finally:
         job.cancel()
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         assert (await session.execute(select(Rollup.start_us))).all() != []
 
 
@@ -288,7 +292,7 @@ async def test_late_rows_that_another_round_has_taken_count_once(
     """Two notes of one minute whose samples are not kept: the second finds nothing left to add."""
     monkeypatch.setattr("plantroom_cloud.store.rollups.MOST_SAMPLES", 1)
     here = await plant(sqlite_database)
-    async with sqlite_database.write() as session:
+    async with as_owner(sqlite_database).write() as session:
         await RetentionRepository(session, here.scope).note(here.home.site_id, raw_from_us=NOW)
     said = [Said(here.points[0], T0 + n, n, 1.0) for n in range(2)]
     for one in said:
@@ -311,7 +315,7 @@ async def test_the_job_deletes_what_is_kept_no_longer(sqlite_database: Database)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_errors_of_a_copy_are_told_apart(
+async def test_errors_of_an_insert_are_told_apart(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A value that no column holds is poison; anything else is an outage; nothing is stored."""
@@ -319,7 +323,9 @@ async def test_errors_of_a_copy_are_told_apart(
     said = [Said(here.points[0], T0 + n, n, 1.0) for n in range(100)]
     with pytest.raises(DataError):
         await here.add([*said, Said(here.points[0], T0, 100, 1.0, None, 2, "x" * 65)])
-    monkeypatch.setattr("plantroom_cloud.store.copying.STATEMENT", "COPY nowhere FROM STDIN")
+    monkeypatch.setattr(
+        "plantroom_cloud.store.arrays.PLAIN", "INSERT INTO nowhere VALUES (%s, %b, %b, %b, %b)"
+    )
     with pytest.raises(OperationalError):
         await here.add(said)
     assert await here.stored() == []

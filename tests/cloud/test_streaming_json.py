@@ -24,6 +24,7 @@ from plantroom_cloud.streaming.readings import MAX_KEY, key_of
 from plantroom_cloud.streaming.schema import MAX_SAMPLES, SAMPLE, json_schema
 from plantroom_cloud.tables import Outbox, Target
 from support.cloud_site import GATEWAY, NOW, Home, TestClock, add_home
+from support.servers import as_owner
 from support.streaming import METER, MS, Shelf, add_streaming, sent
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -315,7 +316,7 @@ async def test_the_account_balances(shelf: Shelf, home: Home) -> None:
     """Accepted = stored + quarantined, whatever comes twice."""
     await shelf.take(sent([sample(1.0), sample([]), sample(3.0, ts=MS + 1)]))
     await shelf.take(sent([sample(1.0), sample([])]), sent(b"rubbish"))
-    async with shelf.database.read() as session:
+    async with as_owner(shelf.database).read() as session:
         books = await account(session, Scope(home.company_id), METER)
     assert books is not None
     assert (books.accepted, books.stored, books.quarantined, books.on_edge) == (4, 2, 2, 0)
@@ -371,10 +372,10 @@ async def test_state(shelf: Shelf) -> None:
 
 async def test_what_is_stored_is_left_for_a_target(shelf: Shelf, home: Home) -> None:
     """A device's samples are published like any other's."""
-    async with shelf.database.write() as session:
+    async with as_owner(shelf.database).write() as session:
         session.add(Target(company_id=home.company_id, kind="enos"))
     await shelf.take(sent([sample(), sample([])]))
-    async with shelf.database.read() as session:
+    async with as_owner(shelf.database).read() as session:
         (row,) = (await session.execute(select(Outbox))).scalars()
     assert (row.gateway_id, row.rows) == (METER, 1)
 

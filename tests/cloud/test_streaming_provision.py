@@ -21,6 +21,7 @@ from plantroom_cloud.tables import Gateway, StreamingDevice
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError
 from support.cloud_site import GATEWAY, Home, add_home
+from support.servers import as_owner
 from support.streaming import GROUP, METER, NODE
 
 
@@ -32,7 +33,7 @@ async def home(sqlite_database: Database) -> Home:
 
 async def add(database: Database, home: Home, out: Path, device: str, group: str = "") -> str:
     """Add a device and return the serial of its certificate."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         return await add_device(
             session,
             SystemClock(),
@@ -52,7 +53,7 @@ def _scope(home: Home) -> Scope:
 
 async def devices(database: Database) -> dict[str, tuple[str, str]]:
     """Return device → protocol and group."""
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         rows = (await session.execute(select(StreamingDevice))).scalars()
         return {row.gateway_id: (row.protocol, row.sparkplug_group) for row in rows}
 
@@ -65,7 +66,7 @@ async def test_a_device_and_a_node(sqlite_database: Database, home: Home, tmp_pa
     certificate = x509.load_pem_x509_certificate((tmp_path / METER / "gateway.pem").read_bytes())
     (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     assert (name.value, f"{certificate.serial_number:x}") == (METER, serial)
-    async with sqlite_database.read() as session:
+    async with as_owner(sqlite_database).read() as session:
         row = await session.get(Gateway, METER)
     assert row is not None
     assert (row.site_id, row.certificate_serial) == (home.site_id, serial)

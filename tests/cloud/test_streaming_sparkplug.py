@@ -19,6 +19,7 @@ from plantroom_cloud.tables import Gateway
 from plantroom_shared import sparkplug
 from plantroom_shared.sparkplug import DataType, Metric, Payload
 from support.cloud_site import NOW, Home, TestClock, add_home
+from support.servers import as_owner
 from support.streaming import (
     GROUP,
     MS,
@@ -239,7 +240,7 @@ async def test_the_same_message_again_stores_nothing(shelf: Shelf, home: Home) -
     await shelf.take(birth)
     await shelf.take(birth)
     assert len(await shelf.samples()) == 1
-    async with shelf.database.read() as session:
+    async with as_owner(shelf.database).read() as session:
         books = await account(session, Scope(home.company_id), NODE)
     assert books is not None
     assert (books.accepted, books.stored, books.quarantined, books.duplicates) == (2, 1, 1, 2)
@@ -404,7 +405,7 @@ async def test_the_row_of_a_node_is_a_gateway(shelf: Shelf, home: Home) -> None:
     await shelf.take(nbirth(double("power", 1.0)))
     point = (await shelf.points())[POWER]
     assert (point.gateway_id, point.site_id) == (NODE, home.site_id)
-    async with shelf.database.read() as session:
+    async with as_owner(shelf.database).read() as session:
         assert await session.get(Gateway, NODE) is not None
 
 

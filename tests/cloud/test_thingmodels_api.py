@@ -14,6 +14,7 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.tables import Mapping, Point, ThingModelRow
 from plantroom_cloud.thingmodels import schemas, service
 from support.api_world import ONE_ENGINE, Stopped, Tenant, client_of
+from support.servers import as_owner
 
 
 def chiller(**points: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +124,7 @@ async def check(client: httpx.AsyncClient, tenant: Tenant, **params: Any) -> dic
 
 
 async def remap(database: Database, point: int, **values: Any) -> None:
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(Mapping).where(Mapping.point_id == point).values(**values))
 
 
@@ -149,7 +150,7 @@ async def test_findings_are_bounded_errors_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A site of nothing but trouble is an answer that can be read; all of it is counted."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(Point).values(unit=""))
         await session.execute(
             update(Point).where(Point.id == acme.battery["soc"]).values(unit="kW")
@@ -173,7 +174,7 @@ async def test_an_override_puts_right_what_does_not_fit(
     assert [(f["kind"], f["model"], f["model_point"]) for f in found["findings"]] == [
         ("missing", "ABC_HVAC_CH", "status")
     ]
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await session.execute(update(Point).where(Point.id == point).values(unit="kW"))
     assert (await check(client, acme))["kinds"] == {"missing": 1, "unit": 1}
     unit = {"point": point, "unit": "degC", "multiplier": 0.1, "note": "the controller lies"}
@@ -261,7 +262,7 @@ async def test_models_of_another_company_do_not_count(
         assert found["findings"][0]["model"] == "EnOS_HVAC_CH"
         foreign = {"point": acme.points[0], "sign": -1}
         assert (await other.post("/v1/mapping-overrides", json=foreign)).status_code == 422
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         owners = set((await session.execute(select(ThingModelRow.company_id))).scalars())
     assert owners == {acme.company, rival.company}
 

@@ -24,6 +24,7 @@ from plantroom_shared.errors import Rejected
 from support import enos_site
 from support.cloud_command import Run, runner
 from support.enos_site import CLOCK
+from support.servers import as_owner
 
 GOOD = {"models": {"Own": {"x": {"type": "INT"}}}}
 
@@ -163,7 +164,7 @@ def test_models_come_from_enos(run: Run, enos: Any, tmp_path: Path) -> None:
     async def stored() -> set[str]:
         database = open_database(CloudSettings(data=tmp_path / "data"))
         await migrate(database)
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             owner = (
                 await session.execute(select(Company.id).where(Company.slug == "acme"))
             ).scalar_one()

@@ -34,7 +34,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def issued(authority: Authority, key: Any, folder: Path) -> CloudConfig:
     """Write the files of a gateway that brought a key of its own; return its settings."""
-    ca_key, ca = authority._load_ca()
+    signing = authority._issuer("issuing")
+    ca_key, ca = signing.key, signing.certificate
     now = datetime.now(UTC)
     leaf = (
         x509.CertificateBuilder()
@@ -70,7 +71,7 @@ def test_the_cloud_verifies_what_the_gateway_signs(
     signer = GapSigner(GATEWAY, issued(authority, key, tmp_path))
     frame = signer.signed(Frame(EPOCH, 1, "tel", 3, 6, 0, wire.encode(GAP), "gap", "quota"))
     gap = wire.decode(wire.Gap, frame.blob)
-    assert Trust(authority.ca_pem).serial(GATEWAY, signer.certificate) == "b"
+    assert Trust(authority.issuer_pem).serial(GATEWAY, signer.certificate) == "b"
     assert is_signed(signer.certificate, GAP.signed_part(GATEWAY), gap.sig)
     other = GAP.model_copy(update={"n": 7}).signed_part(GATEWAY)
     assert not is_signed(signer.certificate, other, gap.sig)
@@ -82,5 +83,5 @@ def test_a_key_of_another_kind_is_not_trusted(authority: Authority, tmp_path: Pa
     config = issued(authority, ed448.Ed448PrivateKey.generate(), tmp_path)
     pem = config.cert.read_text()
     with pytest.raises(Rejected, match="not one of"):
-        Trust(authority.ca_pem).serial(GATEWAY, pem)
+        Trust(authority.issuer_pem).serial(GATEWAY, pem)
     assert not is_signed(pem, b"", "AAAA")

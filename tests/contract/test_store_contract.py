@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Database
 from plantroom_cloud.ingest.samples import SampleRepository as Sink
@@ -19,6 +19,7 @@ from plantroom_cloud.store.retention import RetentionRepository
 from plantroom_cloud.store.upkeep import Upkeep
 from plantroom_cloud.tables import Counter, Rollup, RollupDue
 from support.cloud_site import NOW
+from support.servers import as_owner
 from support.store_site import DAY, MINUTE, Plant, Said, column_of, model, plant
 
 HOUR = 60 * MINUTE
@@ -98,14 +99,15 @@ async def test_nothing_is_nothing(database: Database) -> None:
 async def test_what_is_undone_is_not_there(database: Database) -> None:
     """Rows, latest values and notes of a transaction that fails are gone together."""
     here = await plant(database)
-    async with AsyncSession(database.engine) as session:
-        sink = _sink(session, here)
-        column = column_of(_some(here, 200))
-        await sink.add(column)
-        await sink.advance_latest(column)
-        await session.rollback()
+    with suppress(ConnectionError):
+        async with database.write(here.scope) as session:
+            sink = _sink(session, here)
+            column = column_of(_some(here, 200))
+            await sink.add(column)
+            await sink.advance_latest(column)
+            raise ConnectionError
     assert await here.stored() == []
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         assert await _source(session, here).latest_of(here.points[0]) is None
         assert (await session.execute(select(func.count(RollupDue.id)))).scalar_one() == 0
 
@@ -123,9 +125,9 @@ async def test_latest_never_goes_back(database: Database) -> None:
         (Said(point, T0 + 11, 1, 6.0, None, 2, "stale"), 6.0),
     ]
     for said, expected in steps:
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             await _sink(session, here).advance_latest(column_of([said]))
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             row = await _source(session, here).latest_of(point)
             assert row is not None
             assert row.value == expected
@@ -139,10 +141,10 @@ async def test_latest_of_one_batch_in_any_order(database: Database) -> None:
     here = await plant(database)
     said = [one for one in _some(here, 300) if one.value is not None]
     newest = {one.point: one for one in said}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         column = column_of(random.Random(3).sample(said, len(said)))
         await _sink(session, here).advance_latest(column)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         for point in here.points:
             row = await _source(session, here).latest_of(point)
             assert row is not None
@@ -157,7 +159,7 @@ async def test_raw_history_by_pages(database: Database) -> None:
     window, seen = Window(T0 + 70_000_000, T0 + 1_400_000_000), list[tuple[int, int]]()
     page = Page(7, None)
     while True:
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             rows = await _source(session, here).raw(here.points[1], window, page)
         seen += [(row.ts_us, row.tie) for row in rows[:7]]
         if len(rows) <= 7:
@@ -189,7 +191,7 @@ async def test_roll_ups_are_what_is_read(database: Database) -> None:
     await here.add(_some(here, 900))
     assert await _upkeep(here).roll_up() == 1
     assert await _upkeep(here).roll_up() == 0
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         query = select(Rollup.length_s, func.sum(Rollup.count + Rollup.uncertain + Rollup.bad))
         found = {length: int(n) for length, n in await session.execute(query.group_by("length_s"))}
         assert found == dict.fromkeys((60, 900, 3600, 86_400), 900)
@@ -203,7 +205,7 @@ async def test_retention_keeps_the_sums(database: Database) -> None:
     here = await plant(database)
     said = [Said(here.points[n % 3], T0 + n * HOUR, n, float(n)) for n in range(72)]
     await here.add(said)
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, here.scope).set(here.home.site_id, 1, None)
     assert await _upkeep(here).retain(NOW + HOUR) == 0  # nothing is rolled up yet
     await _upkeep(here).roll_up()
@@ -221,7 +223,7 @@ async def test_rows_later_than_retention_are_in_the_sums_alone(database: Databas
     here = await plant(database)
     said = [Said(here.points[0], T0 + n * MINUTE, n, float(n)) for n in range(200)]
     await here.add(said[::2])
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, here.scope).set(0, 1, None)
     await _upkeep(here).roll_up()
     assert await _upkeep(here).retain(NOW) == 100
@@ -235,7 +237,7 @@ async def test_rows_later_than_retention_are_in_the_sums_alone(database: Databas
         await _upkeep(here).roll_up()
         assert await here.stored() == []
         assert await _upkeep(here).retain(NOW) == 0
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         query = select(Counter.value).where(Counter.name == "store.rolled_up_only")
         assert (await session.execute(query)).scalar_one() == 102
 
@@ -246,7 +248,7 @@ async def test_roll_ups_have_a_retention_of_their_own(database: Database) -> Non
     said = [Said(here.points[0], T0 + n * HOUR, n, 1.0) for n in range(72)]
     await here.add(said)
     await _upkeep(here).roll_up()
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         await RetentionRepository(session, here.scope).set(0, 1, 2)
     await _upkeep(here).retain(NOW)
     await here.add(said[:1])
@@ -293,6 +295,6 @@ async def test_latest_of_every_kind_is_exact(database: Database) -> None:
         for point, (value, words) in zip(here.points, kinds, strict=True)
     ]
     await here.add(said)
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         rows = [await _source(session, here).latest_of(point) for point in here.points]
     assert [(row.value, row.text) for row in rows if row is not None] == kinds

@@ -10,9 +10,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.test_driver_agent import SHOWN
-from edge.test_metrics import said
 from plantroom_edge.drivers import DeviceFigures
 from plantroom_edge.exposition import render
+from support.edge_status import said
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
 

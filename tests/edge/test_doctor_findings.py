@@ -54,6 +54,7 @@ def told(given: Facts) -> list[tuple[str, str, str]]:
 def test_nothing_is_wrong_with_a_sound_gateway() -> None:
     """No finding, and the document says so."""
     assert told(facts()) == []
+    assert told(facts(cert_days=29.0, cert_renews=True)) == [], "it is being renewed"
     assert document(facts())["ok"]
 
 
@@ -86,6 +87,13 @@ def test_nothing_is_wrong_with_a_sound_gateway() -> None:
         (facts(cloud=False), "note", "cloud", "none is configured"),
         (facts(cert_days=0.0), "error", "certificate", "has ended"),
         (facts(cert_days=12.0), "warning", "certificate", "12 days"),
+        (facts(cert_days=24.0, cert_renews=True), "warning", "certificate", "24 days"),
+        (
+            facts(said={"certificate": {"until": 1.8e9, "fault": "it is revoked"}}),
+            "warning",
+            "certificate",
+            "it is revoked",
+        ),
         (
             facts(said={"connected": False, "tasks": {"sync": {"error": "refused"}}}),
             "error",

@@ -21,51 +21,8 @@ from plantroom_edge.metrics import LONGEST_HEAD, MOST_CALLERS, MetricsServer
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
+from support.edge_status import NOW, device, said
 from support.edge_time import eventually
-
-NOW = 1_790_000_000_000_000
-
-
-def device(*, alive: bool = True, **more: int) -> dict[str, Any]:
-    figures = {"polls": 10, "overruns": 1, "last_good_us": NOW, "points": 5}
-    return {"alive": alive, "failures": 0} | figures | more
-
-
-def said(**more: Any) -> dict[str, Any]:
-    """Return what a healthy agent says of itself."""
-    return {
-        "at_us": NOW,
-        "gateway": "gw-tower-0001",
-        "samples_per_second": 12.5,
-        "connected": True,
-        "sync": {"connected": True, "clock_skew_us": 2500, "last_ack_age": 1.5},
-        "safe_mode": False,
-        "buffer": {
-            "accepted": {"tel": 900, "evt": 3},
-            "held": {"tel": 40, "evt": 0},
-            "lost": {"quota_tel": 7},
-            "disk_bytes": 8_000_000,
-            "limit_bytes": 64_000_000,
-            "room_bytes": 50_000_000,
-            "oldest_us": NOW - 5_000_000,
-            "full_since_us": None,
-            "giving_up": "",
-        },
-        "buffer_problem": "",
-        "autonomy_hours": 2.0,
-        "buses": {
-            "roof": {
-                "counters": {"polls": 500, "overruns": 2, "samples": 4000},
-                "missing": ["unit 9"],
-                "poll_ms": {"p50": 4.0, "p95": 20.0},
-                "devices": {"modbus:a": device(), "modbus:b": device(alive=False, polls=3)},
-            }
-        },
-        "tasks": {"sync": {"failing": False, "restarts": 2, "error": "gone"}},
-        "counters": {"restarts": 2},
-        "machine": {"cpu_seconds": 9.5, "resident_bytes": 60_000_000, "written_bytes": 4096},
-    } | more
-
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -126,6 +83,7 @@ def test_what_is_not_known_has_no_sample() -> None:
         autonomy_hours=None,
         sync={"connected": False},
         connected=False,
+        certificate=None,
         machine={"cpu_seconds": 1.0},
     )
     names = {name for name, _ in parsed(render(document, {}))}

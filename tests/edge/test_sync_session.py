@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plantroom_edge.buffer_db import Frame
-from plantroom_edge.session import DICTIONARY_RARELY, Session
+from plantroom_edge.session import Session
 from plantroom_edge.session_actions import (
     Action,
     Confirm,
@@ -19,6 +19,7 @@ from plantroom_edge.session_actions import (
     SendSnapshot,
     Want,
 )
+from plantroom_edge.session_dictionaries import DICTIONARY_RARELY
 from plantroom_edge.session_window import LEAST, MAX_BYTES, START, WINDOW
 from plantroom_shared.wire import (
     CHANNELS,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,21 @@ async def linked(broker: BrokerProcess, name: str, **more: Any) -> AsyncIterator
             yield link
         finally:
             await ended(listening)
+
+
+@contextlib.contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """Yield a folder that Mosquitto's own user can reach as long as it lasts.
+
+    Every start of pytest closes the folder of all temporary folders, and with it those of runs that
+    are under way: too late for a Mosquitto that has read its files, not for one that reads them again.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="plantroom-broker-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_to_others(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from plantroom_cloud.ingest.messages import Incoming, Refused, read
 from plantroom_cloud.tables import Company, Gateway, Site
 from plantroom_shared import topics, wire
 from plantroom_shared.model import Batch, Device, Finding, Point, Quality, Value
+from support.servers import as_owner
 
 GATEWAY = "gw-north-0001"
 EPOCH = "00000000000000aa"
@@ -47,7 +48,7 @@ async def add_home(
     database: Database, company: str = "acme", site: str = "tower", *gateways: str
 ) -> Home:
     """Add a company, a site and its gateways (`GATEWAY` where none is named)."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         owner = Company(slug=company, name=company, created_us=NOW)
         session.add(owner)
         await session.flush()

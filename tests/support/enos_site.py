@@ -32,6 +32,7 @@ from plantroom_cloud.tables import (
 )
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.model import Value
+from support.servers import as_owner
 
 CLOCK = SystemClock()
 AHU = "EnOS_HVAC_AHU"
@@ -68,7 +69,7 @@ class PublishSite:
         self, name: str, *, unit: str = "", object_type: str = "", states: Sequence[str] = ()
     ) -> int:
         """Add a point that the mapper has not looked at."""
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             point = Point(
                 company_id=self.company_id,
                 site_id=self.site_id,
@@ -99,7 +100,7 @@ class PublishSite:
         parent: str = "",
     ) -> None:
         """Say what a point is, as the mapper or a person would."""
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             await session.merge(
                 Mapping(
                     point_id=self.ids[name],
@@ -128,7 +129,7 @@ class PublishSite:
             head | place | {"key": f"bacnet:1:{name}", "name": name, "states": [], "changed_us": 1}
             for name, _, _ in points
         ]
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             statement = insert(Point).returning(Point.name, Point.id)
             for at in range(0, len(rows), 500):
                 made = await session.execute(statement, rows[at : at + 500])
@@ -146,7 +147,7 @@ class PublishSite:
             | {"model_id": model_id, "model_point": model_point}
             for name, equipment, (model_id, model_point) in points
         ]
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             ids = [row["point_id"] for row in rows]
             for at in range(0, len(rows), 500):
                 part = ids[at : at + 500]
@@ -190,13 +191,13 @@ class PublishSite:
                     "reason": "",
                 }
             )
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             if made:
                 await session.execute(insert(SampleRow), made)
 
     async def put_raw(self, samples: bytes, rows: int, *, created_us: int = 0) -> int:
         """Put an outbox row as it stands."""
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             row = Outbox(
                 company_id=self.company_id,
                 kind=self.kind,
@@ -211,13 +212,13 @@ class PublishSite:
 
     async def waiting(self) -> int:
         """Return how many outbox rows there are."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             query = select(func.count(Outbox.id)).where(Outbox.company_id == self.company_id)
             return int(await session.scalar(query) or 0)
 
     async def counters(self) -> dict[str, int]:
         """Return what was counted, without the kind before the name."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             found = await PublishingRepository(session, self.scope).counters(f"{self.kind}.")
         return {name.removeprefix(f"{self.kind}."): value for name, value in found.items()}
 
@@ -226,7 +227,7 @@ async def add_site(
     database: Database, company: str = "acme", site: str = "tower", *, timezone: str = "UTC"
 ) -> PublishSite:
     """Add a company, a site, a gateway and a device."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         owner = Company(slug=company, name=company, created_us=1)
         session.add(owner)
         await session.flush()

@@ -19,7 +19,7 @@ from demo.processes import Child, ProcessFailedError, python, wait_for
 from support import servers
 from support.fault_case import Setting, case
 from support.fault_report import Figure
-from support.fault_rig import Rig, judged, rigged
+from support.fault_rig import Rig, judged, past_the_wall, rigged
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def slow_database(setting: Setting) -> Sequence[Figure]:
     with rigged(setting, postgres=True, interval=0.1) as rig:
         rig.start()
         wait_for(lambda: rig.stored() > 0, what="the first samples")
-        with psycopg.connect(rig.database.replace("+psycopg", ""), autocommit=True) as db:
+        with psycopg.connect(past_the_wall(rig.database), autocommit=True) as db:
             db.execute(_SLOW.format(pause=1.0, table="stream_range"))
             pid, end = rig.stack.children["ingest"].pid, time.monotonic() + setting.count
             while time.monotonic() < end:

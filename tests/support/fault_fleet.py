@@ -25,6 +25,7 @@ from support.cloud_site import dictionary
 from support.fault_case import Setting, case
 from support.fault_report import Figure, percentile
 from support.fault_rig import Rig, rigged
+from support.servers import as_owner
 
 ROWS = 50
 
@@ -34,7 +35,7 @@ async def _provision(stack: Stack, count: int) -> list[str]:
     settings, clock = load_settings(stack.cloud_config), SystemClock()
     database, names = open_database(settings), [f"gw-fleet-{n:04d}" for n in range(count)]
     try:
-        async with database.write() as session:
+        async with as_owner(database).write() as session:
             owner = await find_company(session, COMPANY)
             site = await add_site(
                 session, clock, owner, f"{SITE}-fleet", name="Fleet", timezone="UTC"

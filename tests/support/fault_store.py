@@ -26,6 +26,7 @@ from support import servers
 from support.cloud_site import NOW, TestClock, add_home, dictionary, incoming, point
 from support.fault_case import Setting, case
 from support.fault_report import Figure
+from support.servers import as_owner
 
 POINTS = 8
 ROWS = 25
@@ -129,7 +130,7 @@ async def stored_rows(database: Database) -> dict[str, list[Row]]:
         "JOIN point ON point.id = sample.point_id"
     )
     out: dict[str, list[Row]] = {}
-    async with database.read() as session:
+    async with as_owner(database).read() as session:
         for gateway, key, at, value in await session.execute(sa.text(sql)):
             out.setdefault(gateway, []).append((key, at, value))
     return out
@@ -264,7 +265,7 @@ async def _poison(setting: Setting, name: str, url: str) -> list[Figure]:
             slowest = max(slowest, time.monotonic() - began)
             spans = answers.acks.get((gateway, epoch, "tel"), [])
             unanswered += not any(lo <= s0 and s0 + size - 1 <= hi for lo, hi in spans)
-        async with database.read() as session:
+        async with as_owner(database).read() as session:
             stored = (await session.execute(sa.text("SELECT count(*) FROM sample"))).scalar_one()
             held = await session.execute(sa.text("SELECT coalesce(sum(n), 0) FROM quarantine"))
             quarantined = int(held.scalar_one())

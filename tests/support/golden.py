@@ -271,6 +271,25 @@ def _command() -> bytes:
     return wire.encode(wire.Command(kid="k-1", sig=sig, body=body))
 
 
+def _configuration() -> bytes:
+    assignment = {
+        "v": 1,
+        "gateway": GATEWAY,
+        "id": "a-1",
+        "serial": 7,
+        "version": 3,
+        "issued": T0,
+        "expires": T0 + 300_000_000,
+        "actor": "key:ä",
+        "why": "slower",
+        "force": True,
+        "document": {"site": "tower", "buses": [{"name": "b", "driver": "modbus"}]},
+    }
+    body = json.dumps(assignment, ensure_ascii=False)
+    sig = base64.b64encode(KEY.sign(wire.signed_configuration(body))).decode()
+    return wire.encode(wire.Configuration(kid="k-1", sig=sig, body=body))
+
+
 CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "hello": ("Hello", lambda: _hello(1)),
     "hello-many-epochs": ("Hello", lambda: _hello(64)),
@@ -283,6 +302,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "flow": ("Flow", lambda: wire.encode(wire.Flow(pause_ms=600_000, window=1))),
     "flow-bare": ("Flow", lambda: wire.encode(wire.Flow())),
     "command": ("Command", _command),
+    "configuration": ("Configuration", _configuration),
     "ack": (
         "reply",
         lambda: wire.encode(wire.Ack(ep=EP, st="tel", ranges=[(1, 9000), (9002, BIG)])),
@@ -404,6 +424,7 @@ def _frozen(version: str) -> str:
         "wire/columns.py",
         "wire/samples.py",
         "wire/commands.py",
+        "wire/configuration.py",
     )
     imports: set[str] = set()
     bodies = []

@@ -20,6 +20,7 @@ from plantroom_shared.clock import Clock
 from plantroom_shared.model import Point
 from support.cloud_site import NOW, Home, add_home
 from support.mapping_llm_stub import LlmStub
+from support.servers import as_owner
 
 CHOICES = ("Zone_Air_Temperature_Sensor", "CO2_Sensor", "Alarm")
 
@@ -78,7 +79,7 @@ async def add_site(db: Database, *names: str, company: str = "acme") -> Home:
     gateway = f"gw-{company}"
     home = await add_home(db, company, "tower", gateway)
     where = {"company_id": home.company_id, "site_id": home.site_id, "gateway_id": gateway}
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
         device = Device(**where, key="d", name="controller", protocol="bacnet")
         session.add(device)
         await session.flush()
@@ -91,11 +92,11 @@ async def add_site(db: Database, *names: str, company: str = "acme") -> Home:
 
 async def mapping_rows(db: Database) -> list[Mapping]:
     """Return every mapping, by point."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         return list((await session.scalars(select(Mapping).order_by(Mapping.point_id))).all())
 
 
 async def counter(db: Database, home: Home, name: str) -> int:
     """Return a counter of the company."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         return await MappingRepository(session, Scope(home.company_id)).counter(name)

@@ -38,6 +38,8 @@ class LlmStub:
     under_way: int = 0
     most_under_way: int = 0
     base_url: str = ""
+    models: int = 200
+    """Status of the answer to a question for its models."""
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     batch_ends: str | None = "completed"
@@ -103,6 +105,10 @@ def make_app(stub: LlmStub) -> FastAPI:
             return stub.trouble(number) or stub.completion(body)
         finally:
             stub.under_way -= 1
+
+    @app.get("/v1/models")
+    async def models() -> Any:
+        return Response('{"object": "list", "data": []}', stub.models)
 
     _batches(app, stub)
     return app

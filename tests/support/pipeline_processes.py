@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from demo.processes import dying_with_parent, wait_for
 from plantroom_cloud.db import Database
 from plantroom_cloud.tables import JobChunk
+from support.servers import as_owner
 
 DEADLINE = 120.0
 
@@ -108,7 +109,7 @@ async def kill_with_a_chunk(db: Database, process: subprocess.Popen[bytes]) -> d
 
 async def _held(db: Database, pid: int) -> dict[str, Any] | None:
     columns = (JobChunk.job_id, JobChunk.building, JobChunk.stage, JobChunk.piece, JobChunk.token)
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         row = (
             await session.execute(
                 select(*columns)
@@ -121,7 +122,7 @@ async def _held(db: Database, pid: int) -> dict[str, Any] | None:
 
 async def done_by(db: Database) -> dict[str, int]:
     """Return worker → chunks that it has done."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         rows = await session.execute(
             select(JobChunk.worker, func.count())
             .where(JobChunk.state == "done", JobChunk.worker != "")

@@ -15,6 +15,7 @@ from plantroom_cloud.pipeline.claims import companies_with_work
 from plantroom_cloud.pipeline.work import Worker
 from plantroom_cloud.tables import Device, Gateway, Point, Site
 from plantroom_shared.clock import Clock
+from support.servers import as_owner
 
 _UNIT = (
     ("Supply Air Temp", "degC", "analog-input"),
@@ -49,7 +50,7 @@ def point_list(buildings: int, units: int) -> bytes:
 async def add_site(db: Database, company: int, slug: str, units: int, now_us: int) -> int:
     """Add a site with so many air handlers and return its id."""
     own = {"company_id": company}
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
 
         async def put(table: Any, **values: Any) -> Any:
             statement = insert(table).values(**own, **values)
@@ -84,7 +85,7 @@ async def drain(worker: Worker, most: int = 1000) -> int:
 
 async def has_work(db: Database, clock: Clock) -> bool:
     """Say whether a chunk may be taken."""
-    async with db.read() as session:
+    async with as_owner(db).read() as session:
         return bool(await companies_with_work(session, clock.now_us()))
 
 

@@ -18,6 +18,7 @@ from plantroom_cloud.replay.run import Outcome, Pace, Replay
 from plantroom_cloud.replay.sinks import FileSink, Sink
 from plantroom_cloud.tables import Device, FindingRow, Point, SampleRow, Site
 from support.cloud_site import GATEWAY, NOW, TestClock, add_home
+from support.servers import as_owner
 
 START = NOW - 3_600_000_000
 END = NOW
@@ -50,13 +51,13 @@ class World:
             }
             for ts, point, tie in new
         ]
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             await session.execute(insert(SampleRow), filled)
         self.rows = sorted({*self.rows, *new})
 
     async def find(self, name: str, started: int) -> None:
         """Store a finding."""
-        async with self.database.write() as session:
+        async with as_owner(self.database).write() as session:
             values = {
                 "company_id": self.place.scope.company_id,
                 "site_id": self.place.site,
@@ -103,7 +104,7 @@ async def make_world(database: Database, points: int = 4, company: str = "acme")
     """Return a site with `points` points and nothing stored."""
     home = await add_home(database, company, "tower", GATEWAY)
     head = {"company_id": home.company_id, "site_id": home.site_id, "gateway_id": GATEWAY}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         device = {"key": "bacnet:1", "name": "AHU 1", "protocol": "bacnet"}
         await session.execute(insert(Device), [head | device])
         device_id = await session.scalar(select(Device.id))

@@ -8,6 +8,7 @@ from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.mapping.service import map_site
 from plantroom_cloud.tables import Device, Gateway, Latest, Point, Site
 from support.api_world import NOW, Seeder, Stopped, Tenant, seed_company
+from support.servers import as_owner
 
 BOXES = 6
 NAMES = ("ZN-T", "DMPR-POS", "QXZW", "QXZW-HI")
@@ -19,7 +20,7 @@ async def put_site(db: Database, slug: str = "acme", names: tuple[str, ...] = ()
     """Return a company with a mapped site of these points, those of boxes and air handlers if none."""
     boxes = [f"VAV-{box} {name}" for box in range(1, BOXES + 1) for name in NAMES]
     tenant = await seed_company(db, slug)
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
         seeder = Seeder(session, tenant)
         tenant.site = await seeder.put(
             Site, slug="tower", name="Tower", created_us=NOW, **seeder.own
@@ -34,7 +35,7 @@ async def put_site(db: Database, slug: str = "acme", names: tuple[str, ...] = ()
 async def add_points(db: Database, tenant: Tenant, *names: str) -> list[int]:
     """Add points, each with a value, and have the site mapped; return their ids."""
     first = len(tenant.points)
-    async with db.write() as session:
+    async with as_owner(db).write() as session:
         seeder = Seeder(session, tenant)
         rows = [
             {"device_id": tenant.device, "key": f"bacnet:1:analog-input:{first + index}"}

@@ -12,17 +12,19 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from demo.processes import dying_with_parent, wait_for
 from plantroom_cloud.broker import mosquitto
-from plantroom_cloud.db import Database
+from plantroom_cloud.db import Database, ReadSession
+from plantroom_cloud.isolation.wall import APP
 from plantroom_cloud.migrations import migrate
 
 TEMPLATE = "plantroom_template"
@@ -105,8 +107,14 @@ class Postgres:
                 self._process.wait()
 
     def url(self, name: str) -> str:
-        """Return the SQLAlchemy URL of database `name`."""
-        return f"postgresql+psycopg://postgres@/{name}?host={quote(self.socket)}"
+        """Return the SQLAlchemy URL of database `name`, for whoever migrates it and for the service.
+
+        We log in as a superuser and step down to the service's role, which policies hold for.
+        """
+        step_down = quote(f"-c role={APP}")
+        return (
+            f"postgresql+psycopg://postgres@/{name}?host={quote(self.socket)}&options={step_down}"
+        )
 
     def run(self, statement: str, *names: str) -> None:
         """Execute `statement` on the server; each {} in it becomes one of `names`, quoted."""
@@ -183,3 +191,29 @@ async def opened(url: str) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+class Owner:
+    """A database past the wall between companies: for tests that put rows, and look at them."""
+
+    def __init__(self, database: Database) -> None:
+        # Of its own: what tests say is not what the service says.
+        self._database = Database(database.owner_url, pooled=False)
+
+    def write(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Yield a session that sees and changes everything, as `Database.write` does."""
+        return self._database.write(None)
+
+    def read(self) -> AbstractAsyncContextManager[ReadSession]:
+        """Yield a session that sees everything, as `Database.read` does."""
+        return self._database.read(None)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The owner's engine; it keeps no connection."""
+        return self._database.engine
+
+
+def as_owner(database: Database) -> Owner:
+    """Return `database` as its owner has it: no policy holds for him."""
+    return Owner(database)

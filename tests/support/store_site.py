@@ -15,6 +15,7 @@ from plantroom_cloud.samples.window import Window
 from plantroom_cloud.store.history import Sums
 from plantroom_cloud.tables import Device, Point, SampleRow
 from support import cloud_site
+from support.servers import as_owner
 
 DAY = 86_400_000_000
 MINUTE = 60_000_000
@@ -49,7 +50,7 @@ class Plant:
 
     async def add(self, said: Iterable[Said], *, gateway: str | None = None) -> int:
         """Store samples in one transaction; return how many were new."""
-        async with self.database.write() as session:
+        async with self.database.write(self.scope) as session:
             sink = Sink(session, self.scope, self.gateway if gateway is None else gateway)
             column = column_of(said)
             if column:
@@ -63,12 +64,12 @@ class Plant:
             SampleRow.company_id == self.home.company_id
         )
         order = (SampleRow.point_id, SampleRow.ts_us, SampleRow.tie)
-        async with self.database.read() as session:
+        async with self.database.read(self.scope) as session:
             return [Said(*row) for row in await session.execute(query.order_by(*order))]
 
     async def history(self, point: int, start: int, end: int, interval: int) -> list[Sums]:
         """Return what the store says of intervals."""
-        async with self.database.read() as session:
+        async with self.database.read(self.scope) as session:
             source = Source(session, self.scope)
             return list(await source.buckets(point, Window(start, end), interval))
 
@@ -80,7 +81,7 @@ async def plant(
     home = await cloud_site.add_home(database, company, "tower", gateway)
     made = Plant(database, home, gateway)
     own = {"company_id": home.company_id, "site_id": home.site_id, "gateway_id": gateway}
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         device = {"key": "bacnet:1", "name": "AHU 1", "protocol": "bacnet"}
         device_id = await session.scalar(insert(Device).values(own | device).returning(Device.id))
         for number in range(points):

@@ -25,6 +25,7 @@ from plantroom_cloud.tables import (
 from plantroom_shared import sparkplug
 from plantroom_shared.sparkplug import DataType, Metric, Payload
 from support.cloud_site import NOW, Home
+from support.servers import as_owner
 
 METER = "dev-meter-0001"
 NODE = "node-chiller-01"
@@ -37,7 +38,7 @@ async def add_streaming(
     database: Database, home: Home, device: str = METER, *, group: str = ""
 ) -> None:
     """Make `device` a streaming device at `home`; with a group it is a Sparkplug node."""
-    async with database.write() as session:
+    async with as_owner(database).write() as session:
         if await session.get(Gateway, device) is None:
             session.add(
                 Gateway(
@@ -131,7 +132,7 @@ class Shelf:
             .join(Point, Point.id == table.point_id)
             .order_by(Point.key, table.ts_us, table.tie)
         )
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             rows = (await session.execute(query)).all()
         return [
             Stored(key, ts, number if words is None else words, quality, reason)
@@ -141,23 +142,23 @@ class Shelf:
     async def refused(self) -> list[tuple[str, bytes]]:
         """Return why and what lies in the quarantine."""
         query = select(QuarantinedRow.reason, QuarantinedRow.payload).order_by(QuarantinedRow.id)
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             return [(reason, payload) for reason, payload in await session.execute(query)]
 
     async def points(self) -> dict[str, Point]:
         """Return point key → point."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             return {point.key: point for point in (await session.execute(select(Point))).scalars()}
 
     async def counters(self) -> dict[str, int]:
         """Return counter → value, without the device's name."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             rows: Sequence[Counter] = (await session.execute(select(Counter))).scalars().all()
         return {row.name.partition("/")[0].removeprefix("ingest."): row.value for row in rows}
 
     async def device(self, name: str) -> Gateway:
         """Return a device's row."""
-        async with self.database.read() as session:
+        async with as_owner(self.database).read() as session:
             found = await session.get(Gateway, name)
         assert found is not None
         return found

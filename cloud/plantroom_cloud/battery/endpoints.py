@@ -13,11 +13,12 @@ from plantroom_cloud.battery.schemas import (
     show_figure,
 )
 from plantroom_cloud.battery.service import Asked, BatteryService
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.parameters import From, PlainText, RowId, To
 from plantroom_cloud.kit.problems import NotFound
 from plantroom_cloud.kit.responses import json_response
-from plantroom_cloud.kit.session import Clock, Session
+from plantroom_cloud.kit.session import Clock
 from plantroom_cloud.samples.window import read_window
 from plantroom_cloud.sites.repository import SiteRepository
 
@@ -30,7 +31,12 @@ ChargePositive = Annotated[
 ]
 
 
-@router.get("/sites/{site}/batteries", response_model=BatteryList, summary="Batteries of a site")
+@router.get(
+    "/sites/{site}/batteries",
+    response_model=BatteryList,
+    summary="Batteries of a site",
+    dependencies=[Depends(Permit(Permission.POINT_READ))],
+)
 async def list_batteries(session: Session, scope: CurrentScope, site: RowId) -> Response:
     """Equipment of class Battery*, with the points that power, charge and energy are read from."""
     if await SiteRepository(session, scope).find(site) is None:
@@ -50,6 +56,7 @@ async def _asked(
     "/batteries/{site}/{equipment:path}/metrics",
     response_model=BatteryFigures,
     summary="Figures of a battery",
+    dependencies=[Depends(Permit(Permission.POINT_READ))],
 )
 async def get_figures(
     *,

@@ -14,6 +14,7 @@ import logging
 import ssl
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from amqtt.adapters import (
@@ -33,6 +34,8 @@ from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session
 
+from plantroom_cloud.broker import denied
+from plantroom_cloud.broker.denied import Denied
 from plantroom_cloud.broker.rules import identity, may_connect, may_publish, may_read
 from plantroom_cloud.gateways.pki import Authority, server_context
 from plantroom_shared.errors import ConfigError
@@ -47,8 +50,11 @@ MAX_UNACKED = 512
 The edge sends again what the cloud has not acked, so nothing is lost, only late.
 """
 _WARN_AGAIN = 60.0  # seconds between two warnings of the same slow reader
+LOOK = 1.0
+"""Seconds between two looks at who is denied."""
 _PATIENCE = 10.0  # seconds for a TLS handshake, and again for CONNECT
 _NAME = "plantroom.name"
+_SERIAL = "plantroom.serial"
 _WILL = "plantroom.will"
 _ENDED = "plantroom.ended"
 _MQTT_3_1_1 = 4
@@ -114,11 +120,30 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
         self.dropped: Counter[str] = Counter()
         """Client → messages that it was too slow for, since the start."""
         self._warned: dict[str, float] = {}
+        self._denied = Denied()
 
     @property
     def port(self) -> int:
         """The port it listens on."""
         return int(self._servers["default"].instance.sockets[0].getsockname()[1])
+
+    async def deny(self, denied: Denied, crl: Path) -> None:
+        """Let nobody in, from now on, that is denied, and end the connections of those that are in.
+
+        Args:
+            denied: all of them.
+            crl: revocation lists that the handshake goes by.
+        """
+        self._denied = denied
+        self._context.load_verify_locations(crl)
+        for name, (session, _) in list(self._sessions.items()):
+            if self._is_denied(name, str(session.attributes.get(_SERIAL, ""))):
+                session.attributes[_WILL] = session.will_flag = False
+                log.warning("connection of a revoked gateway ended", extra={"client": name})
+                await self._throw_out(name)
+
+    def _is_denied(self, name: str, serial: str) -> bool:
+        return name in self._denied.gateways or serial in self._denied.serials
 
     async def _create_server_instance(
         self, listener_name: str, *_: Any, **__: Any
@@ -159,12 +184,15 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]  # amqtt is untyped
                 )
         except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
             raise MQTTError(str(error)) from error
-        name = identity(session.ssl_object.getpeercert() if session.ssl_object else None)
-        if not may_connect(name, session.client_id or "", session.will_topic):
+        shown = session.ssl_object.getpeercert() if session.ssl_object else None
+        name = identity(shown)
+        allowed = may_connect(name, session.client_id or "", session.will_topic)
+        if not allowed or self._is_denied(name, serial_of(shown)):
             extra = {"client": name, "client_id": str(session.client_id)[:64]}
             log.warning("connection refused", extra=extra)
             await _refuse(writer, NOT_AUTHORIZED)
         session.attributes[_NAME] = session.username = name
+        session.attributes[_SERIAL] = serial_of(shown)
         session.clean_session, session.will_retain = True, False
         await self._throw_out(name)
         if session.keep_alive:
@@ -308,6 +336,25 @@ async def _quietly(sending: Any) -> None:
         log.debug("message not delivered", extra={"cause": str(error)})
 
 
+async def watch(broker: EmbeddedBroker, authority: Authority) -> None:
+    """Follow what is denied until cancelled; a file that cannot be read changes nothing."""
+    files, seen = (denied.denied_file(authority), authority.crl_file), list[int]()
+    while True:
+        now = [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
+        if now != seen:
+            try:
+                await broker.deny(denied.read(authority), authority.crl_file)
+                seen = now
+            except (ConfigError, OSError) as error:
+                log.error("who is denied cannot be read", extra={"cause": str(error)})  # noqa: TRY400 - said in full
+        await asyncio.sleep(LOOK)
+
+
+def serial_of(certificate: dict[str, Any] | None) -> str:
+    """Return the serial number in a peer's certificate in hex, as `x509` gives it."""
+    return str((certificate or {}).get("serialNumber", "")).lower().lstrip("0")
+
+
 async def start(authority: Authority, host: str, port: int) -> EmbeddedBroker:
     """Return a serving broker.
 
@@ -316,7 +363,9 @@ async def start(authority: Authority, host: str, port: int) -> EmbeddedBroker:
     """
     for name in ("amqtt", "transitions"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # it warns of every client that leaves
-    broker = EmbeddedBroker(server_context(authority.files("server")), host, port)
+    context = server_context(authority.files("server"), authority.crl_file)
+    broker = EmbeddedBroker(context, host, port)
+    await broker.deny(denied.read(authority), authority.crl_file)
     try:
         await broker.start()
     except BrokerError as error:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from plantroom_cloud.broker import denied, text
 from plantroom_cloud.broker.rules import READS, ROOTS, WRITES
 from plantroom_cloud.gateways.pki import CLOUDS, Authority, write_private
 from plantroom_shared.errors import ConfigError
@@ -22,19 +24,9 @@ from plantroom_shared.wire import MAX_WIRE
 log = logging.getLogger(__name__)
 
 USER = "mosquitto"
-ACL = "\n".join(
-    (
-        "# Made by plantroom-cloud at every start. %u is the common name of the certificate.",
-        *(f"pattern write {topic}" for topic in WRITES),
-        *(f"pattern read {topic}" for topic in READS),
-        "",
-        *(
-            "\n".join((f"user {name}", *(f"topic readwrite {root}/#" for root in ROOTS), ""))
-            for name in CLOUDS
-        ),
-    )
-)
-_FILES = {"ca.pem": 0o644, "server.pem": 0o644, "server.key": 0o600}
+_FILES = {"ca.pem": 0o644, "crl.pem": 0o644, "server.pem": 0o644, "server.key": 0o600}
+_SPARE = 64
+"""Descriptors that connections may not use up: what is reloaded must be opened."""
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 
 
@@ -64,20 +56,21 @@ def find() -> Path | None:
 def prepare(binary: Path, folder: Path, authority: Authority, host: str, port: int) -> Plan:
     """Write configuration, ACL and copies of the certificates into `folder`; return the plan."""
     folder = folder.resolve()
-    if any(not character.isprintable() for character in f"{folder}{host}"):
+    if not f"{folder}{host}".isprintable():
         what = "a path with control characters cannot stand in Mosquitto's configuration"
         raise ConfigError(what, key="data", fix="use a folder with a plain name")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name, mode in _FILES.items():
         write_private(folder / name, (authority.folder / name).read_bytes(), mode=mode)
-    write_private(folder / "acl", ACL.encode())
+    gateways = denied.read(authority).gateways
+    write_private(folder / "acl", acl(gateways).encode())
     config = folder / "mosquitto.conf"
     user = _user_for(folder)
-    text = configuration(folder, host, port)
+    lines = configuration(folder, host, port)
     if os.geteuid() == 0 and not user:
         # Else Mosquitto itself would give up root, and then not reach the same files.
-        text += "user root\n"
-    write_private(config, text.encode())
+        lines.append(("user", "root"))
+    write_private(config, text.settings(lines).encode())
     if user:
         account = pwd.getpwnam(user)
         for path in (folder, *folder.iterdir()):
@@ -85,11 +78,42 @@ def prepare(binary: Path, folder: Path, authority: Authority, host: str, port: i
     return Plan(binary, config, user)
 
 
-def configuration(folder: Path, host: str, port: int) -> str:
+def acl(gateways: Iterable[str]) -> str:
+    """Return who may do what; `gateways` are revoked and may do nothing.
+
+    ``%u`` is the common name of the certificate. What is denied to one user is asked first.
+    """
+    users: dict[str, list[tuple[str, str]]] = {
+        name: [("readwrite", f"{root}/#") for root in ROOTS] for name in CLOUDS
+    }
+    users |= {name: [("deny", "#")] for name in sorted(gateways) if name not in CLOUDS}
+    patterns = [("write", topic) for topic in WRITES] + [("read", topic) for topic in READS]
+    return text.rules(patterns, users)
+
+
+def running(folder: Path) -> int | None:
+    """Return the process id of the Mosquitto that runs in `folder`, or None."""
+    try:
+        pid = int((folder / "pid").read_text())
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return pid if name == "mosquitto" else None
+
+
+def most_connections() -> int:
+    """Return how many clients still leave descriptors for the files that a reload opens."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, soft - _SPARE) if soft > 0 else -1
+
+
+def configuration(folder: Path, host: str, port: int) -> list[tuple[str, object]]:
     """Return Mosquitto's configuration: mutual TLS only, nothing anonymous, nothing kept."""
-    lines = {
+    lines: dict[str, object] = {
         "listener": f"{port} {host}",
         "cafile": folder / "ca.pem",
+        # Whoever is on the list is refused, and everybody is once the list is too old.
+        "crlfile": folder / "crl.pem",
         "certfile": folder / "server.pem",
         "keyfile": folder / "server.key",
         "tls_version": "tlsv1.2",
@@ -110,13 +134,13 @@ def configuration(folder: Path, host: str, port: int) -> str:
         "max_queued_bytes": 256 * 1024 * 1024,
         "max_inflight_messages": 64,
         "max_keepalive": 120,
+        "max_connections": most_connections(),
         "set_tcp_nodelay": "true",
         "connection_messages": "false",
         "log_dest": "stderr",
         "log_timestamp_format": "%H:%M:%S",
     }
-    text = "".join(f"{key} {value}\n" for key, value in lines.items())
-    return text + "log_type error\nlog_type warning\n"
+    return [*lines.items(), ("log_type", "error"), ("log_type", "warning")]
 
 
 def _user_for(folder: Path) -> str:
@@ -151,6 +175,7 @@ def become(plan: Plan, last: Callable[[], None] | None = None) -> None:
         os.setuid(account.pw_uid)
     if last is not None:
         last()
+    (plan.config.parent / "pid").write_text(f"{os.getpid()}\n")  # we become it
     try:
         os.execv(plan.binary, plan.command)  # noqa: S606 - no shell is what is wanted
     except OSError as error:

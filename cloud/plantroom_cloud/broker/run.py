@@ -18,6 +18,7 @@ from plantroom_cloud import ready
 from plantroom_cloud.broker import embedded, mosquitto
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.gateways.pki import Authority, client_context
+from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError
 
 ENGINES = ("auto", "mosquitto", "embedded")
@@ -85,7 +86,9 @@ async def _run_embedded(
         loop.add_signal_handler(number, stop.set)
     broker = await embedded.start(authority, host, port)
     ready.announce("broker", ready_file, engine="embedded", host=host, port=broker.port)
+    watching = asyncio.create_task(embedded.watch(broker, authority))
     await stop.wait()
+    await ended(watching)
     await broker.shutdown()
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.commands.repository import CommandRepository
 from plantroom_cloud.commands.schemas import CommandIn, show_command
 from plantroom_cloud.commands.service import CommandService
@@ -36,7 +36,17 @@ def allow(settings: CloudSettings, company: str, gateway: str, *, writes: bool) 
     """Say whether commands may be given to `gateway`; ConfigError if the company has none such."""
 
     async def do(session: AsyncSession, scope: Scope) -> bool:
-        return await CommandRepository(session, scope).allow(gateway, writes=writes)
+        found = await CommandRepository(session, scope).allow(gateway, writes=writes)
+        if found:
+            audit.record(
+                session,
+                scope,
+                who=audit.cli_user(),
+                action="gateway.writes",
+                subject=f"gateway/{gateway}",
+                after={"writes": writes},
+            )
+        return found
 
     if not _run(settings, company, do):
         what = f"company {company} has no gateway {gateway[:40]!r}"
@@ -47,8 +57,8 @@ def send(settings: CloudSettings, company: str, point: int, asked: CommandIn) ->
     """Give a command and return its id."""
 
     async def do(session: AsyncSession, scope: Scope) -> str:
-        actor = f"operator {getpass.getuser()}"
-        return await CommandService(session, scope, SystemClock()).give(point, asked, actor)
+        service = CommandService(session, scope, SystemClock())
+        return await service.give(point, asked, audit.cli_user())
 
     return _run(settings, company, do)
 
@@ -75,7 +85,7 @@ def _run(
         database = open_database(settings)
         try:
             await migrate(database)
-            async with database.write() as session:
+            async with database.write(None) as session:
                 return await do(session, await find_company(session, company))
         finally:
             await database.close()

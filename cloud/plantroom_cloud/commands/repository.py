@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from plantroom_cloud.db import insert_into
 from plantroom_cloud.kit.repository import AnyRow, Repository
-from plantroom_cloud.tables import CommandEvent, CommandRow, Gateway, Point
+from plantroom_cloud.tables import CommandEvent, CommandRow, CommandRule, Gateway, Point
 
-OPEN: Final = ("pending", "sent", "accepted")
+OPEN: Final = ("unconfirmed", "pending", "sent", "accepted")
 """States of a command that has not ended."""
 
 _COLUMNS = (
     CommandRow.id, CommandRow.gateway_id, CommandRow.point_id, CommandRow.kind, CommandRow.actor,
     CommandRow.body, CommandRow.state, CommandRow.reason, CommandRow.created_us,
     CommandRow.expires_us, CommandRow.sent_us, CommandRow.ended_us, CommandRow.released_us,
+    CommandRow.given_by, CommandRow.confirmed_by,
 )  # fmt: skip
 _EVENT = (CommandEvent.at_us, CommandEvent.kind, CommandEvent.doc)
 _MOST_EVENTS = 200
+_RULE = (
+    CommandRule.id, CommandRule.points, CommandRule.within_s, CommandRule.actor,
+    CommandRule.created_us,
+)  # fmt: skip
+MOST_RULES: Final = 1000
+"""Rules that a company may have."""
 
 
 class CommandRepository(Repository):
@@ -77,6 +84,38 @@ class CommandRepository(Repository):
         """Change what is known of a command."""
         statement = update(CommandRow).where(self._own(CommandRow), CommandRow.id == command)
         await self._session.execute(statement.values(**values))
+
+    async def confirm(self, command: str, **values: Any) -> bool:
+        """Let a command go that waits for a second person; False if it does not any more."""
+        statement = (
+            update(CommandRow)
+            .where(self._own(CommandRow), CommandRow.id == command)
+            .where(CommandRow.state == "unconfirmed")
+            .values(state="pending", **values)
+            .returning(CommandRow.id)
+        )
+        return (await self._session.execute(statement)).first() is not None
+
+    # ------------------------------------------------------------ rules
+
+    async def rules(self) -> Sequence[AnyRow]:
+        """Return for which points a second person must confirm."""
+        query = select(*_RULE).where(self._own(CommandRule)).order_by(CommandRule.id)
+        return (await self._session.execute(query.limit(MOST_RULES + 1))).all()
+
+    async def add_rule(self, **values: Any) -> int:
+        """Insert a rule and return its id."""
+        row = {"company_id": self._scope.company_id} | values
+        statement = insert(CommandRule).values(**row).returning(CommandRule.id)
+        return int((await self._session.execute(statement)).scalar_one())
+
+    async def remove_rule(self, rule: int) -> AnyRow | None:
+        """Remove a rule and return it; None if the company has none such."""
+        mine = self._own(CommandRule), CommandRule.id == rule
+        found = (await self._session.execute(select(*_RULE).where(*mine))).one_or_none()
+        if found is not None:
+            await self._session.execute(delete(CommandRule).where(*mine))
+        return found
 
     async def allow(self, gateway: str, *, writes: bool) -> bool:
         """Say whether commands may be given to a gateway; False if the company has none such."""

@@ -16,6 +16,7 @@ from plantroom_cloud.db import Scope
 
 _ENDS: Final = ("executed", "checked", "failed", "refused", "expired")
 _PREFIX: Final = "command."
+NOT_CONFIRMED: Final = "not-confirmed"
 NOT_SENT: Final = "not-sent"
 NOT_ANSWERED: Final = "not-answered"
 """Our own reasons for ``expired``: a later word of the gateway is better."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from plantroom_cloud.kit.parameters import PlainText
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.times import rfc3339, rfc3339_or_none
 from plantroom_shared.wire.commands import Name, Settable, Shown
@@ -38,6 +39,42 @@ class CommandIn(BaseModel):
     release: Name | None = Field(default=None, description="Which command's value to take back.")
 
 
+class CommandRuleIn(BaseModel):
+    """For which points a second person must confirm what is written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    points: PlainText = Field(
+        default="*", min_length=1,
+        description="Keys of points; * stands for any characters, and alone for all of the company.",
+    )  # fmt: skip
+    within_s: int = Field(
+        default=600, ge=10, le=86_400, description="Seconds that the second person has."
+    )
+
+
+class CommandRuleOut(BaseModel):
+    """A rule: a second person with `point:write` must confirm."""
+
+    id: int
+    points: str
+    within_s: int
+    actor: str
+    created: str
+
+
+class CommandRuleList(BaseModel):
+    """All rules of the company."""
+
+    items: list[CommandRuleOut]
+
+
+def show_rule(row: AnyRow) -> dict[str, Any]:
+    """Return the JSON of a rule."""
+    names = ("id", "points", "within_s", "actor")
+    return {name: getattr(row, name) for name in names} | {"created": rfc3339(row.created_us)}
+
+
 class CommandEventOut(BaseModel):
     """Something that happened to a command."""
 
@@ -54,9 +91,10 @@ class CommandOut(BaseModel):
     point: int
     kind: str
     actor: str = Field(description="Name of the key by which it was given.")
+    confirmed_by: str = Field(description="Name of the second person; empty where none was needed.")
     state: str = Field(
         examples=["executed"],
-        description="pending, sent, accepted, executed, checked, failed, refused or expired.",
+        description="unconfirmed, pending, sent, accepted, executed, checked, failed, refused or expired.",
     )
     reason: str = Field(examples=["out-of-range"])
     created: str
@@ -76,6 +114,7 @@ def show_command(row: AnyRow, events: Sequence[AnyRow]) -> dict[str, Any]:
         "point": row.point_id,
         "kind": row.kind,
         "actor": row.actor,
+        "confirmed_by": row.confirmed_by,
         "state": row.state,
         "reason": row.reason,
         "created": rfc3339(row.created_us),

@@ -6,16 +6,18 @@ gateway that is offline gets none.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import select, update
 
-from plantroom_cloud.commands.results import NOT_ANSWERED, NOT_SENT
+from plantroom_cloud.commands.results import NOT_ANSWERED, NOT_CONFIRMED, NOT_SENT
 from plantroom_cloud.commands.signing import load_signer
-from plantroom_cloud.db import Database
+from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.isolation.lookups import companies_with_commands
+from plantroom_cloud.kit.repository import AnyRow, Repository
 from plantroom_cloud.tables import CommandEvent, CommandRow, Gateway
 from plantroom_shared import topics
 from plantroom_shared.clock import Clock
@@ -56,70 +58,78 @@ class Sender:
     async def due(self) -> AsyncIterator[Due]:
         """Yield what is to be published, each entered as sent before it is."""
         now = self._clock.now_us()
-        async with self._database.read() as session:
-            over = or_(*(and_(*late) for late, _ in _late(now)))
-            late = (await session.execute(select(CommandRow.id).where(over).limit(1))).first()
-            query = (
-                select(CommandRow.id, CommandRow.gateway_id, CommandRow.body, CommandRow.expires_us)
-                .join(Gateway, Gateway.id == CommandRow.gateway_id)
-                .where(CommandRow.state == "pending", CommandRow.expires_us > now)
-                .where(Gateway.online.is_(True), Gateway.writes.is_(True))
-                .where(Gateway.takes.contains("cmd"))
-                .order_by(CommandRow.created_us)
-                .limit(_MOST)
-            )
-            rows = (await session.execute(query)).all()
+        late = [(state, at) for state, at, _ in _late(now)]
+        async with self._database.read(None) as session:
+            scopes = await companies_with_commands(session, late, now)
+        for scope in scopes:
+            async for due in self._due_of(scope, now):
+                yield due
+
+    async def _due_of(self, scope: Scope, now: int) -> AsyncIterator[Due]:
+        async with self._database.read(scope) as session:
+            rows = await _Commands(session, scope).pending(now)
         signer = load_signer(self._data) if rows else None
         for row in rows if signer else ():
-            if await self._sent(row.id):
+            now_us = self._clock.now_us()
+            async with self._database.write(scope) as session:
+                mine = await _Commands(session, scope).take(row.id, now_us)
+            if mine:
                 left = max(1, -(-(row.expires_us - self._clock.now_us()) // 1_000_000))
                 payload = signer.sign(row.body) if signer else b""
                 yield Due(row.id, topics.down(row.gateway_id, "cmd"), payload, left)
-        if late:
-            await self._expire(now)
+        async with self._database.write(scope) as session:
+            await _Commands(session, scope).expire(now)
 
-    async def _sent(self, command: str) -> bool:
+
+class _Commands(Repository):
+    """Commands of one company, for who sends them."""
+
+    async def pending(self, now: int) -> Sequence[AnyRow]:
+        """Return what waits for a gateway that is there."""
+        query = (
+            select(CommandRow.id, CommandRow.gateway_id, CommandRow.body, CommandRow.expires_us)
+            .join(Gateway, Gateway.id == CommandRow.gateway_id)
+            .where(self._own(CommandRow, Gateway))
+            .where(CommandRow.state == "pending", CommandRow.expires_us > now)
+            .where(Gateway.online.is_(True), Gateway.writes.is_(True))
+            .where(Gateway.takes.contains("cmd"))
+            .order_by(CommandRow.created_us)
+            .limit(_MOST)
+        )
+        return (await self._session.execute(query)).all()
+
+    async def take(self, command: str, now: int) -> bool:
         """Enter that a command is sent; False if somebody else does, or it ended meanwhile."""
-        now = self._clock.now_us()
-        async with self._database.write() as session:
-            statement = (
-                update(CommandRow)
-                .where(CommandRow.id == command, CommandRow.state == "pending")
-                .where(CommandRow.expires_us > now)
-                .values(state="sent", sent_us=now)
-                .returning(CommandRow.id)
-            )
-            return (await session.execute(statement)).first() is not None
+        statement = (
+            update(CommandRow)
+            .where(self._own(CommandRow), CommandRow.id == command, CommandRow.state == "pending")
+            .where(CommandRow.expires_us > now)
+            .values(state="sent", sent_us=now)
+            .returning(CommandRow.id)
+        )
+        return (await self._session.execute(statement)).first() is not None
 
-    async def _expire(self, now: int) -> None:
+    async def expire(self, now: int) -> None:
         """End commands that nobody will answer any more."""
-        async with self._database.write() as session:
-            for over, reason in _late(now):
-                ended = (
-                    await session.execute(
-                        update(CommandRow)
-                        .where(*over)
-                        .values(state="expired", reason=reason, ended_us=now)
-                        .returning(CommandRow.id, CommandRow.company_id)
+        for state, at, reason in _late(now):
+            over = (CommandRow.state == state, CommandRow.expires_us <= at)
+            statement = update(CommandRow).where(self._own(CommandRow), *over)
+            values = {"state": "expired", "reason": reason, "ended_us": now}
+            ended = await self._session.scalars(statement.values(**values).returning(CommandRow.id))
+            for command in ended.all():
+                self._session.add(
+                    CommandEvent(
+                        company_id=self._scope.company_id, command_id=command, journal="cloud",
+                        n=now, at_us=now, kind="command.expired", doc={"reason": reason},
                     )
-                ).all()
-                for row in ended:
-                    session.add(
-                        CommandEvent(
-                            company_id=row.company_id, command_id=row.id, journal="cloud", n=now,
-                            at_us=now, kind="command.expired", doc={"reason": reason},
-                        )
-                    )  # fmt: skip
+                )  # fmt: skip
 
 
-def _late(now: int) -> list[tuple[tuple[ColumnElement[bool], ...], str]]:
-    """Return conditions for commands that are too late, and the reason to give."""
-    limits = (
-        ("pending", 0, NOT_SENT),
-        ("sent", GRACE_US, NOT_ANSWERED),
-        ("accepted", _ANSWERED_US, NOT_ANSWERED),
-    )
+def _late(now: int) -> list[tuple[str, int, str]]:
+    """Return states, when a command in it must have expired to be too late, and the reason."""
     return [
-        ((CommandRow.state == state, CommandRow.expires_us <= now - grace), reason)
-        for state, grace, reason in limits
+        ("unconfirmed", now, NOT_CONFIRMED),
+        ("pending", now, NOT_SENT),
+        ("sent", now - GRACE_US, NOT_ANSWERED),
+        ("accepted", now - _ANSWERED_US, NOT_ANSWERED),
     ]

@@ -8,11 +8,15 @@ from typing import Any, ClassVar
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.commands.repository import CommandRepository
+from plantroom_cloud.commands.rules import rule_for
 from plantroom_cloud.commands.schemas import CommandIn
 from plantroom_cloud.db import Scope
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.repository import AnyRow
+from plantroom_cloud.licensing import flags
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected
 from plantroom_shared.wire import read_order
@@ -30,13 +34,22 @@ class CommandService:
     """Commands of one company, within one transaction."""
 
     def __init__(self, session: AsyncSession, scope: Scope, clock: Clock) -> None:
+        self._session, self._scope = session, scope
         self._commands, self._clock = CommandRepository(session, scope), clock
 
-    async def give(self, point: int, asked: CommandIn, actor: str) -> str:
+    async def give(self, point: int, asked: CommandIn, who: Principal | str) -> str:
         """Enter a command that is to be sent, and return its id.
+
+        Where a rule wants a second person it waits for that first. Taking back and looking need none.
+
+        Args:
+            point: which.
+            asked: what is to be done with it.
+            who: who asks; whoever confirms it is somebody else.
 
         Raises:
             NotFound: the company has no such point, or no such command to release.
+            FeatureOff: the company writes no points.
             NotWritable: the gateway takes no commands, or the point none.
             InvalidRequest: what is asked for does not go together.
         """
@@ -44,14 +57,20 @@ class CommandService:
         if target is None:
             msg = f"there is no point {point}; GET /v1/points searches yours"
             raise NotFound(msg)
-        _check(target)
-        if asked.release is not None:
+        check_writable(target)
+        if asked.release is None:  # what was written can be taken back in any case
+            await flags.require(self._session, self._scope, flags.COMMANDS)
+        else:
             former = await self._commands.find(asked.release)
             if former is None or former.point_id != point:
                 msg = f"there is no command {asked.release} for this point"
                 raise NotFound(msg)
-        now = self._clock.now_us()
-        body = _body(target, asked, actor, now)
+        now, actor = self._clock.now_us(), audit.display_name(who)
+        body = _body(target, asked, named(who), now)
+        rule = await rule_for(self._commands, target.key) if asked.kind == "write" else None
+        waits = {} if rule is None else {
+            "state": "unconfirmed", "expires_us": now + rule.within_s * 1_000_000
+        }  # fmt: skip
         await self._commands.add(
             id=body["id"],
             gateway_id=target.gateway_id,
@@ -60,15 +79,42 @@ class CommandService:
             actor=actor,
             body=orjson.dumps(body).decode(),
             created_us=now,
-            expires_us=body["expires"],
+            given_by=ident(who),
+            **{"expires_us": body["expires"]} | waits,
         )
-        what = {"actor": actor, "order": body}
+        what: dict[str, Any] = {"actor": actor, "order": body}
+        if rule is not None:
+            what["needs_second"] = {"rule": rule.id, "points": rule.points, "s": rule.within_s}
         given = {"at_us": now, "kind": "command.given", "doc": what}
         await self._commands.note(body["id"], ("cloud", 0), **given)
+        self._record(who, point, body)
         return str(body["id"])
 
+    def _record(self, who: Principal | str, point: int, body: dict[str, Any]) -> None:
+        told = ("kind", "gateway", "writes", "lease_s", "release", "expires")
+        after = {"point": point} | {name: body[name] for name in told if name in body}
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action="command.give",
+            subject=f"command/{body['id']}",
+            after=after,
+        )
 
-def _check(target: AnyRow) -> None:
+
+def ident(who: Principal | str) -> str:
+    """Return who gives or confirms a command, as `given_by` and the audit's actors name it."""
+    return f"{who.kind}:{who.id}" if isinstance(who, Principal) else who[:80]
+
+
+def named(who: Principal | str) -> str:
+    """Return the same for people, as it stands in an order."""
+    return f"{who.kind}:{who.name}" if isinstance(who, Principal) else audit.display_name(who)
+
+
+def check_writable(target: AnyRow) -> None:
+    """Raise NotWritable unless commands may be given for a point."""
     if not target.writes:
         msg = f"no commands may be given to gateway {target.gateway_id}; `plantroom-cloud command allow` lets them"
         raise NotWritable(msg)
@@ -87,7 +133,7 @@ def _body(target: AnyRow, asked: CommandIn, actor: str, now: int) -> dict[str, A
         "issued": now,
         "expires": now + round(asked.valid_s * 1e6),
         "nonce": secrets.token_hex(16),
-        "actor": f"key:{actor}"[:200],
+        "actor": actor[:200],
     }
     if asked.release is not None:
         body["release"] = asked.release

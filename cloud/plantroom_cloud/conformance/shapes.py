@@ -256,6 +256,15 @@ ORDER = Shape(
     {"writes": many(WRITE, 64), "lease_s": either(number, nothing), "release": either(NAME, nothing)},
 )  # fmt: skip
 COMMAND = Shape({"v": V, "kid": text(64, least=1), "sig": text(128), "body": text(65_536)}, {})
+ASSIGNMENT = Shape(
+    {"v": V, "gateway": text(40), "id": NAME, "serial": whole(1), "version": whole(1),
+     "issued": whole(1), "expires": whole(1), "actor": text(200, least=1),
+     "document": table(one_of("site", "buses", "detectors"), anything)},
+    {"why": text(500), "force": flag},
+)  # fmt: skip
+CONFIGURATION = Shape(
+    {"v": V, "kid": text(64, least=1), "sig": text(128), "body": text(1_048_576)}, {}
+)
 
 
 CHAPTERS: Final[dict[str, tuple[Shape, ...]]] = {
@@ -272,6 +281,7 @@ CHAPTERS: Final[dict[str, tuple[Shape, ...]]] = {
     "4.11": (NACK,),
     "4.12": (FLOW,),
     "4.13": (COMMAND, ORDER, WRITE),
+    "4.14": (CONFIGURATION, ASSIGNMENT),
 }
 """Which chapter of the specification describes which objects."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 
 import typer
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plantroom_cloud.audit import cli_user, display_name
 from plantroom_cloud.db import Database
 from plantroom_cloud.exchange.formats import FORMATS, format_of_name
 from plantroom_cloud.exchange.plan import Change, ImportPlan
@@ -18,6 +18,7 @@ from plantroom_cloud.exchange.record import MAX_FILE, Content, Format
 from plantroom_cloud.exchange.repository import Decided
 from plantroom_cloud.exchange.service import ExchangeService
 from plantroom_cloud.gateways.provision import find_site
+from plantroom_cloud.kit.blobs_cli import Made
 from plantroom_cloud.kit.problems import ApiError
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, Rejected, Unavailable
@@ -28,7 +29,7 @@ _SHOWN = 10
 
 async def export_meaning(
     database: Database, site: str, company: str, kind: str, *, accepted: bool, out: Path
-) -> None:
+) -> Made:
     """Write what a site's points mean; the file appears under its name when it is whole.
 
     Raises:
@@ -38,7 +39,7 @@ async def export_meaning(
     format_ = _format(kind, Path())
     path = _path(out, f"{site}{format_.suffix}")
     part = path.with_name(path.name + ".part")
-    async with database.read() as session:
+    async with database.read(None) as session:
         scope, site_id = await find_site(session, site, company)
         service = ExchangeService(session, scope)
         try:
@@ -50,7 +51,7 @@ async def export_meaning(
             part.unlink(missing_ok=True)
             msg = f"the export cannot be written: {error}"
             raise Unavailable(msg) from error
-    typer.echo(f"{format_.about} of {site} in {path}")
+    return Made(f"{format_.about} of {site}", path, scope.company_id)
 
 
 async def import_meaning(
@@ -71,7 +72,7 @@ async def import_meaning(
     """
     format_ = _format(kind, file)
     content = await asyncio.to_thread(_read, format_, file)
-    async with database.read() as session:
+    async with database.read(None) as session:
         scope, site_id = await find_site(session, site, company)
         plan = await ExchangeService(session, scope).plan(site_id, content, overwrite=overwrite)
     _show(plan)
@@ -81,15 +82,17 @@ async def import_meaning(
     if not yes and not typer.confirm(f"Take in {len(plan.changes)} changes?"):
         typer.echo("nothing was changed")
         return
-    who = f"operator {getpass.getuser()}"
+    who = cli_user()
     try:
-        async with database.write() as session:
+        async with database.write(scope) as session:
+            about = f"taken in from {format_.name}"
             await ExchangeService(session, scope).apply(
                 site_id,
                 content,
                 overwrite=overwrite,
                 digest=plan.digest,
-                about=Decided(f"taken in from {format_.name}", who, SystemClock().now_us()),
+                about=Decided(about, display_name(who), SystemClock().now_us()),
+                who=who,
             )
     except ApiError as error:
         raise Unavailable(error.detail) from error

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from plantroom_cloud.exchange.formats import FORMATS
@@ -16,9 +16,10 @@ from plantroom_cloud.exchange.record import Content, Format
 from plantroom_cloud.exchange.repository import Decided
 from plantroom_cloud.exchange.schemas import ImportOut, show_plan
 from plantroom_cloud.exchange.service import ExchangeService, PlanChanged
-from plantroom_cloud.identity.access import CurrentScope, Writer
+from plantroom_cloud.identity.access import CurrentScope, Permit
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.parameters import RowId
-from plantroom_cloud.kit.problems import MEDIA_TYPE, InvalidRequest, NotReady, TooLarge
+from plantroom_cloud.kit.problems import InvalidRequest, NotReady, TooLarge, refusals
 from plantroom_cloud.kit.responses import json_response
 from plantroom_cloud.kit.session import Clock, database
 from plantroom_shared.errors import ConfigError, Rejected
@@ -40,10 +41,12 @@ FormatName = Annotated[
         description="; ".join(f"{name}: {format_.about}" for name, format_ in FORMATS.items()),
     ),
 ]
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    kind.status: {"description": kind.title, "content": {MEDIA_TYPE: _PROBLEM}}
-    for kind in (PlanChanged, TooLarge)
+_REFUSALS: Final = refusals(PlanChanged, TooLarge)
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
 }
 _FILE: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -55,7 +58,12 @@ _FILE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/sites/{site}/export", responses=_FILE, summary="What a site's points mean, as a file")
+@router.get(
+    "/sites/{site}/export",
+    responses=_FILE,
+    summary="What a site's points mean, as a file",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def export_site(
     *,
     request: Request,
@@ -72,7 +80,7 @@ async def export_site(
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed when it is sent
     try:
         # Into a file first: a slow reader must not hold a connection of the database.
-        async with database(request).read() as session:
+        async with database(request).read(scope) as session:
             service = ExchangeService(session, scope)
             slug = (await service.site(site)).slug
             async for piece in service.export(site, format_, accepted=accepted):
@@ -96,13 +104,14 @@ def _pieces(file: tempfile.SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
     "/sites/{site}/import",
     response_model=ImportOut,
     responses=_REFUSALS,
+    openapi_extra=_BODY,
     summary="Take in what a file says of a site's points",
 )
 async def import_site(
     *,
     request: Request,
     scope: CurrentScope,
-    writer: Writer,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
     clock: Clock,
     site: RowId,
     kind: FormatName = "haystack",
@@ -119,20 +128,21 @@ async def import_site(
     Sent again with `apply` and the plan's name, exactly that is done; if the file or the site has
     changed meanwhile, nothing is. What is taken in counts as decided: the mapper leaves it alone.
     """
-    async with database(request).read() as session:
+    async with database(request).read(scope) as session:
         await ExchangeService(session, scope).site(site)
     content = await _read(FORMATS[kind], await request.body())
     if not apply:
-        async with database(request).read() as session:
+        async with database(request).read(scope) as session:
             plan = await ExchangeService(session, scope).plan(site, content, overwrite=overwrite)
         return json_response(show_plan(plan, applied=False))
-    async with database(request).write() as session:
+    async with database(request).write(scope) as session:
         plan = await ExchangeService(session, scope).apply(
             site,
             content,
             overwrite=overwrite,
             digest=apply,
-            about=Decided(f"taken in from {kind}", writer, clock.now_us()),
+            about=Decided(f"taken in from {kind}", who.name, clock.now_us()),
+            who=who,
         )
     return json_response(show_plan(plan, applied=True))
 

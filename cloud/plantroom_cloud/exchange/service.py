@@ -8,10 +8,12 @@ from typing import ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.db import Scope
 from plantroom_cloud.exchange.plan import ImportPlan, make_plan
 from plantroom_cloud.exchange.record import Content, Format, SiteAbout
 from plantroom_cloud.exchange.repository import Decided, ExchangeRepository
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.kit.problems import ApiError, NotFound
 
 
@@ -27,6 +29,7 @@ class ExchangeService:
     """One company's exports and imports, in the transaction of `session`."""
 
     def __init__(self, session: AsyncSession, scope: Scope) -> None:
+        self._session, self._scope = session, scope
         self._rows = ExchangeRepository(session, scope)
 
     async def site(self, site_id: int) -> SiteAbout:
@@ -80,6 +83,7 @@ class ExchangeService:
         overwrite: bool,
         digest: str,
         about: Decided,
+        who: Principal | str,
     ) -> ImportPlan:
         """Do what the plan of this digest says, all of it or nothing.
 
@@ -93,4 +97,13 @@ class ExchangeService:
             msg = "the file or the site has changed since; look at the new plan and apply that"
             raise PlanChanged(msg)
         await self._rows.decide(site_id, plan, about, overwrite=overwrite)
+        done = {"plan": digest, "changes": len(plan.changes), "overwrite": overwrite}
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action="site.import",
+            subject=f"site/{site_id}",
+            after=done | {"about": about.evidence},
+        )
         return plan

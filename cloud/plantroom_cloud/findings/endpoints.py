@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from plantroom_cloud.findings.repository import FindingFilter, FindingRepository
 from plantroom_cloud.findings.schemas import FindingOut, FindingPage, show_finding
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import From, GatewayId, PlainText, SiteFilter, To
 from plantroom_cloud.kit.problems import NotFound
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Session
 from plantroom_cloud.kit.times import parse_time
 
 router = APIRouter(tags=["findings"])
@@ -23,7 +23,12 @@ OpenOnly = Annotated[bool, Query(description="Only what has not ended.")]
 FindingId = Annotated[PlainText, Path(examples=["pca:ahu-3:1769860800000000"])]
 
 
-@router.get("/findings", response_model=FindingPage, summary="Findings")
+@router.get(
+    "/findings",
+    response_model=FindingPage,
+    summary="Findings",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def list_findings(
     *,
     request: Request,
@@ -53,7 +58,12 @@ async def list_findings(
     )
 
 
-@router.get("/findings/{gateway}/{finding:path}", response_model=FindingOut, summary="One finding")
+@router.get(
+    "/findings/{gateway}/{finding:path}",
+    response_model=FindingOut,
+    summary="One finding",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def get_finding(
     session: Session, scope: CurrentScope, gateway: GatewayId, finding: FindingId
 ) -> Response:

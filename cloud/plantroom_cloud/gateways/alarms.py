@@ -8,7 +8,9 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import ReadSession, Scope
-from plantroom_cloud.tables import DeliveryAlarm
+from plantroom_cloud.live import topics
+from plantroom_cloud.live.telling import Happening, tell
+from plantroom_cloud.tables import DeliveryAlarm, Gateway
 
 Kind = Literal["stream_fork", "duplicate_identity", "clock_skew", "restored"]
 """Other rows under known numbers; two agents with one identity; a clock more than two seconds off;
@@ -42,11 +44,27 @@ class AlarmRepository:
             )
         )
         await self._session.flush()
+        await self._tell("raised", gateway, kind, now_us, details)
 
     async def clear(self, gateway: str, kind: Kind, now_us: int) -> bool:
         """Clear the alarm of that kind; say whether one stood."""
         statement = update(DeliveryAlarm).where(*self._open(gateway, kind))
-        return await self._changed(statement.values(cleared_us=now_us))
+        cleared = await self._changed(statement.values(cleared_us=now_us))
+        if cleared:
+            await self._tell("cleared", gateway, kind, now_us, {})
+        return cleared
+
+    async def _tell(
+        self, what: str, gateway: str, kind: Kind, now_us: int, details: dict[str, Any]
+    ) -> None:
+        query = select(Gateway.site_id).where(
+            Gateway.company_id == self._company_id, Gateway.id == gateway
+        )
+        site = await self._session.scalar(query)
+        data = {"gateway": gateway, "site": site, "alarm": kind, "details": details}
+        sites = () if site is None else (site,)
+        happened = Happening(topics.ALARMS, f"delivery_alarm.{what}", data, sites)
+        await tell(self._session, Scope(self._company_id), now_us, happened)
 
     async def standing(self, gateway: str) -> list[DeliveryAlarm]:
         """Return the alarms of `gateway` that stand, the oldest first."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from plantroom_cloud.config import load_settings
-from plantroom_cloud.db import Database, ReadSession, Scope, open_database
+from plantroom_cloud.db import Database, ReadSession, act_for, open_database
 from plantroom_cloud.gateways.account import (
     Delivery,
     LossAccount,
@@ -27,8 +26,9 @@ from plantroom_cloud.gateways.account import (
 from plantroom_cloud.gateways.books import gateways_of
 from plantroom_cloud.gateways.provision import find_site
 from plantroom_cloud.gateways.schemas import show_account, show_brief, show_site
+from plantroom_cloud.isolation.lookups import companies
+from plantroom_cloud.licensing.limits import pause
 from plantroom_cloud.migrations import migrate
-from plantroom_cloud.tables import Gateway
 from plantroom_shared import wire
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, Unavailable
@@ -59,6 +59,8 @@ class _Found:
 
     site: int | None
     parts: list[tuple[LossAccount, Delivery]]
+    paused: dict[str, str] = field(default_factory=dict)
+    """Gateway → why nothing of it is published at the moment."""
 
 
 def show_accounts(
@@ -81,7 +83,7 @@ def show_accounts(
 async def _in_snapshot(database: Database, asked: _Asked) -> _Found:
     try:
         await migrate(database)
-        async with database.read() as session:
+        async with database.read(None) as session:
             return await _read(session, asked)
     except SQLAlchemyError as error:
         msg = f"the database does not answer: {error}"
@@ -97,17 +99,20 @@ async def _read(session: ReadSession, asked: _Asked) -> _Found:
         owners = [scope]
     else:
         # The operator of the service may see every company's gateways.
-        query = select(Gateway.company_id).distinct().order_by(Gateway.company_id)
-        owners = [Scope(company) for company in (await session.execute(query)).scalars()]
+        owners = await companies(session)
     parts: list[tuple[LossAccount, Delivery]] = []
+    paused: dict[str, str] = {}
     for scope in owners:
+        await act_for(session, scope)
         ids = await gateways_of(session, scope, site=site, gateway=asked.gateway or None)
         books = await accounts(session, scope, ids, asked.stream)
+        if why := await pause(session, scope, SystemClock().now_us()):
+            paused |= dict.fromkeys(ids, why)
         parts += zip(books, await deliveries(session, scope, ids, asked.stream), strict=True)
     if asked.gateway and not parts:
         what = f"there is no gateway {asked.gateway[:64]!r}"
         raise ConfigError(what, key="gateway", fix="see 'plantroom-cloud gateway add --help'")
-    return _Found(site, parts)
+    return _Found(site, parts, paused)
 
 
 def _document(asked: _Asked, found: _Found, now_us: int) -> dict[str, Any]:
@@ -136,6 +141,8 @@ def _print(asked: _Asked, found: _Found, now_us: int) -> None:
     console.print(table)
     for books, delivery in found.parts:
         told = " · ".join(_told(books, delivery, now_us))
+        if why := found.paused.get(books.gateway):
+            told += f" · publishing pauses: {why}"
         console.print(f"{books.gateway}: {told}", markup=False, highlight=False, soft_wrap=True)
 
 

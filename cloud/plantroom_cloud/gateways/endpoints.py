@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from plantroom_cloud.gateways.account import account, accounts, deliveries
 from plantroom_cloud.gateways.books import gateways_of
@@ -21,13 +21,14 @@ from plantroom_cloud.gateways.schemas import (
     show_gateway,
     show_site,
 )
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import After, Limit, Page, Position, listing_of, read_page
 from plantroom_cloud.kit.parameters import From, GatewayId, PlainText, RowId, SiteFilter, To
 from plantroom_cloud.kit.problems import NotFound
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Clock, Session
+from plantroom_cloud.kit.session import Clock
 from plantroom_cloud.kit.times import parse_time
 from plantroom_cloud.sites.repository import SiteRepository
 
@@ -40,7 +41,12 @@ AnyStream = Annotated[Literal["tel", "evt", "aud", "cmd"] | None, Query(descript
 Cause = Annotated[PlainText | None, Query(description="Only of this cause.", examples=["quota"])]
 
 
-@router.get("/gateways", response_model=GatewayPage, summary="Gateways")
+@router.get(
+    "/gateways",
+    response_model=GatewayPage,
+    summary="Gateways",
+    dependencies=[Depends(Permit(Permission.GATEWAY_READ, confined=True))],
+)
 async def list_gateways(
     *,
     request: Request,
@@ -57,7 +63,12 @@ async def list_gateways(
     return page_response(request, listing, page, rows, show=show_gateway, key=lambda row: (row.id,))
 
 
-@router.get("/gateways/{gateway}", response_model=GatewayOut, summary="One gateway")
+@router.get(
+    "/gateways/{gateway}",
+    response_model=GatewayOut,
+    summary="One gateway",
+    dependencies=[Depends(Permit(Permission.GATEWAY_READ, confined=True))],
+)
 async def get_gateway(session: Session, scope: CurrentScope, gateway: GatewayId) -> Response:
     """One edge agent, with what it last reported."""
     row = await GatewayListing(session, scope).find(gateway)
@@ -67,7 +78,10 @@ async def get_gateway(session: Session, scope: CurrentScope, gateway: GatewayId)
 
 
 @router.get(
-    "/gateways/{gateway}/account", response_model=AccountOut, summary="A gateway's loss account"
+    "/gateways/{gateway}/account",
+    response_model=AccountOut,
+    summary="A gateway's loss account",
+    dependencies=[Depends(Permit(Permission.GATEWAY_READ))],
 )
 async def get_account(
     session: Session, scope: CurrentScope, clock: Clock, gateway: GatewayId, stream: Stream = "tel"
@@ -85,7 +99,12 @@ async def get_account(
     return json_response(show_account(found, delivery, gaps[:MAX_GAPS], clock.now_us()))
 
 
-@router.get("/gateways/{gateway}/gaps", response_model=GapPage, summary="A gateway's gaps")
+@router.get(
+    "/gateways/{gateway}/gaps",
+    response_model=GapPage,
+    summary="A gateway's gaps",
+    dependencies=[Depends(Permit(Permission.GATEWAY_READ, confined=True))],
+)
 async def list_gaps(
     *,
     request: Request,
@@ -118,7 +137,12 @@ def _gap_key(row: AnyRow) -> Position:
     return (row.received_us, row.epoch, row.stream, row.lo)
 
 
-@router.get("/sites/{site}/account", response_model=SiteAccountOut, summary="A site's loss account")
+@router.get(
+    "/sites/{site}/account",
+    response_model=SiteAccountOut,
+    summary="A site's loss account",
+    dependencies=[Depends(Permit(Permission.GATEWAY_READ))],
+)
 async def get_site_account(
     session: Session, scope: CurrentScope, clock: Clock, site: RowId, stream: Stream = "tel"
 ) -> Response:

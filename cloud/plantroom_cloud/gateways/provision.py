@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plantroom_cloud.db import Scope
+from plantroom_cloud import audit
+from plantroom_cloud.db import Scope, act_for
+from plantroom_cloud.gateways.claim.issuing import Wanted, issued_row
 from plantroom_cloud.gateways.pki import Authority, Issued, check_gateway_id, write_private
-from plantroom_cloud.tables import Company, Gateway, Site
+from plantroom_cloud.isolation.lookups import find_gateways, find_sites
+from plantroom_cloud.licensing.limits import allow
+from plantroom_cloud.licensing.model import Limit
+from plantroom_cloud.tables import Gateway
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import ConfigError
 
 
 async def find_site(session: AsyncSession, slug: str, company: str = "") -> tuple[Scope, int]:
-    """Return whose site `slug` is, and its id.
+    """Return whose site `slug` is, and its id; from here on `session` acts for that company.
 
     Args:
-        session: any.
+        session: of the operator, who may see every company's sites.
         slug: the site's.
         company: slug of its company; may be left out where only one has such a site.
     """
-    query = select(Site.company_id, Site.id, Company.slug).join(
-        Company, Company.id == Site.company_id
-    )
-    query = query.where(Site.slug == slug)
-    found = (
-        await session.execute(query.where(Company.slug == company) if company else query)
-    ).all()
+    found = await find_sites(session, slug, company)
     if len(found) == 1:
-        return Scope(found[0][0]), found[0][1]
+        scope = Scope(found[0].company_id)
+        await act_for(session, scope)
+        return scope, found[0].id
     if found:
         what = f"several companies have a site {slug!r}"
         fix = f"add --company with one of: {', '.join(sorted(row[2] for row in found))}"
@@ -63,28 +64,40 @@ async def add_gateway(
         out: folder for ``ca.pem``, ``gateway.pem`` and ``gateway.key`` (readable by its owner).
 
     Raises:
+        LimitReached: the licence has no room for one more.
         ConfigError: the id is no id, or taken elsewhere, or the folder cannot be written.
     """
     check_gateway_id(gateway)
-    known = (await session.execute(select(Gateway).where(Gateway.id == gateway))).scalar()
-    if known is not None and (known.company_id, known.site_id) != (scope.company_id, site_id):
+    taken = await find_gateways(session, [gateway])
+    if taken and (taken[0].company_id, taken[0].site_id) != (scope.company_id, site_id):
         # Whose it is stays unsaid: it may be another company's.
         what = f"the id {gateway!r} is taken"
         raise ConfigError(what, key="gateway", fix="choose another id")
+    if taken and taken[0].revoked_us is not None:
+        what = f"the gateway {gateway!r} was revoked"
+        fix = "choose another id: a revoked one never comes back"
+        raise ConfigError(what, key="gateway", fix=fix)
+    if not taken:
+        await allow(session, scope, Limit.GATEWAYS, clock.now_us())
     authority.prepare()
     issued = authority.issue_gateway(gateway)
-    if known is None:
-        known = Gateway(
-            id=gateway,
-            company_id=scope.company_id,
-            site_id=site_id,
-            name=gateway,
-            created_us=clock.now_us(),
-            report={},
-        )
-        session.add(known)
-    known.certificate_serial = issued.serial
-    await session.flush()
+    new = not taken
+    if new:
+        made = {"name": gateway, "created_us": clock.now_us(), "report": {}}
+        session.add(Gateway(id=gateway, company_id=scope.company_id, site_id=site_id, **made))
+        await session.flush()
+    mine = (Gateway.company_id == scope.company_id, Gateway.id == gateway)
+    await session.execute(update(Gateway).where(*mine).values(certificate_serial=issued.serial))
+    now_us, wanted = clock.now_us(), Wanted(scope, site_id, "hand")
+    session.add(issued_row(issued, wanted, gateway, "", now_us=now_us))
+    audit.record(
+        session,
+        scope,
+        who=audit.cli_user(),
+        action="gateway.add" if new else "gateway.renew",
+        subject=f"gateway/{gateway}",
+        after={"site": site_id, "certificate": issued.serial},
+    )
     _write(out, authority.ca_pem, issued)
     return issued.serial
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import ReadSession, Scope, insert_into, is_sqlite
 from plantroom_cloud.gateways.reports import Report, is_late
+from plantroom_cloud.isolation.lookups import find_gateways
 from plantroom_cloud.tables import Gateway, GatewayCertificate, GatewayEpoch, StreamTotal
 from plantroom_shared import wire
 from plantroom_shared.ranges import Range, merge
@@ -34,6 +35,8 @@ class Owned:
     """Of the dictionaries in the database."""
     clock_skew_us: int | None = None
     """As it was last measured."""
+    online: bool = False
+    """As it was last said."""
 
     @property
     def scope(self) -> Scope:
@@ -44,10 +47,9 @@ class Owned:
 async def find_owners(
     session: AsyncSession, ids: Iterable[str], *, lock: bool = False
 ) -> dict[str, Owned]:
-    """Return the known ones of `ids`.
+    """Return the known ones of `ids` that are not revoked.
 
-    The only query without a scope: a gateway is known by its certificate, and what it belongs to
-    is what is asked here.
+    A gateway is known by its certificate, and what it belongs to is what is asked here.
 
     Args:
         session: any.
@@ -56,12 +58,20 @@ async def find_owners(
             Rows are locked in the order of their ids, so two writers cannot wait for each other in
             a circle. SQLite has one writer at a time anyway.
     """
-    columns = (Gateway.id, Gateway.company_id, Gateway.site_id)
-    query = select(*columns, Gateway.dictionary_stamp, Gateway.clock_skew_us)
-    query = query.where(Gateway.id.in_(ids)).order_by(Gateway.id)
-    if lock:  # as weak as an update of no key: rows that refer to the gateway can still be inserted
-        query = query.with_for_update(key_share=True)
-    return {row.id: Owned(*row) for row in await session.execute(query)}
+    found = await find_gateways(session, ids, lock=lock)
+    # Of one that is revoked nothing is taken, though its connection may last a moment longer.
+    return {
+        row.id: Owned(
+            row.id,
+            row.company_id,
+            row.site_id,
+            row.dictionary_stamp,
+            row.clock_skew_us,
+            row.online,
+        )
+        for row in found
+        if row.revoked_us is None
+    }
 
 
 class GatewayRepository:

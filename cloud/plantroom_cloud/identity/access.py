@@ -2,73 +2,105 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from plantroom_cloud.db import Scope
-from plantroom_cloud.identity import keys
-from plantroom_cloud.identity.repository import IdentityRepository
-from plantroom_cloud.identity.service import KeyService
+from plantroom_cloud.db import ReadSession, Scope
+from plantroom_cloud.identity.gate import Gate
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.problems import Forbidden
-from plantroom_cloud.kit.session import Session
+from plantroom_cloud.kit.session import database
+from plantroom_cloud.licensing.middleware import WARNINGS
+from plantroom_cloud.licensing.requests import RequestMeter
 
 _bearer = HTTPBearer(
-    auto_error=False, scheme_name="ApiKey", description="Your key: `Authorization: Bearer pk_...`"
+    auto_error=False,
+    scheme_name="Bearer",
+    description="An access token of `/oauth/token`, or your key: `Authorization: Bearer pk_...`",
 )
 _header = APIKeyHeader(
-    name="X-API-Key", auto_error=False, scheme_name="ApiKeyHeader", description="The same key."
+    name="X-API-Key", auto_error=False, scheme_name="ApiKeyHeader", description="A key."
 )
 
 
-async def _scope(
+async def _principal(
     request: Request,
-    session: Session,
     background: BackgroundTasks,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
-) -> Scope:
-    service = cast("KeyService", request.app.state.keys)
-    plain = bearer.credentials if bearer else header
-    scope, due = await service.scope_of(session, plain)
-    if due is not None:
-        background.add_task(service.note_use, scope, due)
-    return scope
+) -> Principal:
+    gate = cast("Gate", request.app.state.gate)
+    who, due = await gate.who(bearer.credentials if bearer else header)
+    scope = Scope(who.company_id)
+    if due:
+        background.add_task(gate.note_use, scope, who.id)
+    meter = cast("RequestMeter", request.app.state.requests)
+    request.scope[WARNINGS], due = await meter.take(scope)
+    if due:
+        background.add_task(meter.flush, scope)
+    return who
+
+
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]
+"""Who asks."""
+
+REQUIRED = Depends(_principal)
+"""For a router: no route of it answers without a key."""
+
+
+async def _scope(who: CurrentPrincipal) -> Scope:
+    return Scope(who.company_id, who.sites)
 
 
 CurrentScope = Annotated[Scope, Depends(_scope)]
 """Whose rows this request may see: comes from the key and from nowhere else."""
 
-REQUIRED = Depends(_scope)
-"""For a router: no route of it answers without a key."""
+
+async def _read_session(request: Request, scope: CurrentScope) -> AsyncIterator[ReadSession]:
+    async with database(request).read(scope) as session:
+        yield session
 
 
-async def _writing_key(
-    session: Session,
-    scope: CurrentScope,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    header: Annotated[str | None, Depends(_header)],
-) -> str | None:
-    plain = (bearer.credentials if bearer else header) or ""
-    return await IdentityRepository(session, scope).writer(keys.digest(plain))
+# The connection goes back before the answer is sent: a slow reader holds none.
+Session = Annotated[ReadSession, Depends(_read_session, scope="function")]
+"""One snapshot of the rows of whoever asks, for the whole request."""
 
 
-WritingKey = Annotated[str | None, Depends(_writing_key)]
-"""Name of the request's key if it may change things; for a route of which only a part needs that."""
+async def _company(who: CurrentPrincipal) -> Scope:
+    return Scope(who.company_id)
 
 
-def needs_write(name: str | None) -> str:
-    """Return the name of a key that may change things; Forbidden where it may not."""
-    if name is None:
-        msg = "this key may only read; `plantroom-cloud key add --write` makes one that may do this"
-        raise Forbidden(msg)
-    return name
+CompanyScope = Annotated[Scope, Depends(_company)]
+"""The same for what lies at no site: one's own sessions, which are of the company as a whole."""
 
 
-async def _writer(name: WritingKey) -> str:
-    return needs_write(name)
+class Permit:
+    """A dependency that lets through who has a permission; every route declares one.
 
+    ::
 
-Writer = Annotated[str, Depends(_writer)]
-"""Name of the request's key, which may change things; a 403 where it may not."""
+        who: Annotated[Principal, Depends(Permit(Permission.POINT_WRITE))]
+
+    A test walks all routes and fails for one that declares none.
+
+    Args:
+        permission: what is asked for.
+        confined: whether the route keeps to the sites of whoever is confined to some. Such a one
+            is let through nowhere else.
+    """
+
+    def __init__(self, permission: Permission, *, confined: bool = False) -> None:
+        self.permission, self.confined = permission, confined
+
+    async def __call__(self, who: CurrentPrincipal) -> Principal:
+        """Return who asks; a 403 where it may not."""
+        if not who.may(self.permission):
+            msg = f"this needs the permission {self.permission}; ask your administrator for it"
+            raise Forbidden(msg)
+        if who.sites is not None and not self.confined:
+            msg = "this is about the whole company, and you are confined to some of its sites"
+            raise Forbidden(msg)
+        return who

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.identity.repository import IdentityRepository
 from plantroom_cloud.kit.responses import json_response
-from plantroom_cloud.kit.session import Session
 
 router = APIRouter(tags=["company"])
 
@@ -26,7 +26,12 @@ class Counters(BaseModel):
     items: list[CounterOut]
 
 
-@router.get("/counters", response_model=Counters, summary="What was counted")
+@router.get(
+    "/counters",
+    response_model=Counters,
+    summary="What was counted",
+    dependencies=[Depends(Permit(Permission.COMPANY_READ))],
+)
 async def list_counters(session: Session, scope: CurrentScope) -> Response:
     """Counts of the whole company by name: refused messages, published values and the like."""
     rows = await IdentityRepository(session, scope).counters()

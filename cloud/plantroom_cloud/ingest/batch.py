@@ -10,6 +10,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.commands.results import Results
+from plantroom_cloud.configuration.reports import Reports
 from plantroom_cloud.gateways.alarms import AlarmRepository
 from plantroom_cloud.gateways.hellos import HelloRepository
 from plantroom_cloud.gateways.repository import GatewayRepository, Owned
@@ -29,6 +30,7 @@ from plantroom_cloud.ingest.messages import (
     Snapshot,
     Unreadable,
 )
+from plantroom_cloud.ingest.news import tell_findings, tell_samples
 from plantroom_cloud.ingest.rows import (
     MAX_ALIAS,
     Column,
@@ -63,7 +65,7 @@ class GatewayBatch:
     """
 
     def __init__(self, session: AsyncSession, gateway: Owned, memory: Memory) -> None:
-        self.gateway, self._memory = gateway, memory
+        self.gateway, self._memory, self._session = gateway, memory, session
         self._now_us = memory.clock.now_us()
         self._gateways = GatewayRepository(session, gateway.scope)
         self._alarms = AlarmRepository(session, gateway.scope)
@@ -73,6 +75,7 @@ class GatewayBatch:
         self._samples = SampleRepository(session, gateway.scope, gateway.id)
         self._rows = StreamRepository(session, gateway.scope, gateway.id)
         self._results = Results(session, gateway.scope, gateway.id)
+        self._reports = Reports(session, gateway.scope, gateway.id)
         self._forks = Forks(session, self._rows, self._now_us)
         self._streams: dict[Key, Stream] = {}
         self._newest = Column()
@@ -83,6 +86,8 @@ class GatewayBatch:
         """Epoch → point ids by alias, read or extended here, as of `stamp`."""
         self.counts: dict[str, int] = {}
         self.stored = 0
+        """Rows of any kind."""
+        self.samples = 0
 
     def count(self, name: str, number: int = 1) -> None:
         """Count `number` of `name` for the company."""
@@ -98,6 +103,7 @@ class GatewayBatch:
             match message.content:
                 case wire.Hello() as hello:
                     await self._greeting.hello(hello, at)
+                    await self._reports.greeted(self._now_us)
                     self._certificates = None
                     hellos.append(hello)
                 case wire.State() as state:
@@ -252,6 +258,8 @@ class GatewayBatch:
             case wire.Samples() as rows:
                 column, refused = sample_rows(rows, payload, wanted, known, self._now_us)
                 (stream.backlog if message.channel == "fill" else stream.samples).extend(column)
+                if column:
+                    stream.begins.append(rows.s0)
             case FindingRows() as findings:
                 good, refused = finding_rows(findings, payload, wanted, self._now_us)
                 stream.findings += good
@@ -269,13 +277,18 @@ class GatewayBatch:
             samples = Column()
             for part in (stream.samples, stream.backlog):
                 samples.extend(part)
-            await self._put_out(stream.epoch, samples)
-            stored = await self._samples.add(samples) + await self._rows.add_records(stream)
+            await self._put_out(stream, samples)
+            added = await self._samples.add(samples)
+            self.samples += added
+            stored = added + await self._rows.add_records(stream)
             stored += await self._samples.add_findings(
                 self.gateway.id, self.gateway.site_id, stream.findings
             )
+            await tell_findings(self._session, self.gateway, stream.findings, self._now_us)
             if stream.stream == "cmd":
                 await self._results.take(stream.records)
+            if stream.stream == "aud":
+                await self._reports.take(stream.records)
             await self._rows.close(stream, stored, self._now_us)
             everything.extend(samples)
             self._count_stream(stream, stored)
@@ -283,11 +296,13 @@ class GatewayBatch:
         everything.extend(self._newest)
         if everything:
             await self._samples.advance_latest(everything)
+            tell_samples(self._session, self.gateway, everything)
 
-    async def _put_out(self, epoch: str, samples: Column) -> None:
+    async def _put_out(self, stream: Stream, samples: Column) -> None:
         """Leave the samples of one epoch for the targets, and what tells the units they had."""
         if not samples:
             return
+        epoch = stream.epoch
         known = self.dictionaries.get(epoch, [])
         several = self._memory.dictionaries.several(self.gateway.id, epoch, self.stamp, known)
         if several and (firsts := samples.firsts(several)):
@@ -295,7 +310,7 @@ class GatewayBatch:
         if self._targets is None:
             self._targets = await self._samples.targets()
         if self._targets:
-            origin = Origin(epoch, several)
+            origin = Origin(epoch, several, tuple(stream.begins))
             await self._samples.put_out(
                 self.gateway.id, samples, self._targets, self._now_us, origin
             )

@@ -17,6 +17,8 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -27,8 +29,9 @@ from paho.mqtt.properties import Properties
 from sqlalchemy.exc import SQLAlchemyError
 
 from plantroom_cloud import streaming
-from plantroom_cloud.commands.sender import EVERY, Sender
+from plantroom_cloud.commands.sender import EVERY
 from plantroom_cloud.config import MqttSettings
+from plantroom_cloud.configuration.sender import Senders
 from plantroom_cloud.gateways.pki import CLOUDS, TlsFiles, client_context
 from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.lane import Delivery, Lane, lane_of
@@ -36,7 +39,9 @@ from plantroom_cloud.ingest.messages import Incoming, Refused, read, sender
 from plantroom_cloud.ingest.outbound import Outbound, Outgoing
 from plantroom_cloud.ingest.pressure import Room, weight
 from plantroom_cloud.ingest.store import Item, Store
-from plantroom_cloud.supervise import Backoff
+from plantroom_cloud.kit import figures
+from plantroom_cloud.kit.dependencies import Dependency
+from plantroom_cloud.supervise import AWAY, Backoff
 from plantroom_shared import topics, wire
 from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError
@@ -68,7 +73,7 @@ class Ingest:
         settings: where the broker is.
         tls: the cloud's own certificate.
         gather: seconds that acks wait for more of their kind, at most.
-        sender: finds commands to be sent; without it none are.
+        sender: finds commands and configurations to be sent; without it none are.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class Ingest:
         tls: TlsFiles,
         *,
         gather: float = 0.3,
-        sender: Sender | None = None,
+        sender: Senders | None = None,
     ) -> None:
         self._sender = sender
         self._store, self._settings, self._tls = store, settings, tls
@@ -90,9 +95,11 @@ class Ingest:
         if settings.instance:
             store.reorder_us = _REORDER_US
         self._speaking = asyncio.Lock()
+        self._broker = Dependency("broker", store.clock)
         self._version = ProtocolVersion.V311 if settings.version == "3.1.1" else ProtocolVersion.V5
         self.ready = asyncio.Event()
         """Set while connected and subscribed."""
+        figures.watch(self, _read)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`; then finish what has been read, answer it and disconnect."""
@@ -115,7 +122,7 @@ class Ingest:
     # ------------------------------------------------------------ connection
 
     async def _stay_connected(self, context: ssl.SSLContext, stop: asyncio.Event) -> None:
-        backoff = Backoff("broker", most=5.0)
+        backoff = Backoff("broker", most=AWAY)
         while not stop.is_set():
             try:
                 async with self._client(context) as client:
@@ -125,6 +132,7 @@ class Ingest:
                     backoff.recovered()
                     await self._serve(client, stop)
             except aiomqtt.MqttError as error:
+                self._broker.failed(error)
                 if not self._fall_back(error):
                     await backoff.wait(error, stop)
 
@@ -227,7 +235,9 @@ class Ingest:
                         properties.MessageExpiryInterval = due.expires_in
                     await client.publish(due.topic, due.payload, qos=1, properties=properties)
             except (SQLAlchemyError, OSError, ConfigError) as error:
-                log.warning("commands cannot be sent", extra={"error": str(error)})
+                log.warning(
+                    "commands and configurations cannot be sent", extra={"error": str(error)}
+                )
                 await asyncio.sleep(_AGAIN)
             await asyncio.sleep(EVERY)
 
@@ -240,11 +250,25 @@ class Ingest:
 
     async def _say(self, client: aiomqtt.Client, topic: str, payload: bytes) -> None:
         await client.publish(topic, payload, qos=streaming.qos(topic))
+        figures.INGEST_ACKS.inc()
 
     async def _watch(self) -> None:
         """Tell gateways to go slower while storing is behind, and to go on afterwards."""
         while True:
             await asyncio.sleep(_TICK)
+            if self.ready.is_set():  # the client notices a broker that says nothing any more
+                self._broker.worked()
             now = asyncio.get_running_loop().time()
             if flows := [flow for lane in self.lanes for flow in lane.pressure.flows(now)]:
                 self._outbound.add(Answers(flows=flows), 0)
+
+
+def _read(ingest: Ingest) -> Iterable[figures.Reading]:
+    text = "1 while connected to the broker; said by processes that store."
+    yield "ingest_connected", text, (), float(ingest.ready.is_set())
+    text = "Messages that are read and not stored."
+    waiting = sum(lane.waiting.total() for lane in ingest.lanes)
+    yield "ingest_waiting_messages", text, (), float(waiting)
+    text = "How long the oldest message waits to be stored."
+    now = time.monotonic()  # as the loop's own
+    yield "ingest_lag_seconds", text, (), max(lane.pressure.behind(now) for lane in ingest.lanes)

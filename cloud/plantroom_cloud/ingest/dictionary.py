@@ -127,7 +127,7 @@ class DictionaryRepository:
         for key in wanted.keys() & have.keys() if newest else ():
             changed = {k: v for k, v in wanted[key].items() if getattr(have[key], k) != v}
             if changed:
-                change = update(Device).where(Device.id == have[key].id)
+                change = update(Device).where(*self._mine(Device), Device.id == have[key].id)
                 await self._session.execute(change.values(**changed))
         return await self._ids(Device, wanted.keys() | named)
 
@@ -154,7 +154,7 @@ class DictionaryRepository:
         for key, row in have.items() if newest else ():
             changed = {k: v for k, v in wanted[key].items() if getattr(row, k) != v}
             if changed:
-                change = update(Point).where(Point.id == row.id)
+                change = update(Point).where(*self._mine(Point), Point.id == row.id)
                 await self._session.execute(change.values(**changed, changed_us=now_us))
         return await self._ids(Point, wanted.keys())
 

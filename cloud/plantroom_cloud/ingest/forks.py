@@ -90,6 +90,7 @@ class Forks:
         if row in rows.bad_rows or alias >= len(dictionary) or not earliest < ts <= latest:
             return True
         query = select(SampleRow.point_id).where(
+            SampleRow.company_id == self._rows.company_id,
             SampleRow.point_id == dictionary[alias],
             SampleRow.ts_us == ts,
             SampleRow.tie == tie(tie_base(rows.ep), seq),

@@ -8,7 +8,9 @@ from typing import cast
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.gateways.alarms import AlarmRepository
+from plantroom_cloud.gateways.claim.repository import ProvisionRepository
 from plantroom_cloud.gateways.hellos import HelloRepository
+from plantroom_cloud.gateways.news import tell_state
 from plantroom_cloud.gateways.repository import SKEW_US, GatewayRepository, Owned
 from plantroom_cloud.gateways.signing import Trust
 from plantroom_cloud.ingest.dictionary import DictionaryRepository
@@ -29,8 +31,10 @@ class Greeting:
         self, session: AsyncSession, gateway: Owned, trust: Trust | None, now_us: int
     ) -> None:
         self._gateway, self._trust, self._now_us = gateway, trust, now_us
+        self._session, self._online = session, gateway.online
         self._gateways = GatewayRepository(session, gateway.scope)
         self._alarms = AlarmRepository(session, gateway.scope)
+        self._provision = ProvisionRepository(session, gateway.scope)
         self._hellos = HelloRepository(session, gateway.scope, gateway.id)
         self._rows = StreamRepository(session, gateway.scope, gateway.id)
         self._points = DictionaryRepository(session, gateway)
@@ -51,7 +55,9 @@ class Greeting:
         await self._look_for_restore(hello)
         if not await self._gateways.greet(gateway, hello, self._now_us):
             self._count("report_late")
-        elif hello.at and hello.clock != "unset":
+            return
+        await self._tell_state(online=True, agent=hello.agent)
+        if hello.at and hello.clock != "unset":
             await self._note_skew(hello.at - received_us, received_us, exact=False)
 
     async def state(self, state: wire.State, received_us: int) -> None:
@@ -59,6 +65,7 @@ class Greeting:
         if not await self._gateways.note_state(self._gateway.id, state, self._now_us):
             self._count("report_late")
             return
+        await self._tell_state(online=state.online)
         if not state.online:
             return
         measured = state.counters.get(MEASURED, math.nan)
@@ -103,6 +110,7 @@ class Greeting:
             self._count(error.reason)
             return
         await self._gateways.keep_certificate(self._gateway.id, serial, pem, self._now_us)
+        await self._provision.confirm(self._gateway.id, serial, self._now_us)
 
     async def _look_for_restore(self, hello: wire.Hello) -> None:
         """Raise an alarm where a former epoch has accepted less than we have of it.
@@ -136,6 +144,13 @@ class Greeting:
             await self._alarms.note(self._gateway.id, "clock_skew", details, self._now_us)
         elif abs(skew_us) <= SKEW_US and before is not None and abs(before) > SKEW_US:
             await self._alarms.clear(self._gateway.id, "clock_skew", self._now_us)
+
+    async def _tell_state(self, *, online: bool, **more: str) -> None:
+        """Tell that the gateway has come or gone, if that is news."""
+        if online == self._online:
+            return
+        self._online = online
+        await tell_state(self._session, self._gateway, self._now_us, online=online, **more)
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1

@@ -8,6 +8,7 @@ ready.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.outbound import Outbound
 from plantroom_cloud.ingest.pressure import Pressure, Room
 from plantroom_cloud.ingest.store import Item, Store
-from plantroom_cloud.supervise import Backoff
+from plantroom_cloud.kit import figures
+from plantroom_cloud.supervise import AWAY, Backoff
 from plantroom_shared.errors import Unavailable
 
 
@@ -58,7 +60,7 @@ class Lane:
         self.pressure = Pressure(group)
         self.waiting: Counter[str] = Counter()
         """Gateway → its messages that are not dealt with."""
-        self._database = Backoff("database", most=5.0)
+        self._database = Backoff("database", most=AWAY)
 
     async def put(self, delivery: Delivery) -> None:
         """Take `delivery` as soon as there is a place for it."""
@@ -84,6 +86,8 @@ class Lane:
             began = _now()
             answers = await self._store_group([delivery.item for delivery in group], stop)
             self.pressure.stored(len(group), _now() - began, _now())
+            if answers is not None:
+                figures.INGEST_STORE_SECONDS.observe(_now() - began)
             if answers is not None:
                 self._outbound.add(answers, len(group), more=not self.queue.empty())
             for delivery in group:
@@ -115,4 +119,4 @@ def lane_of(lanes: Sequence[Lane], gateway: str) -> Lane:
 
 
 def _now() -> float:
-    return asyncio.get_running_loop().time()
+    return time.monotonic()  # as the loop's own

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from plantroom_shared import topics, wire
 from plantroom_shared.errors import Rejected
 from plantroom_shared.model import Finding
+from plantroom_shared.tracing import trace_of
 
 ROWS_KEY = {"evt": "ev", "aud": "rc", "cmd": "rc"}
 """Stream → the key of a message under which its rows stand."""
@@ -87,6 +88,14 @@ class Incoming:
     def stream(self) -> str:
         """The stream of its rows: a backlog of samples only goes by another way."""
         return "tel" if self.channel == "fill" else self.channel
+
+    @property
+    def trace(self) -> str:
+        """The id by which its rows are followed; empty where it has none."""
+        rows = self.content
+        if isinstance(rows, Control):
+            return ""
+        return trace_of(self.gateway, rows.ep, self.stream, rows.s0)
 
     def set_aside(self, reason: str) -> Incoming | Refused:
         """Return the same as something that any database takes: its head alone, or a count."""

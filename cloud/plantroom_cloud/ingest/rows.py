@@ -44,6 +44,8 @@ class Origin:
     epoch: str
     several: frozenset[int] = frozenset()
     """Points that have more than one alias there: they have changed since the start."""
+    begins: tuple[int, ...] = ()
+    """First row of each message that they came in: by it they are followed."""
 
 
 @dataclass(slots=True)
@@ -140,6 +142,8 @@ class Column:
         }
         if origin is not None:
             document["e"] = origin.epoch
+            if origin.begins:
+                document["b"] = origin.begins
             if origin.several:
                 document["a"] = {
                     str(row): alias

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import and_, insert, or_, select, text
+from sqlalchemy import (
+    CompoundSelect,
+    and_,
+    bindparam,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.alarms.dues import note, note_findings
 from plantroom_cloud.db import Scope, insert_into, is_sqlite
 from plantroom_cloud.ingest.rows import Column, Origin
 from plantroom_cloud.store.writer import SampleWriter
-from plantroom_cloud.tables import FindingRow, Latest, Outbox, Target
+from plantroom_cloud.tables import AlarmRule, FindingRow, Latest, Outbox, Target
+from plantroom_cloud.tables.base import Big
 
 _LATEST = {
     "point_id": "bigint",
@@ -34,6 +46,16 @@ _ADVANCE = text(
     f"ON CONFLICT (point_id) DO UPDATE SET {_SET} "
     "WHERE (excluded.ts_us, excluded.tie) > (latest.ts_us, latest.tie)"
 )
+_COMPANY: Final = bindparam("company_id", type_=Big)
+# Made once: to build it costs as much as to run it.
+_WANTS: Final[CompoundSelect[Any]] = union_all(
+    select(literal_column("'target'"), Target.kind).where(
+        Target.company_id == _COMPANY, Target.enabled
+    ),
+    select(literal_column("'rule'"), AlarmRule.kind)
+    .where(AlarmRule.company_id == _COMPANY, AlarmRule.enabled, AlarmRule.deleted_us.is_(None))
+    .distinct(),
+)
 
 
 class SampleRepository:
@@ -41,12 +63,17 @@ class SampleRepository:
 
     def __init__(self, session: AsyncSession, scope: Scope, gateway: str = "") -> None:
         """Keep whose samples they are; without `gateway` they may be any gateway's."""
-        self._session, self._company_id = session, scope.company_id
+        self._session, self._scope, self._company_id = session, scope, scope.company_id
+        self._wanted: tuple[list[str], frozenset[str]] | None = None
         self._writer = SampleWriter(session, scope.company_id, gateway)
 
     async def add(self, column: Column) -> int:
         """Insert rows that are not there yet; return how many that were."""
-        return await self._writer.add(column)
+        new = await self._writer.add(column)
+        if new and "threshold" in (await self._wants())[1]:
+            points, lo = sorted({*column.point_id}), min(column.ts_us)
+            await note(self._session, self._scope, points=points, lo=lo)
+        return new
 
     async def advance_latest(self, column: Column) -> None:
         """Move the latest values of some rows forward, never back."""
@@ -71,8 +98,21 @@ class SampleRepository:
 
     async def targets(self) -> list[str]:
         """Return the kinds of the company's enabled targets."""
-        query = select(Target.kind).where(Target.company_id == self._company_id, Target.enabled)
-        return list((await self._session.execute(query)).scalars())
+        return (await self._wants())[0]
+
+    async def _wants(self) -> tuple[list[str], frozenset[str]]:
+        """Return who else wants what is stored: kinds of targets, and of rules for alarms.
+
+        Asked once in a transaction, in one statement. A rule that it does not see yet is made up
+        for: the worker looks once more when every transaction that began before it has ended.
+        """
+        if self._wanted is None:
+            values = {"company_id": self._company_id}
+            rows = (await self._session.execute(_WANTS, values)).all()
+            kinds = [kind for what, kind in rows if what == "target"]
+            watched = frozenset(kind for what, kind in rows if what == "rule")
+            self._wanted = (kinds, watched)
+        return self._wanted
 
     async def put_out(
         self,
@@ -109,4 +149,7 @@ class SampleRepository:
         )
         if findings:
             await self._session.execute(upsert, [head | finding for finding in findings])
+            if "finding" in (await self._wants())[1]:
+                ids = [finding["id"] for finding in findings]
+                await note_findings(self._session, self._scope, gateway, ids)
         return len(findings)

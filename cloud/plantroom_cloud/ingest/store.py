@@ -15,13 +15,16 @@ from itertools import groupby
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from plantroom_cloud.db import Database, insert_into
+from plantroom_cloud.db import Database, Scope, act_for, insert_into
 from plantroom_cloud.gateways.repository import Owned, find_owners
 from plantroom_cloud.gateways.signing import Trust
 from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.batch import GatewayBatch, Memory
 from plantroom_cloud.ingest.memory import Dictionaries, Patience
 from plantroom_cloud.ingest.messages import Incoming, Refused
+from plantroom_cloud.kit import figures
+from plantroom_cloud.kit.following import followed
+from plantroom_cloud.licensing.usage import Use, count_now
 from plantroom_cloud.streaming import Streamed
 from plantroom_cloud.streaming.batch import StreamingBatch
 from plantroom_cloud.streaming.devices import Memory as DeviceMemory
@@ -80,12 +83,14 @@ class Store:
         Raises:
             Unavailable: the database is away or refuses to write; nothing of it is stored.
         """
-        try:
-            return await self._attempt(items)
-        except Unavailable:
-            raise
-        except Exception:  # noqa: BLE001 - whatever one message brings out, its neighbours go on
-            return await self._one_by_one(items)
+        traces = [item.trace for item in items if isinstance(item, Incoming) and item.trace]
+        with followed("store", traces, messages=len(items)):
+            try:
+                return await self._attempt(items)
+            except Unavailable:
+                raise
+            except Exception:  # noqa: BLE001 - whatever one message brings out, its neighbours go on
+                return await self._one_by_one(items)
 
     async def _one_by_one(self, items: Sequence[Item]) -> Answers:
         """Store each item by itself, so that only the one the database refuses is held back."""
@@ -114,7 +119,7 @@ class Store:
     async def _attempt(self, items: Sequence[Item]) -> Answers:
         answers, devices = Answers(), list[StreamingBatch]()
         try:
-            async with self._database.write() as session:
+            async with self._database.write(None) as session:
                 batches = await self._fill(session, items, answers, devices)
         except _POISON:
             raise
@@ -130,6 +135,11 @@ class Store:
             device.learn()
             self.statistics.rows += device.stored
         self.statistics.messages += len(items)
+        refused = sum(isinstance(item, Refused) for item in items)
+        figures.INGEST_MESSAGES.labels("stored").inc(len(items) - refused)
+        figures.INGEST_MESSAGES.labels("refused").inc(refused)
+        rows = sum(batch.stored for batch in batches) + sum(one.stored for one in devices)
+        figures.INGEST_ROWS.inc(rows)
         return answers
 
     async def _fill(
@@ -143,13 +153,15 @@ class Store:
         # Two processes that have messages of one gateway take turns.
         owners = await find_owners(session, ids, lock=True)
         batches = list[GatewayBatch]()
-        counts: dict[tuple[int, str], int] = {}
+        counts: dict[Scope, dict[str, int]] = {}
+        samples: dict[Scope, int] = {}
         for gateway, group in groupby(sorted(items, key=_gateway), key=_gateway):
             messages = list(group)
             owner = owners.get(gateway)
             if owner is None:
                 self._note_stranger(gateway, len(messages))
                 continue
+            await act_for(session, owner.scope)
             batch = GatewayBatch(session, owner, self._memory)
             await batch.take([item for item in messages if isinstance(item, Incoming)], answers)
             if streamed := [item for item in messages if isinstance(item, Streamed)]:
@@ -157,10 +169,15 @@ class Store:
             for item in messages:
                 if isinstance(item, Refused):
                     batch.count(item.reason)
-            for name, number in batch.counts.items():
-                counts[owner.company_id, f"ingest.{name}/{gateway}"] = number
+            names = {f"ingest.{name}/{gateway}": n for name, n in batch.counts.items()}
+            counts.setdefault(owner.scope, {}).update(names)
+            samples[owner.scope] = samples.get(owner.scope, 0) + batch.samples
             batches.append(batch)
-        await _count(session, counts)
+        for scope, numbers in counts.items():
+            await _count(session, scope, numbers)
+        for scope in sorted(samples, key=lambda scope: scope.company_id):
+            await act_for(session, scope)
+            await count_now(session, scope, self.clock.now_us(), Use.SAMPLES, samples[scope])
         return batches
 
     async def _stream(
@@ -177,6 +194,7 @@ class Store:
         await device.take(messages, answers)
         for name, number in device.counts.items():
             batch.count(name, number)
+        batch.samples += device.stored
         return device
 
     def _note_stranger(self, gateway: str, messages: int) -> None:
@@ -191,21 +209,24 @@ def _gateway(item: Item) -> str:
     return item.gateway
 
 
-async def _count(session: AsyncSession, counts: dict[tuple[int, str], int]) -> None:
+async def _count(session: AsyncSession, scope: Scope, counts: dict[str, int]) -> None:
     if not counts:
         return
+    await act_for(session, scope)
     statement = insert_into(session, Counter)
     upsert = statement.on_conflict_do_update(
         index_elements=["company_id", "name"],
         set_={"value": Counter.value + statement.excluded.value},
     )
     rows = [
-        {"company_id": company_id, "name": name, "value": number}
-        for (company_id, name), number in sorted(counts.items())
+        {"company_id": scope.company_id, "name": name, "value": number}
+        for name, number in sorted(counts.items())
     ]
     await session.execute(upsert, rows)
 
 
 def _about(item: Item, error: Exception) -> dict[str, str]:
     channel = "-" if isinstance(item, Refused) else item.channel
-    return {"gateway": item.gateway, "channel": channel, "error_kind": type(error).__name__}
+    about = {"gateway": item.gateway, "channel": channel, "error_kind": type(error).__name__}
+    trace = item.trace if isinstance(item, Incoming) else ""
+    return {**about, "trace_id": trace} if trace else about

@@ -59,6 +59,8 @@ class Stream:
     """Samples that came live ..."""
     backlog: Column = field(default_factory=Column)
     """... and those that went by ``fill``: too old to raise an alarm, and samples like any other."""
+    begins: list[int] = field(default_factory=list)
+    """First row of each message that samples came in."""
     records: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
@@ -95,7 +97,7 @@ class StreamRepository:
     def __init__(self, session: AsyncSession, scope: Scope, gateway: str) -> None:
         self._session, self._gateway = session, gateway
         self._row = {"company_id": scope.company_id, "gateway_id": gateway}
-        self._company_id = scope.company_id
+        self.company_id = scope.company_id
 
     async def open(self, spans: dict[Key, Range]) -> dict[Key, Stream]:
         """Return what is known around `spans`; the streams come into being where they are new."""
@@ -123,7 +125,7 @@ class StreamRepository:
     def of(self, table: type[InStream], epoch: str, stream: str) -> tuple[Any, ...]:
         """Return the conditions for rows of one stream."""
         return (
-            table.company_id == self._company_id,
+            table.company_id == self.company_id,
             table.gateway_id == self._gateway,
             table.epoch == epoch,
             table.stream == stream,
@@ -213,7 +215,7 @@ class StreamRepository:
             numbers = [s0 for _, _, s0, _ in keys[start : start + _MANY]]
             query = select(*_KEY, StreamMessage.digest).where(
                 StreamMessage.gateway_id == self._gateway,
-                StreamMessage.company_id == self._company_id,
+                StreamMessage.company_id == self.company_id,
                 StreamMessage.epoch.in_({key[0] for key in wanted}),
                 StreamMessage.s0.in_(numbers),
             )
@@ -225,7 +227,7 @@ class StreamRepository:
 
     async def remember(self, digests: Mapping[MessageKey, str], now_us: int) -> None:
         """Keep the digests of messages that are stored now."""
-        head = {"gateway_id": self._gateway, "company_id": self._company_id, "stored_us": now_us}
+        head = {"gateway_id": self._gateway, "company_id": self.company_id, "stored_us": now_us}
         names = ("epoch", "stream", "s0", "n")
         rows = [
             head | dict(zip(names, key, strict=True)) | {"digest": digest}
@@ -239,7 +241,7 @@ class StreamRepository:
         """Return the highest order number of every stream of `epochs`."""
         query = (
             select(StreamRange.epoch, StreamRange.stream, func.max(StreamRange.hi))
-            .where(StreamRange.company_id == self._company_id)
+            .where(StreamRange.company_id == self.company_id)
             .where(StreamRange.gateway_id == self._gateway, StreamRange.epoch.in_(epochs))
             .group_by(StreamRange.epoch, StreamRange.stream)
         )
@@ -249,7 +251,7 @@ class StreamRepository:
         """Return the first ranges of every stream of `epochs`, as many as a message may hold."""
         query = (
             select(StreamRange.epoch, StreamRange.stream, StreamRange.lo, StreamRange.hi)
-            .where(StreamRange.company_id == self._company_id)
+            .where(StreamRange.company_id == self.company_id)
             .where(StreamRange.gateway_id == self._gateway, StreamRange.epoch.in_(epochs))
             .order_by(StreamRange.epoch, StreamRange.stream, StreamRange.lo)
         )

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plantroom_cloud.kit.problems import TRACE_ID, ApiError, TooLarge, problem_response
+from plantroom_shared.log import bound
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class TraceId:
         given = _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
         trace_id = given[1] if given and set(given[1]) != {"0"} else secrets.token_hex(16)
         scope[TRACE_ID] = trace_id
-        await self.app(scope, receive, _adding(send, [("X-Trace-Id", trace_id)]))
+        with bound(trace_id=trace_id):
+            await self.app(scope, receive, _adding(send, [("X-Trace-Id", trace_id)]))
 
 
 class SecurityHeaders:

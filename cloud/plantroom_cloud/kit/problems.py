@@ -18,20 +18,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope as AsgiScope
 
 from plantroom_shared.errors import PlantroomError, Unavailable
 
+_READ_ONLY = "25006"  # PostgreSQL: in the midst of handing over to another server
 MEDIA_TYPE = "application/problem+json"
+REFERENCE = "#/components/schemas/{model}"
+"""Where the OpenAPI document has the schema of a model."""
 TRACE_ID = "plantroom.trace_id"
 """Key of the ASGI scope under which the trace id stands."""
 
@@ -70,9 +73,11 @@ class ApiError(PlantroomError):
         code: str = "",
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
         self.detail, self.errors, self.headers = detail, list(errors), dict(headers or {})
         self.problem_code = code or self.code
+        self.members = dict(members or {})
         super().__init__(detail)
 
 
@@ -83,9 +88,9 @@ class InvalidRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """There is no valid key with the request."""
+    """There is no valid key or token with the request."""
 
-    status, code, title = 401, "unauthorized", "A valid API key is needed"
+    status, code, title = 401, "unauthorized", "A valid key or access token is needed"
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="plantroom"'})
@@ -134,6 +139,7 @@ def problem_response(scope: AsgiScope, error: ApiError) -> Response:
         detail=error.detail,
         errors=error.errors,
         headers=error.headers,
+        members=error.members,
     )
 
 
@@ -146,8 +152,10 @@ def _render(
     detail: str,
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
+    members: Mapping[str, str] | None = None,
 ) -> Response:
     body: dict[str, Any] = {
+        **(members or {}),
         "type": f"urn:plantroom:problem:{code}",
         "title": title,
         "status": status,
@@ -173,9 +181,21 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
     return problem_response(request.scope, NotReady(detail, retry_after=retry_after))
 
 
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    """Answer where the connection is gone, or the server has become one to be read only."""
+    assert isinstance(error, DBAPIError)  # noqa: S101 - registered for this class only
+    if error.connection_invalidated or getattr(error.orig, "sqlstate", "") == _READ_ONLY:
+        return await _on_unavailable(request, error)
+    raise error
+
+
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    """Answer what the router raises: unknown paths, wrong methods."""
+    """Answer what the framework raises: unknown paths, wrong methods, bodies that are none."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        found = {"where": "body", "name": "body", "detail": "cannot be parsed"}
+        msg = "body: cannot be parsed; send it whole, and texts in UTF-8"
+        return problem_response(request.scope, InvalidRequest(msg, errors=[found]))
     phrase = HTTPStatus(error.status_code).phrase
     detail = {
         404: "there is no such path; /docs lists what there is",
@@ -212,6 +232,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     for kind in (Unavailable, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _on_unavailable)
+    app.add_exception_handler(DBAPIError, _on_database_error)
 
 
 def _answer(description: str) -> dict[str, Any]:
@@ -219,7 +240,10 @@ def _answer(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: reference}}
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    kind.status: _answer(kind.title) for kind in (Unauthorized, NotFound, InvalidRequest, NotReady)
-}
+def refusals(*kinds: type[ApiError]) -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI description of a route says of errors it may answer."""
+    return {kind.status: _answer(kind.title) for kind in kinds}
+
+
+RESPONSES: Final = refusals(Unauthorized, Forbidden, NotFound, InvalidRequest, NotReady)
 """For the OpenAPI description of every route under /v1."""

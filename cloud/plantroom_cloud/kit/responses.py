@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import Request, Response
 
 from plantroom_cloud.kit.pages import Page, Position, encode_cursor, next_link
 
+SECRET: Final = "plantroom.secret"  # noqa: S105 - the name of a mark
+"""Key of the ASGI scope of a request whose answer holds a secret."""
+
 
 def json_response(body: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Return `body` as JSON."""
     return Response(orjson.dumps(body), 200, dict(headers or {}), "application/json")
+
+
+def secret_response(request: Request, body: Any) -> Response:
+    """Return `body` as JSON that is shown this once: nothing on our side keeps it."""
+    request.scope[SECRET] = True
+    return json_response(body)
 
 
 def page_response(

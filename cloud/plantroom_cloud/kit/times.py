@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final
 
 from plantroom_cloud.kit.problems import invalid
@@ -39,8 +40,16 @@ def rfc3339(us: int) -> str:
 
     Years run from 1 to 9999; what lies beyond is shown as the nearest moment that can be written.
     """
-    moment = _EPOCH + timedelta(microseconds=min(max(us, _FIRST), _LAST))
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    days, rest = divmod(min(max(us, _FIRST), _LAST), DAY)
+    seconds, us = divmod(rest, SECOND)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date(days)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{us:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """Return a day since 1970; a history asks for the same ones thousands of times."""
+    return (_EPOCH + timedelta(days=days)).strftime("%Y-%m-%d").rjust(10, "0")
 
 
 def rfc3339_or_none(us: int | None) -> str | None:

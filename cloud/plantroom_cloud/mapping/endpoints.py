@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import ClassFilter, SiteFilter
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Session
 from plantroom_cloud.mapping.listing import MappingFilter, MappingListing
 from plantroom_cloud.mapping.schemas import MappingPage, MappingSummary, show_mapping
 
@@ -25,7 +25,12 @@ MinConfidence = Annotated[
 ]
 
 
-@router.get("/mappings", response_model=MappingPage, summary="Mappings")
+@router.get(
+    "/mappings",
+    response_model=MappingPage,
+    summary="Mappings",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def list_mappings(
     *,
     request: Request,
@@ -48,7 +53,12 @@ async def list_mappings(
     )
 
 
-@router.get("/mappings/summary", response_model=MappingSummary, summary="How far it has come")
+@router.get(
+    "/mappings/summary",
+    response_model=MappingSummary,
+    summary="How far it has come",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_summary(session: Session, scope: CurrentScope, site: SiteFilter = None) -> Response:
     """Counts of points, of mapped points and of those with a counterpart, and their confidence."""
     row = await MappingListing(session, scope).summary(site)

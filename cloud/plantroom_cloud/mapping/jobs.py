@@ -10,10 +10,9 @@ from sqlalchemy.exc import DBAPIError
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.isolation.lookups import open_batches, stale_sites
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.mapping.llm.batches import BatchDesk
-from plantroom_cloud.mapping.llm.repository import open_batches
-from plantroom_cloud.mapping.repository import stale_sites
 from plantroom_cloud.mapping.service import Mapped, map_site, store_site
 from plantroom_shared.clock import Clock
 
@@ -65,7 +64,7 @@ class Mapper:
 
     async def resume(self) -> None:
         """Take up the batches that were under way when the process ended."""
-        async with self._db.read() as session:
+        async with self._db.read(None) as session:
             self._open |= dict.fromkeys(await open_batches(session), self._clock.monotonic())
 
     async def round(self) -> int:
@@ -74,14 +73,26 @@ class Mapper:
         Returns:
             How many sites were mapped.
         """
-        async with self._db.read() as session:
+        async with self._db.read(None) as session:
             stale = set(await stale_sites(session))
+        await self._look_whether_back()
         now = self._clock.monotonic()
         due = {place for place, at in self._open.items() if at <= now}
         done = 0
         for place in sorted(stale | due):
             done += await self._try(place, stale=place in stale)
         return done
+
+    async def _look_whether_back(self) -> None:
+        """Ask everything that is open at once when an endpoint answers that was left alone."""
+        if self._asker is None:
+            return
+        endpoint = self._asker.endpoint
+        if endpoint.breaker.state == "closed":
+            return
+        if await endpoint.probe():
+            self._waits.clear()
+            self._open = dict.fromkeys(self._open, self._clock.monotonic())
 
     async def _try(self, place: Place, *, stale: bool) -> bool:
         try:

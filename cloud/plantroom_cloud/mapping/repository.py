@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.review.standing import IMPORTED
-from plantroom_cloud.tables import Counter, MappingBasis, MappingCache
+from plantroom_cloud.tables import Counter, MappingCache
 from plantroom_cloud.tables import Device as DeviceRow
 from plantroom_cloud.tables import Mapping as MappingRow
 from plantroom_cloud.tables import Point as PointRow
@@ -48,25 +47,6 @@ class SitePoint:
     changed_us: int
     point: Point
     """Keys made unique in the site: gateway and key."""
-
-
-async def stale_sites(session: AsyncSession) -> list[tuple[int, int]]:
-    """Return (company, site) of points new or changed since mapped: the one look across companies."""
-    rows = await session.execute(
-        select(PointRow.company_id, PointRow.site_id)
-        .outerjoin(MappingRow, MappingRow.point_id == PointRow.id)
-        .outerjoin(MappingBasis, MappingBasis.point_id == PointRow.id)
-        .where(
-            or_(
-                MappingRow.point_id.is_(None),
-                MappingBasis.point_id.is_(None),
-                PointRow.changed_us > MappingRow.mapped_us,
-            )
-        )
-        .distinct()
-        .order_by(PointRow.company_id, PointRow.site_id)
-    )
-    return [(company_id, site_id) for company_id, site_id in rows]
 
 
 class MappingRepository(Repository):

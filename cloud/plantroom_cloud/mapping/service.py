@@ -83,7 +83,7 @@ async def read_site(
 ) -> SiteMap | None:
     """Map a site offline and find what to ask; nothing is stored. None where it has no points."""
     now_us = clock.now_us()
-    async with db.read() as session:
+    async with db.read(scope) as session:
         repository = MappingRepository(session, scope)
         rows, devices = await repository.site(site_id)
         decided = await repository.decided(site_id) if llm_model else {}
@@ -102,7 +102,7 @@ async def read_site(
     if decided:
         # What people decided is a verdict on what the LLM had said of the same template.
         decisions = _decisions(rows, mapped, decided)
-        async with db.write() as writing:
+        async with db.write(scope) as writing:
             await LlmRepository(writing, scope).decided(decisions, now_us)
     return SiteMap(site_id, rows, mapped, questions, now_us)
 
@@ -120,12 +120,12 @@ async def store_site(
     answers: dict[str, str] = {}
     trust = TRUST
     if site.questions:
-        async with db.read() as session:
+        async with db.read(scope) as session:
             known = AnswerCache() if cache is None else cache
             answers = await known.find(session, scope, site.questions)
             trust = await LlmRepository(session, scope).trust(model)
     mapped = refined(site.offline, site.questions, answers, trust=trust, failed=failed)
-    async with db.write() as session:
+    async with db.write(scope) as session:
         done = await enter(session, scope, site, mapped)
     still_open = tuple(q for key, q in sorted(site.questions.items()) if key not in answers)
     return replace(done, open_questions=still_open, site=site)

@@ -6,13 +6,17 @@ import asyncio
 import csv
 import io
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import orjson
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.audit import cli_user
 from plantroom_cloud.config import CloudSettings
+from plantroom_cloud.conventions.store import OnceRepository, fingerprint
 from plantroom_cloud.db import Scope, open_database
 from plantroom_cloud.identity.setup import find_company
 from plantroom_cloud.kit.pages import Page
@@ -23,7 +27,7 @@ from plantroom_cloud.pipeline.repository import JobRepository
 from plantroom_cloud.pipeline.results import points_page
 from plantroom_cloud.pipeline.schemas import show_job, show_short
 from plantroom_cloud.pipeline.searching import targets_of
-from plantroom_cloud.pipeline.service import Asked, JobService, digest, no_job
+from plantroom_cloud.pipeline.service import Asked, JobService, no_job
 from plantroom_cloud.pipeline.uploads import MAX_UPLOAD, Upload
 from plantroom_cloud.tables import Site
 from plantroom_shared.clock import SystemClock
@@ -62,10 +66,22 @@ class Jobs:
         if edges is not None:
             self._has_enos()
             asked = Asked(edges=edges, options=options)
+        data = b"" if file is None else file.read_bytes()
 
         async def do(session: AsyncSession, scope: Scope) -> str:
             wanted = asked or Asked(await _sites(session, scope, sites), options=options)
-            return await JobService(session, scope, SystemClock()).start(wanted, key)
+            start = partial(JobService(session, scope, SystemClock()).start, wanted, cli_user())
+            if key is None:
+                return await start()
+            of = fingerprint(
+                data,
+                str(file),
+                orjson.dumps([*sites]),
+                orjson.dumps(edges.buildings if edges else None),
+                orjson.dumps(options),
+            )
+            once = OnceRepository(session, scope)
+            return await once.within("job start", key, of, SystemClock().now_us(), start)
 
         return self._run(do)
 
@@ -95,11 +111,15 @@ class Jobs:
 
     def cancel(self, job: str) -> None:
         """End a job."""
-        self._run(lambda session, scope: JobService(session, scope, SystemClock()).cancel(job))
+        self._run(
+            lambda session, scope: JobService(session, scope, SystemClock()).cancel(job, cli_user())
+        )
 
     def resume(self, job: str) -> None:
         """Go on with a job."""
-        self._run(lambda session, scope: JobService(session, scope, SystemClock()).resume(job))
+        self._run(
+            lambda session, scope: JobService(session, scope, SystemClock()).resume(job, cli_user())
+        )
 
     def result(self, job: str, out: Path) -> int:
         """Write what is found so far as CSV; return how many points that are."""
@@ -134,7 +154,7 @@ class Jobs:
             database = open_database(self._settings)
             try:
                 await migrate(database)
-                async with database.write() as session:
+                async with database.write(None) as session:
                     return await do(session, await find_company(session, self._company))
             finally:
                 await database.close()
@@ -157,7 +177,7 @@ def _upload(file: Path, options: dict[str, Any]) -> Asked:
         raise ConfigError(what, file=str(file), fix="split it by building")
     name = file.stem or "upload"
     try:
-        return Asked(upload=Upload(data, name), digest=digest(data, name), options=options)
+        return Asked(upload=Upload(data, name), options=options)
     except ApiError as error:
         raise ConfigError(error.detail, file=str(file)) from error
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
 
 from plantroom_cloud import ready
 from plantroom_cloud.config import CloudSettings
+from plantroom_cloud.db import open_database
+from plantroom_cloud.isolation.check import check_wall
 from plantroom_cloud.pipeline.queue import QUEUE, TASK, Inside, Sender, celery_app
 from plantroom_shared.errors import ConfigError
 
@@ -21,13 +24,15 @@ def work(settings: CloudSettings, processes: int, ready_file: Path | None = None
         ready_file: written when it takes messages.
 
     Raises:
-        ConfigError: the settings name no Redis, or Celery is not installed.
+        ConfigError: the settings name no Redis, Celery is not installed, or the database would not
+            hold companies apart.
     """
     if settings.jobs != "celery":
         what = "the service does its jobs by itself"
         raise ConfigError(what, key="jobs", fix="say jobs: celery, with a redis")
     ready.forget(ready_file)
     app = celery_app(settings)
+    asyncio.run(_check(settings))
     _install(app, settings)
     _announce(ready_file)
     app.Worker(
@@ -41,6 +46,14 @@ def work(settings: CloudSettings, processes: int, ready_file: Path | None = None
         without_heartbeat=True,
         optimization="fair",
     ).start()
+
+
+async def _check(settings: CloudSettings) -> None:
+    database = open_database(settings)
+    try:
+        await check_wall(database, settings)
+    finally:
+        await database.close()
 
 
 def _install(app: Any, settings: CloudSettings) -> None:

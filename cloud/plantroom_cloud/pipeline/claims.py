@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     and_,
     delete,
-    exists,
     func,
     not_,
     or_,
@@ -22,7 +21,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Scope, is_sqlite
+from plantroom_cloud.isolation import lookups
 from plantroom_cloud.kit.repository import Repository
+from plantroom_cloud.live import topics
+from plantroom_cloud.live.telling import Happening, tell
+from plantroom_cloud.pipeline.news import sites_of_places, tell_job
 from plantroom_cloud.pipeline.repository import OPEN, JobRepository
 from plantroom_cloud.pipeline.stages import following
 from plantroom_cloud.tables import JobChunk, JobOutput, JobRow
@@ -70,13 +73,16 @@ Lane = Literal["search", "other"]
 """Chunks that wait for an Edge for minutes, and all that do not: neither shall keep the other."""
 
 
-def _due(now_us: int, lane: Lane | None = None) -> tuple[ColumnElement[bool], ...]:
+def _due(
+    now_us: int, lane: Lane | None = None, own: tuple[ColumnElement[bool], ...] = ()
+) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of a chunk that may be taken; of any lane where none is named."""
     due = (JobChunk.state.in_(OPEN), JobChunk.due_us <= now_us)
     if lane is None:
         return due
     mine = (JobRow.id == JobChunk.job_id, JobRow.company_id == JobChunk.company_id)
-    edges = exists().where(*mine, JobRow.source == "edges")
+    # Not all columns: a look-up across companies may read some of them alone.
+    edges = select(JobRow.id).where(*mine, *own, JobRow.source == "edges").exists()
     search = and_(JobChunk.stage == "select", edges)
     return (*due, search if lane == "search" else not_(search))
 
@@ -84,14 +90,8 @@ def _due(now_us: int, lane: Lane | None = None) -> tuple[ColumnElement[bool], ..
 async def companies_with_work(
     session: AsyncSession, now_us: int, lane: Lane | None = None
 ) -> list[int]:
-    """Return companies that have a chunk to be taken: the one look across companies."""
-    rows = await session.scalars(
-        select(JobChunk.company_id)
-        .where(*_due(now_us, lane))
-        .distinct()
-        .order_by(JobChunk.company_id)
-    )
-    return list(rows)
+    """Return companies that have a chunk to be taken."""
+    return await lookups.companies_with_work(session, *_due(now_us, lane))
 
 
 class Claims(Repository):
@@ -105,7 +105,7 @@ class Claims(Repository):
         On PostgreSQL a row that another worker is about to claim is passed over; on SQLite the
         transaction has the write lock from its start, so that there is no other.
         """
-        due = (self._own(JobChunk), *_due(now_us, lane))
+        due = (self._own(JobChunk), *_due(now_us, lane, (self._own(JobRow),)))
         chosen = select(*_KEY).where(*due).order_by(JobChunk.due_us, *_KEY).limit(1)
         if not is_sqlite(self._session):
             chosen = chosen.with_for_update(skip_locked=True)
@@ -170,6 +170,7 @@ class Claims(Repository):
             await self._forget(claim)
         if not await self._left(claim, stage=claim.stage):
             await self._plan(claim, result, points, now_us)
+        await self._tell(claim, "done", now_us)
         await self._end(claim.job, now_us)
         return True
 
@@ -178,6 +179,7 @@ class Claims(Repository):
         await JobRepository(self._session, self._scope).lock(claim.job)
         if not await self._turn(claim, state="failed", reason=reason, ended_us=now_us):
             return False
+        await self._tell(claim, "failed", now_us)
         await self._end(claim.job, now_us)
         return True
 
@@ -290,4 +292,16 @@ class Claims(Repository):
         statement = update(JobRow).where(
             self._own(JobRow), JobRow.id == job, JobRow.state == "open"
         )
-        await self._session.execute(statement.values(state=state, reason=reason, ended_us=now_us))
+        changed = statement.values(state=state, reason=reason, ended_us=now_us)
+        row = (await self._session.execute(changed.returning(JobRow.buildings))).first()
+        if row is not None:
+            what = {"job": job, "state": state}
+            await tell_job(self._session, self._scope, now_us, **what, places=row.buildings)
+
+    async def _tell(self, claim: Claim, state: str, now_us: int) -> None:
+        """Tell who watches how far it has come."""
+        where = {"building": claim.building, "stage": claim.stage, "piece": claim.piece}
+        data = {"job": claim.job, "state": state, **where}
+        sites = sites_of_places([claim.place])
+        step = Happening(topics.JOBS, "job.step", data, sites, hook=False)
+        await tell(self._session, self._scope, now_us, step)

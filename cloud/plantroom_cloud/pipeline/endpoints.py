@@ -7,17 +7,25 @@ import re
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import orjson
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from plantroom_cloud.identity.access import CurrentScope, WritingKey, needs_write
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import PlainText
-from plantroom_cloud.kit.problems import MEDIA_TYPE, ApiError, Forbidden, InvalidRequest, TooLarge
+from plantroom_cloud.kit.problems import (
+    REFERENCE,
+    ApiError,
+    Forbidden,
+    InvalidRequest,
+    TooLarge,
+    refusals,
+)
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Clock, Session, database
+from plantroom_cloud.kit.session import Clock, database
 from plantroom_cloud.pipeline.edges import Edges
 from plantroom_cloud.pipeline.repository import JobRepository
 from plantroom_cloud.pipeline.results import buildings_page, points_page
@@ -35,7 +43,6 @@ from plantroom_cloud.pipeline.service import (
     Ended,
     JobService,
     TooMany,
-    digest,
     no_job,
     sites_of,
 )
@@ -47,16 +54,6 @@ UPLOADS: Final = (re.compile("/v1/jobs"), MAX_UPLOAD)
 """Paths whose bodies are files, and how many bytes they may have."""
 
 JobId = Annotated[PlainText, Path(examples=["j-0011223344556677"])]
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
-        description="Sent again with the same request, the answer is the same job.",
-        examples=[None],
-    ),
-]
 Name = Annotated[
     PlainText, Query(min_length=1, description="Of the building, for rows that name none.")
 ]
@@ -66,7 +63,6 @@ State = Annotated[
 ]
 Building = Annotated[int | None, Query(ge=0, le=10**6, description="Only of this building.")]
 _LISTS: Final = ("text/csv", "text/plain", "application/octet-stream")
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
 
 class NoList(ApiError):
@@ -77,24 +73,17 @@ class NoList(ApiError):
     title: ClassVar[str] = "This is neither JSON nor a point list"
 
 
-def _refusals(*kinds: type[ApiError]) -> dict[int | str, dict[str, Any]]:
-    return {
-        kind.status: {"description": kind.title, "content": {MEDIA_TYPE: _PROBLEM}}
-        for kind in kinds
-    }
-
-
 @router.post(
     "/jobs",
     status_code=202,
     response_model=JobOut,
-    responses=_refusals(NoList, TooLarge, TooMany, Forbidden),
+    responses=refusals(NoList, TooLarge, TooMany, Forbidden),
     summary="Start a job",
     openapi_extra={
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": JobIn.model_json_schema()},
+                "application/json": {"schema": JobIn.model_json_schema(ref_template=REFERENCE)},
                 "text/csv": {"schema": {"type": "string"}},
             },
         }
@@ -104,25 +93,21 @@ async def start_job(
     *,
     request: Request,
     scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.JOB_WRITE))],
     clock: Clock,
-    writer: WritingKey,
-    key: Key = None,
     name: Name = "upload",
     llm: Llm = True,
 ) -> Response:
     """Map the points of sites (JSON), or of a list of at most 32 MiB (CSV with `point_name`).
 
-    Or those that EnOS Edges find (JSON with `edges`), for which a key that may write is needed: it
-    has devices asked on the network of a building.
+    Or those that EnOS Edges find (JSON with `edges`): they ask the devices of a building.
 
     The answer comes at once; GET /v1/jobs/{job} tells how far it has come, and its rows can be
     read meanwhile.
     """
     asked = await _asked(request, name, llm=llm)
-    if asked.edges:
-        needs_write(writer)
-    async with database(request).write() as session:
-        job = await JobService(session, scope, clock).start(asked, key)
+    async with database(request).write(scope) as session:
+        job = await JobService(session, scope, clock).start(asked, who)
         shown = await _shown(JobRepository(session, scope), job)
     return Response(orjson.dumps(shown), 202, {"Location": f"/v1/jobs/{job}"}, "application/json")
 
@@ -133,7 +118,7 @@ async def _asked(request: Request, name: str, *, llm: bool) -> Asked:
     if kind in _LISTS:
         # Seconds for a large list: not in the loop that serves requests.
         upload = await asyncio.to_thread(Upload, body, name)
-        return Asked(upload=upload, digest=digest(body, name), options={"llm": llm})
+        return Asked(upload=upload, options={"llm": llm})
     if kind != "application/json":
         msg = "send a list as text/csv, or say which sites as application/json"
         raise NoList(msg)
@@ -167,7 +152,12 @@ async def _found(jobs: JobRepository, job: str) -> AnyRow:
     return row
 
 
-@router.get("/jobs", response_model=JobPage, summary="Jobs")
+@router.get(
+    "/jobs",
+    response_model=JobPage,
+    summary="Jobs",
+    dependencies=[Depends(Permit(Permission.JOB_READ))],
+)
 async def list_jobs(
     *,
     request: Request,
@@ -192,14 +182,24 @@ async def list_jobs(
     )
 
 
-@router.get("/jobs/{job}", response_model=JobOut, summary="How far a job has come")
+@router.get(
+    "/jobs/{job}",
+    response_model=JobOut,
+    summary="How far a job has come",
+    dependencies=[Depends(Permit(Permission.JOB_READ))],
+)
 async def get_job(session: Session, scope: CurrentScope, job: JobId) -> Response:
     """A job with its stages, figures and troubles."""
     return json_response(await _shown(JobRepository(session, scope), job))
 
 
-@router.get("/jobs/{job}/points", response_model=JobPointPage, summary="Rows of a job")
-async def list_points(
+@router.get(
+    "/jobs/{job}/points",
+    response_model=JobPointPage,
+    summary="Rows of a job",
+    dependencies=[Depends(Permit(Permission.JOB_READ))],
+)
+async def list_job_points(
     *,
     request: Request,
     session: Session,
@@ -225,8 +225,13 @@ async def list_points(
     )
 
 
-@router.get("/jobs/{job}/buildings", response_model=BuildingPage, summary="Buildings of a job")
-async def list_buildings(
+@router.get(
+    "/jobs/{job}/buildings",
+    response_model=BuildingPage,
+    summary="Buildings of a job",
+    dependencies=[Depends(Permit(Permission.JOB_READ))],
+)
+async def list_job_buildings(
     *,
     request: Request,
     session: Session,
@@ -249,13 +254,20 @@ async def list_buildings(
 @router.post(
     "/jobs/{job}/cancel",
     response_model=JobOut,
-    responses=_refusals(Ended),
+    responses=refusals(Ended),
     summary="Cancel a job",
 )
-async def cancel_job(request: Request, scope: CurrentScope, clock: Clock, job: JobId) -> Response:
+async def cancel_job(
+    *,
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.JOB_WRITE))],
+    clock: Clock,
+    job: JobId,
+) -> Response:
     """End it; what it has found so far stays to be read, and what it has published stays."""
-    async with database(request).write() as session:
-        await JobService(session, scope, clock).cancel(job)
+    async with database(request).write(scope) as session:
+        await JobService(session, scope, clock).cancel(job, who)
         shown = await _shown(JobRepository(session, scope), job)
     return json_response(shown)
 
@@ -263,12 +275,19 @@ async def cancel_job(request: Request, scope: CurrentScope, clock: Clock, job: J
 @router.post(
     "/jobs/{job}/resume",
     response_model=JobOut,
-    responses=_refusals(Ended),
+    responses=refusals(Ended),
     summary="Go on with a job",
 )
-async def resume_job(request: Request, scope: CurrentScope, clock: Clock, job: JobId) -> Response:
+async def resume_job(
+    *,
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.JOB_WRITE))],
+    clock: Clock,
+    job: JobId,
+) -> Response:
     """Take up one that was cancelled or has failed; what is done is not done again."""
-    async with database(request).write() as session:
-        await JobService(session, scope, clock).resume(job)
+    async with database(request).write(scope) as session:
+        await JobService(session, scope, clock).resume(job, who)
         shown = await _shown(JobRepository(session, scope), job)
     return json_response(shown)

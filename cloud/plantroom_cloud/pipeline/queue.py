@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope, open_database
+from plantroom_cloud.live.opening import open_bus
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.pipeline.claims import Claims, companies_with_work
 from plantroom_cloud.pipeline.searching import targets_of
@@ -74,11 +75,11 @@ def celery_app(settings: CloudSettings) -> Any:
 
 async def unsent(db: Database, now_us: int) -> int:
     """Note that workers are woken now for what is due and nobody was woken for; return how many."""
-    async with db.read() as session:
+    async with db.read(None) as session:
         companies = await companies_with_work(session, now_us)
     count = 0
     for company in companies:
-        async with db.write() as session:
+        async with db.write(Scope(company)) as session:
             claims = Claims(session, Scope(company))
             count += await claims.unsent(now_us, now_us - round(_AGAIN * 1e6), _MOST_SENT)
     return count
@@ -102,10 +103,10 @@ async def wake(db: Database, now_us: int, sender: Wakes) -> int:
 
 
 async def _not_sent(db: Database, now_us: int) -> None:
-    async with db.read() as session:
+    async with db.read(None) as session:
         companies = await companies_with_work(session, now_us)
     for company in companies:
-        async with db.write() as session:
+        async with db.write(Scope(company)) as session:
             await Claims(session, Scope(company)).not_sent(now_us)
 
 
@@ -153,6 +154,7 @@ class Inside:
         self._settings, self._sender, self._clock = settings, sender, clock or SystemClock()
         self._runner = asyncio.Runner()
         self._db = open_database(settings)
+        self._bus = self._db.bus = open_bus(settings)
         self._asker = Asker(self._db, settings.llm, self._clock) if settings.llm else None
         means = Means(self._db, self._clock, self._asker, targets_of(settings))
         self._worker = Worker(means, settings.job_lease)
@@ -165,6 +167,7 @@ class Inside:
         done = await self._worker.step()
         if done:
             await wake(self._db, self._clock.now_us(), self._sender)
+            await self._bus.flush()  # between two chunks the loop stands still
         return done
 
     def close(self) -> None:
@@ -175,4 +178,5 @@ class Inside:
     async def _end(self) -> None:
         if self._asker is not None:
             await self._asker.close()
+        await self._bus.close()
         await self._db.close()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import and_, delete, func, insert, select, update
 
 from plantroom_cloud.db import insert_into, is_sqlite
 from plantroom_cloud.kit.pages import Page
@@ -16,34 +15,18 @@ from plantroom_cloud.tables import Company, JobChunk, JobOutput, JobRow, Point, 
 OPEN: Final = ("waiting", "claimed")
 """States of a chunk that is yet to be done."""
 _JOB = (
-    JobRow.id, JobRow.request, JobRow.source, JobRow.buildings, JobRow.options, JobRow.notes,
+    JobRow.id, JobRow.source, JobRow.buildings, JobRow.options, JobRow.notes,
     JobRow.state, JobRow.reason, JobRow.created_us, JobRow.ended_us,
 )  # fmt: skip
-
-
-async def outdated(session: AsyncSession, before_us: int, limit: int) -> list[tuple[int, str]]:
-    """Return (company, job) of jobs that ended before: a look across companies."""
-    rows = await session.execute(
-        select(JobRow.company_id, JobRow.id).where(JobRow.ended_us < before_us).limit(limit)
-    )
-    return [(company, job) for company, job in rows]
 
 
 class JobRepository(Repository):
     """A company's jobs."""
 
-    async def add(self, key: str | None, **values: Any) -> bool:
-        """Insert a job; False where the company has one of this idempotency key."""
-        row = {"company_id": self._scope.company_id, "idempotency_key": key, "state": "open"}
-        statement = insert_into(self._session, JobRow).values(reason="", **row, **values)
-        indices = [JobRow.company_id, JobRow.idempotency_key]
-        made = statement.on_conflict_do_nothing(index_elements=indices).returning(JobRow.id)
-        return (await self._session.execute(made)).first() is not None
-
-    async def by_key(self, key: str) -> AnyRow | None:
-        """Return the job that was made with an idempotency key."""
-        statement = select(*_JOB).where(self._own(JobRow), JobRow.idempotency_key == key)
-        return (await self._session.execute(statement)).one_or_none()
+    async def add(self, **values: Any) -> None:
+        """Insert a job."""
+        row = {"company_id": self._scope.company_id, "state": "open", "reason": ""}
+        await self._session.execute(insert(JobRow).values(**row, **values))
 
     async def find(self, job: str) -> AnyRow | None:
         """Return one job, or None if the company has none of this id."""

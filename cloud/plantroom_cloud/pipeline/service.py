@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.db import Scope
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.repository import AnyRow
+from plantroom_cloud.licensing.limits import allow
+from plantroom_cloud.licensing.model import Limit
+from plantroom_cloud.licensing.usage import Use, count_now
 from plantroom_cloud.pipeline.edges import Edges
+from plantroom_cloud.pipeline.news import tell_job
 from plantroom_cloud.pipeline.repository import OPEN, JobRepository
 from plantroom_cloud.pipeline.stages import following
 from plantroom_cloud.pipeline.uploads import Upload
@@ -22,14 +27,6 @@ from plantroom_shared.clock import Clock
 
 MAX_OPEN: Final = 100
 """Jobs of one company that may be open at once."""
-
-
-class KeyReused(ApiError):
-    """The idempotency key belongs to another request."""
-
-    status: ClassVar[int] = 422
-    code: ClassVar[str] = "idempotency_key_reused"
-    title: ClassVar[str] = "This Idempotency-Key was used for something else"
 
 
 class TooMany(ApiError):
@@ -66,14 +63,6 @@ class Asked:
         """Where the points come from: ``upload``, ``edges`` or ``sites``."""
         return "upload" if self.upload else "edges" if self.edges else "sites"
 
-    @property
-    def request(self) -> str:
-        """SHA-256 of all of it."""
-        body: list[Any] = [self.sites, self.digest, self.options]
-        if self.edges:
-            body.append(self.edges.buildings)
-        return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
 
 def digest(data: bytes, name: str) -> str:
     """Return the SHA-256 of an upload with its name."""
@@ -84,41 +73,50 @@ class JobService:
     """Jobs of one company, within one transaction."""
 
     def __init__(self, session: AsyncSession, scope: Scope, clock: Clock) -> None:
+        self._session, self._scope = session, scope
         self._jobs, self._clock = JobRepository(session, scope), clock
 
-    async def start(self, asked: Asked, key: str | None) -> str:
-        """Enter a job and return its id; with a key that came before, that job's.
+    async def start(self, asked: Asked, who: Principal | str) -> str:
+        """Enter a job and return its id.
 
         Raises:
             NotFound: the company has no such site.
             InvalidRequest: there is nothing to do.
-            KeyReused: the key belongs to another request.
             TooMany: the company has `MAX_OPEN` open jobs.
+            LimitReached: the licence allows no more today.
         """
-        if key is not None and (before := await self._jobs.by_key(key)) is not None:
-            return _same(before, asked)
         if await self._jobs.unfinished() >= MAX_OPEN:
             what = f"{MAX_OPEN} jobs are open; wait until one has ended, or cancel one"
             raise TooMany(what, headers={"Retry-After": "10"})
-        places, points = await self._places(asked)
         job, now_us = f"j-{secrets.token_hex(16)}", self._clock.now_us()
-        made = await self._jobs.add(
-            key,
+        await allow(self._session, self._scope, Limit.JOBS, now_us)
+        places, points = await self._places(asked)
+        await self._jobs.add(
             id=job,
-            request=asked.request,
             source=asked.source,
             buildings=places,
             options=asked.options,
             notes=asked.upload.notes if asked.upload else {},
             created_us=now_us,
         )
-        if not made:  # another request with this key was faster by a moment
-            before = await self._jobs.by_key(key or "")
-            assert before is not None  # noqa: S101 -- it is why nothing was made
-            return _same(before, asked)
         for number, count in enumerate(points):
             await self._plan(job, number, count, asked.upload, now_us)
+        await self._tell(job, "open", places)
+        source = "upload" if asked.upload else "sites"
+        about = {"source": source, "digest": asked.digest, "options": asked.options}
+        await count_now(self._session, self._scope, now_us, Use.JOBS, 1)
+        self._record(who, "start", job, about | {"sites": asked.sites, "points": sum(points)})
         return job
+
+    def _record(self, who: Principal | str, verb: str, job: str, after: Any = None) -> None:
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action=f"job.{verb}",
+            subject=f"job/{job}",
+            after=after,
+        )
 
     async def _places(self, asked: Asked) -> tuple[list[dict[str, Any]], list[int]]:
         """Return the buildings and how many points each has."""
@@ -154,7 +152,7 @@ class JobService:
         ]
         await self._jobs.plan(job, number, chunks)
 
-    async def cancel(self, job: str) -> None:
+    async def cancel(self, job: str, who: Principal | str) -> None:
         """End a job; what is being done for it is thrown away. Again is no matter.
 
         Raises:
@@ -170,8 +168,10 @@ class JobService:
         now_us = self._clock.now_us()
         await self._jobs.turn(job, OPEN, state="cancelled", ended_us=now_us)
         await self._jobs.change(job, state="cancelled", ended_us=now_us, reason="cancelled")
+        await self._tell(job, "cancelled", row.buildings)
+        self._record(who, "cancel", job)
 
-    async def resume(self, job: str) -> None:
+    async def resume(self, job: str, who: Principal | str) -> None:
         """Go on with a job that was cancelled or has failed, from where it was. Again is no matter.
 
         Raises:
@@ -187,6 +187,12 @@ class JobService:
         fresh = {"state": "waiting", "tries": 0, "due_us": self._clock.now_us(), "sent_us": None}
         await self._jobs.turn(job, ("failed", "cancelled"), ended_us=None, **fresh)
         await self._jobs.change(job, state="open", ended_us=None, reason="")
+        await self._tell(job, "open", row.buildings)
+        self._record(who, "resume", job)
+
+    async def _tell(self, job: str, state: str, places: Sequence[dict[str, Any]]) -> None:
+        now_us = self._clock.now_us()
+        await tell_job(self._session, self._scope, now_us, job=job, state=state, places=places)
 
     async def _locked(self, job: str) -> AnyRow:
         row = await self._jobs.lock(job)
@@ -198,13 +204,6 @@ class JobService:
 def no_job(job: str) -> NotFound:
     """Return the error for an id of no job of the company."""
     return NotFound(f"there is no job {job}; GET /v1/jobs lists yours")
-
-
-def _same(before: AnyRow, asked: Asked) -> str:
-    if before.request != asked.request:
-        msg = "take a new key for a new job; this one started another with other content"
-        raise KeyReused(msg)
-    return str(before.id)
 
 
 def sites_of(wanted: Sequence[int] | None) -> tuple[int, ...] | None:

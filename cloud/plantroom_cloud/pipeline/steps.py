@@ -49,7 +49,7 @@ async def select_points(means: Means, claim: Claim) -> Result:
     if "edge" in claim.place:
         return await _searched(means, claim)
     now_us = means.clock.now_us()
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         found = await MappingRepository(session, claim.scope).site(int(claim.place["site"]))
     rows, devices = found
     packed = await asyncio.to_thread(_packed, [row.point for row in rows], devices)
@@ -58,7 +58,7 @@ async def select_points(means: Means, claim: Claim) -> Result:
 
 async def _searched(means: Means, claim: Claim) -> Result:
     """Have the company's own EnOS search: whose it is comes from the scope, never from the job."""
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         company = await JobRepository(session, claim.scope).company()
     target = means.enos.get(company)
     if target is None:
@@ -67,7 +67,7 @@ async def _searched(means: Means, claim: Claim) -> Result:
 
     async def told(figures: Mapping[str, int]) -> None:
         try:
-            async with means.db.write() as session:
+            async with means.db.write(claim.scope) as session:
                 claims = Claims(session, claim.scope)
                 await claims.tell(claim, {"search": figures}, figures["points"])
         except DBAPIError:
@@ -95,7 +95,7 @@ def _packed(read: Sequence[Point], devices: Sequence[Device]) -> list[tuple[str,
 
 async def group(means: Means, claim: Claim) -> Result:
     """Group and class a building offline, and note what the LLM is to be asked about it."""
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         jobs = JobRepository(session, claim.scope)
         points = await jobs.outputs(claim.job, claim.building, "points")
         devices = await jobs.outputs(claim.job, claim.building, "devices")
@@ -131,7 +131,7 @@ async def analyse(means: Means, claim: Claim) -> Result:
     Every answer is kept as soon as it is there: whoever does this chunk again need not ask.
     """
     asker = means.asker
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         jobs = JobRepository(session, claim.scope)
         data = await jobs.output(claim.job, claim.building, "questions", claim.piece)
         asked = [packing.read_question(row) for row in packing.unpack(data)] if data else []
@@ -148,7 +148,7 @@ async def analyse(means: Means, claim: Claim) -> Result:
 
 async def map_models(means: Means, claim: Claim) -> Result:
     """Count the LLM's voices in, and leave each thing-model point to one point."""
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         jobs = JobRepository(session, claim.scope)
         grouped = await jobs.outputs(claim.job, claim.building, "group")
         asked = await jobs.outputs(claim.job, claim.building, "questions")
@@ -173,7 +173,7 @@ def _settled(
 
 async def score(means: Means, claim: Claim) -> Result:
     """Say what can be accepted, and how sure the building is as a whole."""
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         packed = await JobRepository(session, claim.scope).outputs(claim.job, claim.building, "map")
     outputs, told = await asyncio.to_thread(_scored, packed)
     return Result(outputs, told)
@@ -192,14 +192,14 @@ async def publish(means: Means, claim: Claim) -> Result:
 
     In one transaction: what people have decided says something about the whole of a site.
     """
-    async with means.db.read() as session:
+    async with means.db.read(claim.scope) as session:
         jobs = JobRepository(session, claim.scope)
         listed = await jobs.outputs(claim.job, claim.building, "points")
         scored = await jobs.outputs(claim.job, claim.building, "score")
         read_us = (await jobs.told_of(claim.job, claim.building, "select")).get("read_us", 0)
     at = (int(claim.place["site"]), int(read_us))
     site = await asyncio.to_thread(_read_back, listed, scored, *at)
-    async with means.db.write() as session:
+    async with means.db.write(claim.scope) as session:
         done = await enter(session, claim.scope, site, site.offline, late=True)
     return Result(told={"added": done.added, "changed": done.changed, "newer": done.newer})
 

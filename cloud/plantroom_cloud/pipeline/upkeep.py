@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from plantroom_cloud.db import Database, Scope
-from plantroom_cloud.pipeline.repository import JobRepository, outdated
+from plantroom_cloud.db import Database
+from plantroom_cloud.isolation.lookups import outdated_jobs
+from plantroom_cloud.pipeline.repository import JobRepository
 from plantroom_shared.clock import Clock
 
 HOUR: Final = 3600.0
@@ -25,12 +26,12 @@ async def prune(db: Database, keep: float, clock: Clock) -> int:
     """Delete what ended more than `keep` days ago; return how many jobs that were."""
     before_us, count = clock.now_us() - round(keep * _DAY_US), 0
     while True:
-        async with db.read() as session:
-            old = await outdated(session, before_us, _AT_ONCE)
-        for company, job in old:
+        async with db.read(None) as session:
+            old = await outdated_jobs(session, before_us, _AT_ONCE)
+        for scope, job in old:
             # A transaction for each: nobody waits for a hundred.
-            async with db.write() as session:
-                await JobRepository(session, Scope(company)).delete(job)
+            async with db.write(scope) as session:
+                await JobRepository(session, scope).delete(job)
         count += len(old)
         if len(old) < _AT_ONCE:
             return count

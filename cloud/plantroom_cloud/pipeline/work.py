@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from plantroom_cloud.db import Scope
+from plantroom_cloud.kit import figures
 from plantroom_cloud.pipeline.claims import (
     MAX_TRIES,
     Claim,
@@ -61,7 +62,7 @@ class Worker:
 
     async def step(self) -> bool:
         """Do one chunk; return whether there was one."""
-        claim = await self._take()
+        claim = await self._taken()
         if claim is None:
             return False
         if claim.tries > MAX_TRIES:
@@ -70,14 +71,24 @@ class Worker:
             await self._do(claim)
         return True
 
+    async def _taken(self) -> Claim | None:
+        """Claim a chunk; whoever is told to end while claiming gives it back."""
+        taking = asyncio.ensure_future(self._take())
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            if (claim := await taking) is not None:
+                await self._give_back(claim)
+            raise
+
     async def _take(self) -> Claim | None:
         now_us, lease_us = self._means.clock.now_us(), round(self._lease * 1e6)
-        async with self._means.db.read() as session:
+        async with self._means.db.read(None) as session:
             waiting = await companies_with_work(session, now_us, self._lane)
         # Round and round: a portfolio of one company does not keep another's building waiting.
         turn = sorted(waiting, key=lambda company: (company <= self._last, company))
         for company in turn:
-            async with self._means.db.write() as session:
+            async with self._means.db.write(Scope(company)) as session:
                 claims = Claims(session, Scope(company))
                 claim = await claims.take(self._name, now_us, lease_us, self._lane)
             if claim is not None:
@@ -89,6 +100,7 @@ class Worker:
         try:
             result = await self._held(claim)
         except Lost:
+            figures.JOB_ENDED.labels("lost").inc()
             log.info("chunk lost", extra=_about(claim))
             return
         except asyncio.CancelledError:
@@ -97,9 +109,19 @@ class Worker:
         except Exception as error:  # noqa: BLE001 -- one building's trouble is no other's
             await self._failed(claim, error)
             return
-        async with self._means.db.write() as session:
+        # Entered also by whoever is told to end: done is done.
+        entering = asyncio.ensure_future(self._enter(claim, result))
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            await entering
+            raise
+
+    async def _enter(self, claim: Claim, result: Result) -> None:
+        async with self._means.db.write(claim.scope) as session:
             now_us = self._means.clock.now_us()
             counted = await Claims(session, claim.scope).finish(claim, result, now_us)
+        figures.JOB_ENDED.labels("done" if counted else "lost").inc()
         if not counted:
             log.info("chunk done by another", extra=_about(claim))
 
@@ -118,12 +140,13 @@ class Worker:
     async def _renew(self, claim: Claim) -> bool:
         until_us = self._means.clock.now_us() + round(self._lease * 1e6)
         try:
-            async with self._means.db.write() as session:
+            async with self._means.db.write(claim.scope) as session:
                 return await Claims(session, claim.scope).renew(claim, until_us)
         except DBAPIError:
             return True  # nobody else can take it while the database is away
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
+        figures.JOB_ENDED.labels("failed").inc()
         what = f"{type(error).__name__}: {error}"[:500].replace("\0", "")
         log.warning("chunk failed", extra={**_about(claim), "cause": what}, exc_info=error)
         if claim.tries >= MAX_TRIES or isinstance(error, Rejected):
@@ -133,13 +156,13 @@ class Worker:
         await self._give_back(claim, wait, what)
 
     async def _fail(self, claim: Claim, reason: str) -> None:
-        async with self._means.db.write() as session:
+        async with self._means.db.write(claim.scope) as session:
             now_us = self._means.clock.now_us()
             await Claims(session, claim.scope).fail(claim, reason, now_us)
 
     async def _give_back(self, claim: Claim, wait: float = 0.0, reason: str = "") -> None:
         due_us = self._means.clock.now_us() + round(wait * 1e6)
-        async with self._means.db.write() as session:
+        async with self._means.db.write(claim.scope) as session:
             claims = Claims(session, claim.scope)
             await claims.give_back(claim, due_us, reason, free=not reason)
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import (
     ClassFilter,
@@ -18,7 +19,6 @@ from plantroom_cloud.kit.parameters import (
 )
 from plantroom_cloud.kit.problems import NotFound
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Session
 from plantroom_cloud.points.repository import DeviceRepository, PointFilter, PointRepository
 from plantroom_cloud.points.schemas import (
     DevicePage,
@@ -41,7 +41,12 @@ Model = Annotated[
 ]
 
 
-@router.get("/devices", response_model=DevicePage, summary="Devices")
+@router.get(
+    "/devices",
+    response_model=DevicePage,
+    summary="Devices",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def list_devices(
     *,
     request: Request,
@@ -72,7 +77,12 @@ async def _filter(
     return PointFilter(q, site, gateway, device, equip_class, point_class, model)
 
 
-@router.get("/points", response_model=PointPage, summary="Points, searched and filtered")
+@router.get(
+    "/points",
+    response_model=PointPage,
+    summary="Points, searched and filtered",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def list_points(
     *,
     request: Request,
@@ -89,7 +99,12 @@ async def list_points(
     return page_response(request, listing, page, rows, show=show_point, key=lambda row: (row.id,))
 
 
-@router.get("/points/{point}", response_model=PointOut, summary="One point")
+@router.get(
+    "/points/{point}",
+    response_model=PointOut,
+    summary="One point",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def get_point(session: Session, scope: CurrentScope, point: RowId) -> Response:
     """One readable value with what it was mapped to."""
     row = await PointRepository(session, scope).find(point)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
+from plantroom_cloud.audit import cli_user
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope, open_database
 from plantroom_cloud.identity.setup import find_company
@@ -59,7 +59,7 @@ def apply(  # noqa: PLR0917 - the command's own options
 
 
 def _who() -> str:
-    return f"operator {getpass.getuser()}"
+    return cli_user()
 
 
 async def _once(
@@ -82,7 +82,7 @@ async def _in(
     site: str,
     do: Callable[[PublishingService, int], Awaitable[T]],
 ) -> tuple[T, Scope]:
-    async with database.write() as session:
+    async with database.write(None) as session:
         scope = await find_company(session, company)
         site_id = await PlanRepository(session, scope).site_id(site)
         if site_id is None:
@@ -109,7 +109,7 @@ async def _followed(
         plan_id, scope = await _in(database, company, site, do)
         until = time.monotonic() + wait
         while True:
-            async with database.read() as session:
+            async with database.read(scope) as session:
                 row = await PlanRepository(session, scope).get(plan_id)
             assert row is not None  # noqa: S101 -- plans are never deleted
             if row.state not in OPEN or time.monotonic() >= until:

@@ -83,7 +83,7 @@ class CatchUp:
 
     async def load(self) -> None:
         """Read what is due; another process may have changed it."""
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             repository = DueRepository(session, self._scope)
             self._dues = await repository.dues(self._kind)
             self._held = await PastRepository(session, self._scope).held(self._kind)
@@ -108,7 +108,7 @@ class CatchUp:
         Returns:
             The plan, with the equipment that is only called otherwise now.
         """
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             repository = DueRepository(session, self._scope)
             known = await repository.published(self._kind)
             now_us = self._clock.now_us()
@@ -166,7 +166,7 @@ class CatchUp:
             return None
         oldest = sorted(ready, key=lambda due: due.lo_us)[:AT_ONCE]
         dues = sorted(oldest, key=lambda due: due.id)
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             repository = DueRepository(session, self._scope)
             samples = await repository.samples(dues, limit + 1)
             waiting = await self._waiting(session, samples)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope, Writer
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.parameters import RowId
-from plantroom_cloud.kit.problems import MEDIA_TYPE, Forbidden
+from plantroom_cloud.kit.problems import Forbidden, refusals
 from plantroom_cloud.kit.responses import json_response
-from plantroom_cloud.kit.session import Clock, Session, database
+from plantroom_cloud.kit.session import Clock, database
 from plantroom_cloud.publishing.schemas import ApplyIn, PlanOut, PublishingOut, show_plan
 from plantroom_cloud.publishing.service import NotMade, PublishingService
 
 router = APIRouter(tags=["publishing"])
 
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    kind.status: {"description": kind.title, "content": {MEDIA_TYPE: _PROBLEM}}
-    for kind in (Forbidden, NotMade)
-}
+_REFUSALS: Final = refusals(Forbidden, NotMade)
 
 
 @router.get(
-    "/sites/{site}/publishing", response_model=PublishingOut, summary="How far publishing is"
+    "/sites/{site}/publishing",
+    response_model=PublishingOut,
+    summary="How far publishing is",
+    dependencies=[Depends(Permit(Permission.PUBLISHING_READ))],
 )
 async def get_publishing(
     session: Session, scope: CurrentScope, clock: Clock, site: RowId
@@ -33,7 +33,12 @@ async def get_publishing(
     return json_response(await PublishingService(session, scope, clock).status(site))
 
 
-@router.get("/sites/{site}/publishing/plan", response_model=PlanOut, summary="The newest plan")
+@router.get(
+    "/sites/{site}/publishing/plan",
+    response_model=PlanOut,
+    summary="The newest plan",
+    dependencies=[Depends(Permit(Permission.PUBLISHING_READ))],
+)
 async def get_plan(session: Session, scope: CurrentScope, clock: Clock, site: RowId) -> Response:
     """What would have to be done on the platform; `state` says whether it is made yet."""
     row = await PublishingService(session, scope, clock).newest(site)
@@ -47,11 +52,15 @@ async def get_plan(session: Session, scope: CurrentScope, clock: Clock, site: Ro
     summary="Ask for a plan",
 )
 async def ask_for_plan(
-    request: Request, scope: CurrentScope, writer: Writer, clock: Clock, site: RowId
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.PUBLISHING_WRITE))],
+    clock: Clock,
+    site: RowId,
 ) -> Response:
     """Have the worker compare what should be published with what is there; nothing is changed."""
-    async with database(request).write() as session:
-        row = await PublishingService(session, scope, clock).ask(site, writer)
+    async with database(request).write(scope) as session:
+        row = await PublishingService(session, scope, clock).ask(site, who)
     return json_response(show_plan(row))
 
 
@@ -65,7 +74,7 @@ async def apply_plan(
     *,
     request: Request,
     scope: CurrentScope,
-    writer: Writer,
+    who: Annotated[Principal, Depends(Permit(Permission.PUBLISHING_WRITE))],
     clock: Clock,
     site: RowId,
     asked: ApplyIn,
@@ -74,7 +83,7 @@ async def apply_plan(
 
     The answer comes at once; `result` of the plan tells what became of each step.
     """
-    async with database(request).write() as session:
+    async with database(request).write(scope) as session:
         service = PublishingService(session, scope, clock)
-        row = await service.approve(site, asked.plan, writer, asked.leave_out)
+        row = await service.approve(site, asked.plan, who, asked.leave_out)
     return json_response(show_plan(row))

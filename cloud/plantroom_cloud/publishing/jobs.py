@@ -10,18 +10,17 @@ from functools import partial
 from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.config import CloudSettings
-from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.db import Database, Scope, act_for
+from plantroom_cloud.isolation.lookups import enabled_targets, find_company
+from plantroom_cloud.kit import figures
 from plantroom_cloud.publishing.publishers import PublisherSpec, publishers
 from plantroom_cloud.publishing.reconcile import Reconciler
-from plantroom_cloud.publishing.repository import (
-    PublishingRepository,
-    company_id_of,
-    enabled_targets,
-)
+from plantroom_cloud.publishing.repository import PublishingRepository
 from plantroom_cloud.publishing.worker import OutboxWorker, TakenElsewhere
-from plantroom_cloud.supervise import side_by_side
+from plantroom_cloud.supervise import AWAY, side_by_side
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected, Unavailable
@@ -32,6 +31,8 @@ IDLE: Final = 1.0
 """Seconds between two looks at an empty outbox."""
 GRACE: Final = 5.0
 """Seconds that a round under way may take to end when the process is told to stop."""
+NOTED: Final = 10.0
+"""Seconds between two notes that publishing goes well."""
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 60.0
 
@@ -48,19 +49,22 @@ async def ensure_targets(database: Database, settings: CloudSettings) -> set[str
     missing: set[str] = set()
     for kind, spec in publishers:
         wanted = spec.targets(settings)
-        async with database.write() as session:
+        async with database.write(None) as session:
             for company_id, slug in (await enabled_targets(session, kind)).items():
                 if slug not in wanted:
-                    repository = PublishingRepository(session, Scope(company_id))
-                    await repository.set_target(kind, enabled=False)
+                    await _set_target(session, Scope(company_id), kind, enabled=False)
             for slug in wanted:
-                company_id_now = await company_id_of(session, slug)
-                if company_id_now is None:
+                scope = await find_company(session, slug)
+                if scope is None:
                     missing.add(slug)
                     continue
-                repository = PublishingRepository(session, Scope(company_id_now))
-                await repository.set_target(kind, enabled=True)
+                await _set_target(session, scope, kind, enabled=True)
     return missing
+
+
+async def _set_target(session: AsyncSession, scope: Scope, kind: str, *, enabled: bool) -> None:
+    await act_for(session, scope)
+    await PublishingRepository(session, scope).set_target(kind, enabled=enabled)
 
 
 async def run(database: Database, settings: CloudSettings, clock: Clock) -> None:
@@ -92,7 +96,7 @@ async def _serve(
     clock: Clock,
 ) -> None:
     """Publish one company's outbox to one platform."""
-    scope = Scope(await _company(database, settings, slug))
+    scope = await _company(database, settings, slug)
     publisher = spec.open(database, scope, params, clock)
     try:
         worker = OutboxWorker(
@@ -106,21 +110,23 @@ async def _serve(
             most_waiting=spec.most_waiting(params),
         )
         plans = Reconciler(database, scope, kind, publisher=publisher, worker=worker, clock=clock)
-        await _loop(worker, plans, database=database, scope=scope, kind=kind, slug=slug)
+        await _loop(
+            worker, plans, database=database, scope=scope, kind=kind, slug=slug, clock=clock
+        )
     finally:
         await publisher.close()
 
 
-async def _company(database: Database, settings: CloudSettings, slug: str) -> int:
-    """Return the company's id, as soon as there is such a company."""
+async def _company(database: Database, settings: CloudSettings, slug: str) -> Scope:
+    """Return the company's scope, as soon as there is such a company."""
     warned = False
     while True:
-        async with database.read() as session:
-            company_id = await company_id_of(session, slug)
-        if company_id is not None:
+        async with database.read(None) as session:
+            scope = await find_company(session, slug)
+        if scope is not None:
             if warned:
                 await ensure_targets(database, settings)
-            return company_id
+            return scope
         if not warned:
             log.warning("no company to publish for yet", extra={"company": slug})
             warned = True
@@ -135,13 +141,17 @@ async def _loop(
     scope: Scope,
     kind: str,
     slug: str,
+    clock: Clock,
 ) -> None:
     """Publish round by round; say once that the platform is away, once that it is back."""
-    failures = 0
+    failures, noted = 0, float("-inf")
     while True:
         try:
             busy = await _whole(worker.round)
             busy |= await _whole(plans.serve)
+            if failures or clock.monotonic() - noted >= NOTED:
+                await _note(database, scope, kind, clock)
+                noted = clock.monotonic()
         except TakenElsewhere as error:
             log.info("published elsewhere", extra={"company": slug, "why": str(error)})
             busy = True
@@ -149,7 +159,8 @@ async def _loop(
             failures += 1
             if failures == 1:
                 log.warning("publishing waits", extra={"company": slug, "why": str(error)})
-            await _count_retry(database, scope, kind)
+            figures.PUBLISH_FAILURES.labels(kind).inc()
+            await _note(database, scope, kind, clock, error)
             await asyncio.sleep(wait_after(failures, error))
             continue
         if failures:
@@ -170,19 +181,27 @@ async def _whole(work: Callable[[], Awaitable[bool]]) -> bool:
         raise
 
 
-async def _count_retry(database: Database, scope: Scope, kind: str) -> None:
+async def _note(
+    database: Database, scope: Scope, kind: str, clock: Clock, error: Exception | None = None
+) -> None:
+    """Write down how a round went, for who asks; a failed one is counted."""
     try:
-        async with database.write() as session:
-            await PublishingRepository(session, scope).count({f"{kind}.retries": 1})
+        async with database.write(scope) as session:
+            repository = PublishingRepository(session, scope)
+            await repository.note(kind, clock.now_us(), type(error).__name__ if error else "")
+            if error is not None:
+                await repository.count({f"{kind}.retries": 1})
     except DBAPIError:
-        log.debug("the retry is not counted: the database is away as well")
+        log.debug("the round is not noted: the database is away as well")
 
 
 def wait_after(failures: int, error: Exception) -> float:
     """Return seconds to wait after the `failures`-th failure in a row.
 
-    Full jitter up to a minute; never less than the platform has asked for.
+    Full jitter up to a minute, of our own database up to two seconds; never less than the platform
+    has asked for.
     """
-    ceiling = min(_FIRST_WAIT * 2 ** min(failures - 1, 16), _LONGEST_WAIT)
+    longest = AWAY if isinstance(error, DBAPIError) else _LONGEST_WAIT
+    ceiling = min(_FIRST_WAIT * 2 ** min(failures - 1, 16), longest)
     asked = getattr(error, "retry_after", None) or 0.0
     return max(random.uniform(0.0, ceiling), asked)

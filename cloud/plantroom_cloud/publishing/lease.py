@@ -21,7 +21,7 @@ async def lease(database: Database, name: str) -> AsyncIterator[bool]:
     rows are deleted in the transaction that counts them.
     """
     if not database.is_sqlite:
-        async with database.write() as session:
+        async with database.write(None) as session:
             key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
             yield bool(await session.scalar(select(func.pg_try_advisory_xact_lock(key))))
         return

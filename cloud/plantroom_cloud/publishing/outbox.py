@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from plantroom_shared.tracing import trace_of
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -22,9 +24,15 @@ class Waiting:
     """Whose dictionary says what the rows meant; empty where none does."""
     aliases: dict[int, int] | None = None
     """Row → alias, of points that have several there; None where no point has."""
+    begins: tuple[int, ...] = ()
+    """First row of each message that they came in."""
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def traces(self, gateway: str) -> list[str]:
+        """Return the ids by which the messages of `gateway` are followed that these came in."""
+        return [trace_of(gateway, self.epoch, "tel", s0) for s0 in self.begins]
 
     def rows(self) -> Iterator[tuple[int, int, Any, int]]:
         """Yield point, time, value and quality of every sample."""
@@ -37,6 +45,7 @@ def unpacked(samples: bytes) -> Waiting | None:
         document = orjson.loads(samples)
         columns = [document[name] for name in "ptvq"]
         epoch, aliases = document.get("e", ""), document.get("a")
+        begins = tuple(int(s0) for s0 in document.get("b", ()))
         known = None if aliases is None else {int(row): alias for row, alias in aliases.items()}
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError):
         return None
@@ -46,4 +55,4 @@ def unpacked(samples: bytes) -> Waiting | None:
     if len({len(column) for column in columns}) != 1 or not whole:
         return None
     points, times, values, quality = columns
-    return Waiting(points, times, values, quality, epoch, known)
+    return Waiting(points, times, values, quality, epoch, known, begins)

@@ -117,14 +117,20 @@ class Plan:
     """Equipment → the one it was until now, whose device is its own until a plan is applied."""
 
 
-def make_plan(rows: Iterable[MappingRow]) -> Plan:
-    """Return the plan of one company's mappings; of two points that claim the same, the surer."""
+def make_plan(rows: Iterable[MappingRow], last_point: int | None = None) -> Plan:
+    """Return the plan of one company's mappings; of two points that claim the same, the surer.
+
+    Args:
+        rows: the mappings.
+        last_point: id of the last point that the licence has room for; None: it has for all.
+    """
     looked_at: set[int] = set()
     claims: dict[tuple[int, str, str, str], MappingRow] = {}
     claimants: set[int] = set()
     for row in rows:
         looked_at.add(row.mapped.point_id)
-        if not row.publishable:
+        beyond = last_point is not None and row.mapped.point_id > last_point
+        if beyond or not row.publishable:
             continue
         mapped = row.mapped
         claimants.add(mapped.point_id)

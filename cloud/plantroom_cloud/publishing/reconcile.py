@@ -78,7 +78,7 @@ class Reconciler:
         """Do what the oldest open plan needs; return whether there was one that could be served."""
         if self._clock.monotonic() < self._not_before:
             return False
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             row = await PlanRepository(session, self._scope).open(self._kind)
         if row is None and not self._worker.fresh_sites:
             return False
@@ -174,7 +174,7 @@ class Reconciler:
             self._worker.fresh_sites.discard(site_id)
 
     async def _change(self, plan_id: int, change: Callable[[PublishPlan], None]) -> None:
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             row = await PlanRepository(session, self._scope).get(plan_id)
             if row is not None:
                 change(row)

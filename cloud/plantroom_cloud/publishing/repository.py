@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.db import insert_into
 from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.publishing.plan import Mapped, MappingRow
-from plantroom_cloud.tables import Company, Counter, EnosDevice, Outbox, Point, Site, Target
+from plantroom_cloud.tables import Counter, EnosDevice, Outbox, Point, Site, Target
 from plantroom_cloud.tables import Mapping as MappingTable
 from plantroom_cloud.thingmodels.repository import OverrideRepository, ThingModelRepository
 from plantroom_shared.mapping.overrides import Overrides
@@ -30,31 +31,32 @@ class OutboxRow:
     created_us: int
 
 
-async def company_id_of(session: AsyncSession, slug: str) -> int | None:
-    """Return the id of the company called `slug`: the one question asked outside a scope."""
-    return await session.scalar(select(Company.id).where(Company.slug == slug))
-
-
-async def enabled_targets(session: AsyncSession, kind: str) -> dict[int, str]:
-    """Return company id → slug of every enabled target of `kind`, for the worker's own set-up."""
-    rows = await session.execute(
-        select(Company.id, Company.slug)
-        .join(Target, Target.company_id == Company.id)
-        .where(Target.kind == kind, Target.enabled)
-    )
-    return dict(rows.all())
-
-
 class PublishingRepository(Repository):
     """Targets, outbox, counters and mapping of one company."""
 
     async def set_target(self, kind: str, *, enabled: bool) -> None:
         """Let ingest fill the outbox for `kind`, or stop it."""
-        target = await self._session.get(Target, (self._scope.company_id, kind))
-        if target is None:
-            self._session.add(Target(company_id=self._scope.company_id, kind=kind, enabled=enabled))
-        elif target.enabled != enabled:
-            target.enabled = enabled
+        # Processes that start at the same moment make it at the same moment.
+        row = {"company_id": self._scope.company_id, "kind": kind, "enabled": enabled}
+        made = insert_into(self._session, Target).values(row)
+        same = [Target.company_id, Target.kind]
+        await self._session.execute(
+            made.on_conflict_do_update(
+                index_elements=same,
+                set_={"enabled": enabled},
+                where=Target.enabled.is_not(enabled),
+            )
+        )
+
+    async def note(self, kind: str, now_us: int, failure: str = "") -> None:
+        """Write down how a round of publishing went."""
+        mine = (self._own(Target), Target.kind == kind)
+        if failure:
+            since = func.coalesce(Target.failing_us, now_us)
+            values: dict[str, Any] = {"failure": failure[:60], "failing_us": since}
+        else:
+            values = {"ok_us": now_us, "failure": "", "failing_us": None}
+        await self._session.execute(update(Target).where(*mine).values(values))
 
     async def oldest(
         self, kind: str, limit: int, held: Collection[str] = (), *, after: int = 0

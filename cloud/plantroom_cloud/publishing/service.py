@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.db import Scope
+from plantroom_cloud.governance.gate import check_gate
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.kit.problems import ApiError, NotFound
 from plantroom_cloud.kit.times import rfc3339_or_none
 from plantroom_cloud.publishing.plans import FAILED, MADE, WANTED, PlanRepository
@@ -66,19 +69,23 @@ class PublishingService:
             raise NotFound(msg)
         return row
 
-    async def ask(self, site_id: int, by: str) -> PublishPlan:
+    async def ask(self, site_id: int, who: Principal | str) -> PublishPlan:
         """Ask the worker for a plan; NotFound if there is no such site."""
         await self._check(site_id)
-        return await self._plans.ask(KIND, site_id, by, self._clock.now_us())
+        by = audit.display_name(who)
+        row = await self._plans.ask(KIND, site_id, by, self._clock.now_us())
+        self._record(who, "plan", site_id, {"plan": row.id})
+        return row
 
     async def approve(
-        self, site_id: int, plan_id: int | None, by: str, left_out: Sequence[str] = ()
+        self, site_id: int, plan_id: int | None, who: Principal | str, left_out: Sequence[str] = ()
     ) -> PublishPlan:
         """Have the worker carry out a plan; one that failed goes on where it was broken off.
 
         Raises:
             NotFound: there is no such plan of this site.
             NotMade: nobody can have seen it yet.
+            GateClosed: a rule of governance blocks the site.
         """
         await self._check(site_id)
         row = await self._plans.find(KIND, site_id, plan_id)
@@ -89,8 +96,22 @@ class PublishingService:
             msg = f"plan {row.id} is not made yet; look at it first: GET .../publishing/plan"
             raise NotMade(msg)
         if row.state in (MADE, FAILED):
+            await check_gate(self._session, self._scope, site_id, "publishing", clock=self._clock)
+            by = audit.display_name(who)
             await self._plans.approve(row.id, by, self._clock.now_us(), left_out)
+            steps = {"plan": row.id, "steps": len(row.steps or ()), "left_out": list(left_out)}
+            self._record(who, "apply", site_id, steps)
         return row
+
+    def _record(self, who: Principal | str, verb: str, site: int, after: dict[str, Any]) -> None:
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action=f"publishing.{verb}",
+            subject=f"site/{site}",
+            after=after,
+        )
 
     async def _check(self, site_id: int) -> None:
         if not await self._plans.has_site(site_id):

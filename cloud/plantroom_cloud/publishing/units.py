@@ -78,7 +78,7 @@ class UnitsTold:
             )
             .order_by(entry.alias)
         )
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             for alias, point, unit in (await session.execute(query)).all():
                 told.by_alias[alias] = unit
                 told.first.setdefault(point, unit)
@@ -138,7 +138,7 @@ class StoredUnits:
         )
         columns = (entry.point_id, entry.epoch, entry.alias, entry.unit, entry.first_seq)
         found: dict[int, _History] = {}
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             changed = list((await session.execute(told_otherwise)).scalars())
             query = select(*columns).where(entry.company_id == self._scope.company_id)
             query = query.where(entry.point_id.in_(changed)).order_by(entry.alias)

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.kit import figures
+from plantroom_cloud.kit.following import followed
+from plantroom_cloud.licensing import limits
+from plantroom_cloud.licensing.usage import Use, count_now
 from plantroom_cloud.publishing.catchup import CatchUp, Portion, owed_by
 from plantroom_cloud.publishing.dues import DueRepository
 from plantroom_cloud.publishing.lease import lease
@@ -31,6 +35,8 @@ _PLAN_LIFE = 15.0
 """Seconds after which the mapping is read again, whether or not a new point has come."""
 _LOOK = 10.0
 """Seconds between two looks at how much waits in the outbox."""
+_PAUSE_LIFE = 5.0
+"""Seconds between two looks at the licence."""
 _EMPTIED = 0.8
 """Part of what an outbox may hold down to which it is emptied at once."""
 
@@ -76,6 +82,7 @@ class OutboxWorker:
         """The plan as it was read, before it was noted."""
         self._plan_read: float | None = None
         self._looked: float | None = None
+        self._pause, self._pause_read = "", float("-inf")
 
     async def round(self) -> bool:
         """Publish the oldest rows; return whether any were there to do.
@@ -88,6 +95,8 @@ class OutboxWorker:
                 return False
             await self._catch_up.load()
             await self._make_room()
+            if await self._paused():
+                return False
             rows = await self._ready()
             if rows:
                 await self._publish(rows)
@@ -114,7 +123,7 @@ class OutboxWorker:
         """Return the oldest rows whose points the mapper has all looked at, in order."""
         held: set[str] = set()
         while True:
-            async with self._database.read() as session:
+            async with self._database.read(self._scope) as session:
                 repository = PublishingRepository(session, self._scope)
                 rows = await repository.oldest(self._kind, MAX_ROWS, held)
             if not rows:
@@ -139,9 +148,10 @@ class OutboxWorker:
         old = self._plan_read is None or now - self._plan_read >= _PLAN_LIFE
         if not old and all(self._plan.looked_at.issuperset(_points(row)) for row in rows):
             return
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             repository = PublishingRepository(session, self._scope)
-            plan = make_plan(await repository.mappings())
+            last = await limits.last_published_point(session, self._scope)
+            plan = make_plan(await repository.mappings(), last)
         if plan != self._read:
             self._plan = await self._catch_up.note(plan)
             self._read = plan
@@ -151,8 +161,9 @@ class OutboxWorker:
 
     async def _publish(self, rows: list[OutboxRow]) -> None:
         read = await self._decoded(rows)
-        receipt = await self._handed_over(read.values)
-        await self._settle(read, receipt)
+        with followed("publish", read.traces, kind=self._kind, values=len(read.values)):
+            receipt = await self._handed_over(read.values)
+            await self._settle(read, receipt)
         receipt.on_commit()
         if receipt.held:
             await self._catch_up.load()
@@ -185,6 +196,7 @@ class OutboxWorker:
                 read.counts["malformed"] += row.rows
                 log.warning("outbox row is unreadable and dropped", extra={"row": row.id})
                 continue
+            read.traces += waiting.traces(row.gateway_id)
             for at, (point, ts_us, value, quality) in enumerate(waiting.rows()):
                 if self._catch_up.comes_late(point, ts_us):
                     read.late[point] = min(ts_us, read.late.get(point, ts_us))
@@ -211,7 +223,7 @@ class OutboxWorker:
         counts["published"] += receipt.published
         held = ((value.mapped.point_id, value.ts_us) for value in receipt.held)
         owed = owed_by([*held, *read.aside])
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             repository = PublishingRepository(session, self._scope)
             dues = DueRepository(session, self._scope)
             if ids and not await repository.take(self._kind, ids):
@@ -224,6 +236,29 @@ class OutboxWorker:
             await PastRepository(session, self._scope).came_late(self._kind, read.late)
             named = {f"{self._kind}.{name}": n for name, n in counts.items() if n}
             await repository.count(named)
+            now = self._clock.now_us()
+            amount = receipt.published
+            await count_now(session, self._scope, now, Use.PUBLISHED, amount)
+
+        figures.PUBLISHED.labels(self._kind).inc(receipt.published)
+        for name, number in counts.items():
+            if name != "published" and number:
+                figures.NOT_PUBLISHED.labels(self._kind, name).inc(number)
+
+    # ------------------------------------------------------------ licence
+
+    async def _paused(self) -> str:
+        """Return why nothing is to be published; what waits meanwhile is published afterwards."""
+        now = self._clock.monotonic()
+        if now - self._pause_read >= _PAUSE_LIFE:
+            async with self._database.read(self._scope) as session:
+                why = await limits.pause(session, self._scope, self._clock.now_us())
+            self._pause_read = now
+            if why != self._pause:
+                about = {"company": self._scope.company_id, "kind": self._kind, "why": why}
+                log.warning("publishing pauses" if why else "publishing goes on", extra=about)
+            self._pause = why
+        return self._pause
 
     # ------------------------------------------------------------ an outbox that grows
 
@@ -237,14 +272,14 @@ class OutboxWorker:
         least = self._most_waiting
         while waiting > least:
             least = round(self._most_waiting * _EMPTIED)  # then it rests for a while
-            async with self._database.read() as session:
+            async with self._database.read(self._scope) as session:
                 repository = PublishingRepository(session, self._scope)
                 rows = _cut(await repository.oldest(self._kind, MAX_ROWS))
             await self._let_go(rows)
             waiting -= sum(row.rows for row in rows)
 
     async def _waiting(self) -> int:
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             repository = PublishingRepository(session, self._scope)
             return (await repository.backlog(self._kind))[0]
 
@@ -269,6 +304,8 @@ class _Decoded:
     late: dict[int, int] = field(default_factory=dict)
     """Point → the oldest that a place lacks which the point has left."""
     counts: Counter[str] = field(default_factory=Counter)
+    traces: list[str] = field(default_factory=list)
+    """Ids of the messages that they came in."""
 
 
 def lease_name(kind: str, scope: Scope) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.audit import cli_user
 from plantroom_cloud.config import load_settings
-from plantroom_cloud.db import Scope, open_database
+from plantroom_cloud.db import Scope, act_for, open_database
+from plantroom_cloud.gateways.repository import find_owners
 from plantroom_cloud.kit.pages import Page
 from plantroom_cloud.kit.problems import InvalidRequest
 from plantroom_cloud.migrations import migrate
@@ -22,7 +23,6 @@ from plantroom_cloud.quarantine.payloads import Correction, shown
 from plantroom_cloud.quarantine.repository import STATES, QuarantineFilter, QuarantineRepository
 from plantroom_cloud.quarantine.schemas import Release, show_decision, show_detail, show_row
 from plantroom_cloud.quarantine.service import QuarantineService, held_of, no_row
-from plantroom_cloud.tables import Gateway
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError, Unavailable
 
@@ -68,7 +68,7 @@ def release_row(
 
     async def act(session: AsyncSession, scope: Scope) -> dict[str, Any]:
         service = QuarantineService(session, scope, SystemClock())
-        return show_decision(await service.release(gateway, row, correction))
+        return show_decision(await service.release(gateway, row, correction, cli_user()))
 
     return _for_gateway(config, gateway, act)
 
@@ -81,7 +81,7 @@ def discard_row(config: Path | None, gateway: str, row: int, reason: str) -> dic
 
     async def act(session: AsyncSession, scope: Scope) -> dict[str, Any]:
         service = QuarantineService(session, scope, SystemClock())
-        return show_decision(await service.discard(gateway, row, reason))
+        return show_decision(await service.discard(gateway, row, reason, cli_user()))
 
     return _for_gateway(config, gateway, act)
 
@@ -112,14 +112,14 @@ def _for_gateway(
         database = open_database(load_settings(config))
         try:
             await migrate(database)
-            async with database.write() as session:
+            async with database.write(None) as session:
                 # The operator of the service may see every company's gateways.
-                query = select(Gateway.company_id).where(Gateway.id == gateway)
-                owner = await session.scalar(query)
+                owner = (await find_owners(session, [gateway])).get(gateway)
                 if owner is None:
                     what = f"there is no gateway {gateway[:64]!r}"
                     raise ConfigError(what, key="GATEWAY", fix="see 'plantroom-cloud account'")
-                return await action(session, Scope(owner))
+                await act_for(session, owner.scope)
+                return await action(session, owner.scope)
         except SQLAlchemyError as error:
             msg = f"the database does not answer: {error}"
             raise Unavailable(msg) from error

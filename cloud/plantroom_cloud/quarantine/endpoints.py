@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from plantroom_cloud.gateways.endpoints import AnyStream, no_gateway
 from plantroom_cloud.gateways.listing import GatewayListing
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import GatewayId, PlainText, RowId
-from plantroom_cloud.kit.problems import MEDIA_TYPE
+from plantroom_cloud.kit.problems import refusals
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Clock, Session, database
+from plantroom_cloud.kit.session import Clock, database
 from plantroom_cloud.quarantine.payloads import shown
 from plantroom_cloud.quarantine.repository import QuarantineFilter, QuarantineRepository
 from plantroom_cloud.quarantine.schemas import (
@@ -37,13 +38,15 @@ Reason = Annotated[
 State = Annotated[
     Literal["held", "released", "discarded"] | None, Query(description="All where left out.")
 ]
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_CONFLICT: Final[dict[int | str, dict[str, Any]]] = {
-    Conflict.status: {"description": Conflict.title, "content": {MEDIA_TYPE: _PROBLEM}}
-}
+_CONFLICT: Final = refusals(Conflict)
 
 
-@router.get("/gateways/{gateway}/quarantine", response_model=QuarantinePage, summary="Refused rows")
+@router.get(
+    "/gateways/{gateway}/quarantine",
+    response_model=QuarantinePage,
+    summary="Refused rows",
+    dependencies=[Depends(Permit(Permission.QUARANTINE_READ))],
+)
 async def list_quarantine(
     *,
     request: Request,
@@ -70,6 +73,7 @@ async def list_quarantine(
     "/gateways/{gateway}/quarantine/{row}",
     response_model=QuarantinedDetail,
     summary="One refused row",
+    dependencies=[Depends(Permit(Permission.QUARANTINE_READ))],
 )
 async def get_quarantined(
     session: Session, scope: CurrentScope, gateway: GatewayId, row: RowId
@@ -94,6 +98,7 @@ async def release(
     *,
     request: Request,
     scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.QUARANTINE_WRITE))],
     clock: Clock,
     gateway: GatewayId,
     row: RowId,
@@ -105,8 +110,8 @@ async def release(
     the same and nothing happens.
     """
     correction = (asked or Release()).correction()
-    async with database(request).write() as session:
-        made = await QuarantineService(session, scope, clock).release(gateway, row, correction)
+    async with database(request).write(scope) as session:
+        made = await QuarantineService(session, scope, clock).release(gateway, row, correction, who)
     return json_response(show_decision(made))
 
 
@@ -120,12 +125,15 @@ async def discard(
     *,
     request: Request,
     scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.QUARANTINE_WRITE))],
     clock: Clock,
     gateway: GatewayId,
     row: RowId,
     asked: Discard,
 ) -> Response:
     """Decide that it will never be stored, and why; it stays to be seen and counted."""
-    async with database(request).write() as session:
-        made = await QuarantineService(session, scope, clock).discard(gateway, row, asked.reason)
+    async with database(request).write(scope) as session:
+        made = await QuarantineService(session, scope, clock).discard(
+            gateway, row, asked.reason, who
+        )
     return json_response(show_decision(made))

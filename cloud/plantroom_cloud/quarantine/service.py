@@ -9,13 +9,16 @@ import orjson
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.db import Scope
 from plantroom_cloud.gateways.repository import Owned
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.ingest.answers import Answers
 from plantroom_cloud.ingest.batch import GatewayBatch, Memory
 from plantroom_cloud.ingest.memory import Dictionaries, Patience
 from plantroom_cloud.kit.problems import ApiError, NotFound
 from plantroom_cloud.kit.repository import AnyRow
+from plantroom_cloud.licensing.usage import Use, count_now
 from plantroom_cloud.quarantine.payloads import Correction, Held, again
 from plantroom_cloud.quarantine.repository import QuarantineRepository
 from plantroom_shared.clock import Clock
@@ -61,10 +64,12 @@ class QuarantineService:
     """Decides about quarantined rows, in the transaction of `session`."""
 
     def __init__(self, session: AsyncSession, scope: Scope, clock: Clock) -> None:
-        self._session, self._clock = session, clock
+        self._session, self._scope, self._clock = session, scope, clock
         self._rows = QuarantineRepository(session, scope)
 
-    async def release(self, gateway: str, row_id: int, correction: Correction) -> Decision:
+    async def release(
+        self, gateway: str, row_id: int, correction: Correction, who: Principal | str
+    ) -> Decision:
         """Run a row through the ingest again; stored exactly once, whoever asks how often.
 
         Raises:
@@ -95,7 +100,23 @@ class QuarantineService:
         refused = await self._check(row, held, batch.stored, answers)
         now_us, note = self._clock.now_us(), _note(correction)
         await self._rows.decide(row_id, "released", batch.stored, note, now_us)
+        await count_now(self._session, self._scope, now_us, Use.SAMPLES, batch.samples)
+        after = {"stored": batch.stored, "refused": refused, "correction": note}
+        self._record(who, "release", row, after)
         return Decision(row_id, "released", batch.stored, refused, note, now_us)
+
+    def _record(self, who: Principal | str, verb: str, row: AnyRow, after: dict[str, Any]) -> None:
+        about = {"gateway": row.gateway_id, "stream": row.stream, "seq": row.seq, "rows": row.n}
+        before = about | {"reason": row.reason}
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action=f"quarantine.{verb}",
+            subject=f"quarantine/{row.id}",
+            before=before,
+            after=after,
+        )
 
     async def _check(self, row: AnyRow, held: Held, stored: int, answers: Answers) -> int:
         """Return how many rows were refused again; Conflict if nothing came of it."""
@@ -111,7 +132,9 @@ class QuarantineService:
             raise _still(row.id, "the same row is stored already; discard this one", "stored")
         return refused
 
-    async def discard(self, gateway: str, row_id: int, reason: str) -> Decision:
+    async def discard(
+        self, gateway: str, row_id: int, reason: str, who: Principal | str
+    ) -> Decision:
         """Decide that a row will never be stored; it stays, and is counted as discarded.
 
         Raises:
@@ -126,6 +149,7 @@ class QuarantineService:
             return decision_of(row)
         now_us, note = self._clock.now_us(), reason.replace("\x00", "")[:MAX_NOTE]
         await self._rows.decide(row_id, "discarded", 0, note, now_us)
+        self._record(who, "discard", row, {"reason": note})
         return Decision(row_id, "discarded", 0, 0, note, now_us)
 
     async def _find(self, gateway: str, row_id: int) -> tuple[Owned, AnyRow]:

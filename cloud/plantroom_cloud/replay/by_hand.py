@@ -139,7 +139,7 @@ async def _run(settings: CloudSettings, order: Order, clock: Clock) -> Outcome:
     database = open_database(settings)
     try:
         await migrate(database)
-        async with database.read() as session:
+        async with database.read(None) as session:
             scope, site_id = await find_site(session, order.site, order.company)
         place = Place(scope, site_id, order.site)
         if not order.consumer:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud import audit
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import PlainText, RowId
 from plantroom_cloud.kit.problems import NotFound
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Session, database
+from plantroom_cloud.kit.session import database
 from plantroom_cloud.replay.positions import Positions
 from plantroom_cloud.replay.schemas import ConsumerGone, ConsumerPage, show_consumer
 from plantroom_cloud.sites.repository import SiteRepository
@@ -21,7 +23,12 @@ router = APIRouter(tags=["replay"])
 Consumer = Annotated[PlainText, Path(examples=["analytics"])]
 
 
-@router.get("/sites/{site}/replays", response_model=ConsumerPage, summary="Consumers of a replay")
+@router.get(
+    "/sites/{site}/replays",
+    response_model=ConsumerPage,
+    summary="Consumers of a replay",
+    dependencies=[Depends(Permit(Permission.POINT_READ))],
+)
 async def list_consumers(
     *,
     request: Request,
@@ -45,12 +52,23 @@ async def list_consumers(
 
 
 @router.delete(
-    "/replays/{consumer}", response_model=ConsumerGone, summary="Forget a replay's consumer"
+    "/replays/{consumer}",
+    response_model=ConsumerGone,
+    summary="Forget a replay's consumer",
 )
-async def delete_consumer(request: Request, scope: CurrentScope, consumer: Consumer) -> Response:
+async def delete_consumer(
+    *,
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.JOB_WRITE))],
+    consumer: Consumer,
+) -> Response:
     """Its position is gone: the next replay of that name begins anew; a running one ends."""
-    async with database(request).write() as session:
+    async with database(request).write(scope) as session:
         found = await Positions(session, scope).delete(consumer)
+        if found:
+            subject = f"replay/{consumer}"
+            audit.record(session, scope, who=who, action="replay.forget", subject=subject)
     if not found:
         msg = f"there is no consumer {consumer}; GET /v1/sites/{{site}}/replays lists yours"
         raise NotFound(msg)

@@ -100,7 +100,7 @@ class NamedBook(Book):
             ConfigError: the name is none, or the consumer is known with another span or sink.
         """
         check_name(self._name)
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             positions = Positions(session, self._scope)
             if restart:
                 await positions.delete(self._name)
@@ -122,7 +122,7 @@ class NamedBook(Book):
         now = (position.count, position.pending_count, position.file_size, position.done)
         if now == self._saved:
             return
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             moved = await Positions(session, self._scope).move(
                 self._name, self._confirmed, position, now_us
             )

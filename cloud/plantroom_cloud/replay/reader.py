@@ -141,7 +141,7 @@ class Reader:
         """Return the next rows from `start` to before `until` that lie behind `after`."""
         items: list[Item] = []
         cursor = start if after is None else after[0]
-        async with self._database.read() as session:
+        async with self._database.read(self._place.scope) as session:
             slices = _Slices(session, self._place.scope)
             while cursor < until and len(items) < self._page:
                 end = min(until, cursor + self._width)
@@ -174,6 +174,6 @@ class Reader:
 
     async def count(self, start: int, end: int) -> int:
         """Return how many rows lie from `start` to before `end` now."""
-        async with self._database.read() as session:
+        async with self._database.read(self._place.scope) as session:
             slices = _Slices(session, self._place.scope)
             return await slices.count(self._place.site, start, end)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope, Writer
+from plantroom_cloud.conventions.etags import Changed, IfMatchNeeded, MustMatch
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission, Principal
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import RowId
-from plantroom_cloud.kit.problems import MEDIA_TYPE, Forbidden
+from plantroom_cloud.kit.problems import Forbidden, refusals
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Clock, Session, database
+from plantroom_cloud.kit.session import Clock, database
 from plantroom_cloud.review.repository import ReviewRepository
 from plantroom_cloud.review.schemas import (
     AnswersIn,
@@ -34,14 +36,16 @@ State = Annotated[
     Query(description="open: nobody has decided, those put off at the end."),
 ]
 TemplateId = Annotated[str, Path(pattern=r"\A[0-9a-f]{16}\z", examples=["00112233aabbccdd"])]
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    kind.status: {"description": kind.title, "content": {MEDIA_TYPE: _PROBLEM}}
-    for kind in (Forbidden, Conflict)
-}
+_REFUSALS: Final = refusals(Forbidden, Conflict)
+_STALE: Final = refusals(Changed, MustMatch)
 
 
-@router.get("/sites/{site}/review", response_model=OverviewOut, summary="How far it has come")
+@router.get(
+    "/sites/{site}/review",
+    response_model=OverviewOut,
+    summary="How far it has come",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_overview(
     *, session: Session, scope: CurrentScope, clock: Clock, site: RowId
 ) -> Response:
@@ -49,7 +53,12 @@ async def get_overview(
     return json_response(await ReviewService(session, scope, clock).overview(site))
 
 
-@router.get("/sites/{site}/review/queue", response_model=TemplatePage, summary="What to decide")
+@router.get(
+    "/sites/{site}/review/queue",
+    response_model=TemplatePage,
+    summary="What to decide",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_queue(
     *,
     request: Request,
@@ -75,7 +84,10 @@ async def get_queue(
 
 
 @router.get(
-    "/sites/{site}/review/templates/{template}", response_model=WhyOut, summary="Why it is so"
+    "/sites/{site}/review/templates/{template}",
+    response_model=WhyOut,
+    summary="Why it is so",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
 )
 async def get_why(
     *, session: Session, scope: CurrentScope, clock: Clock, site: RowId, template: TemplateId
@@ -91,7 +103,7 @@ async def post_answers(
     *,
     request: Request,
     scope: CurrentScope,
-    writer: Writer,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
     clock: Clock,
     site: RowId,
     asked: AnswersIn,
@@ -101,8 +113,8 @@ async def post_answers(
     All answers are taken or none. Sent again under the same name, a request is answered again and
     nothing happens.
     """
-    async with database(request).write() as session:
-        done = await ReviewService(session, scope, clock).answer(site, asked, writer)
+    async with database(request).write(scope) as session:
+        done = await ReviewService(session, scope, clock).answer(site, asked, who)
     return json_response(done)
 
 
@@ -113,18 +125,23 @@ async def post_undo(
     *,
     request: Request,
     scope: CurrentScope,
-    writer: Writer,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
     clock: Clock,
     site: RowId,
     asked: UndoIn,
 ) -> Response:
     """Take the last request back, or the one that is named; the history keeps both."""
-    async with database(request).write() as session:
-        done = await ReviewService(session, scope, clock).undo(site, asked, writer)
+    async with database(request).write(scope) as session:
+        done = await ReviewService(session, scope, clock).undo(site, asked, who)
     return json_response(done)
 
 
-@router.get("/sites/{site}/review/rules", response_model=RulesOut, summary="Rules")
+@router.get(
+    "/sites/{site}/review/rules",
+    response_model=RulesOut,
+    summary="Rules",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_rules(
     *, session: Session, scope: CurrentScope, clock: Clock, site: RowId
 ) -> Response:
@@ -133,24 +150,37 @@ async def get_rules(
 
 
 @router.put(
-    "/sites/{site}/review/rules", response_model=DoneOut, responses=_REFUSALS, summary="Edit rules"
+    "/sites/{site}/review/rules",
+    response_model=DoneOut,
+    responses=_REFUSALS | _STALE,
+    summary="Edit rules",
 )
 async def put_rules(
     *,
     request: Request,
     scope: CurrentScope,
-    writer: Writer,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
     clock: Clock,
     site: RowId,
+    seen: IfMatchNeeded,
     asked: RulesIn,
 ) -> Response:
-    """Take all rules as they are sent, and apply them; a learned rule left out is not learned again."""
-    async with database(request).write() as session:
-        done = await ReviewService(session, scope, clock).set_rules(site, asked, writer)
+    """Take all rules as they are sent, and apply them; a learned rule left out is not learned again.
+
+    `If-Match` is the ETag of the rules that were read: if they have changed since, nothing is done.
+    """
+    async with database(request).write(scope) as session:
+        service = ReviewService(session, scope, clock)
+        done = await service.set_rules(site, asked, who, seen)
     return json_response(done)
 
 
-@router.get("/sites/{site}/review/history", response_model=HistoryPage, summary="Who decided what")
+@router.get(
+    "/sites/{site}/review/history",
+    response_model=HistoryPage,
+    summary="Who decided what",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_history(
     *,
     request: Request,

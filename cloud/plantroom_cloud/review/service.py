@@ -11,7 +11,10 @@ from typing import Any, ClassVar
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
+from plantroom_cloud.conventions.etags import ANY, Precondition
 from plantroom_cloud.db import Scope
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.times import rfc3339
 from plantroom_cloud.mapping.llm.repository import LlmRepository
@@ -34,6 +37,7 @@ from plantroom_shared.mapping import RuleError, canonical, is_point_class, parse
 
 SAMPLES = 8
 """Points of a template that are shown."""
+_MOST_TOLD = 100
 
 
 class Conflict(ApiError):
@@ -69,6 +73,7 @@ class ReviewService:
     """The review of one company's sites, in the transaction of `session`."""
 
     def __init__(self, session: AsyncSession, scope: Scope, clock: Clock) -> None:
+        self._session, self._scope = session, scope
         self._rows, self._clock = ReviewRepository(session, scope), clock
         self._llm = LlmRepository(session, scope)
 
@@ -113,7 +118,7 @@ class ReviewService:
 
     # ------------------------------------------------------------ deciding
 
-    async def answer(self, site: int, asked: AnswersIn, actor: str) -> dict[str, Any]:
+    async def answer(self, site: int, asked: AnswersIn, who: Principal | str) -> dict[str, Any]:
         """Take decisions, all or none, and apply what follows from them.
 
         Raises:
@@ -128,9 +133,9 @@ class ReviewService:
         if asked.accept_from is not None:
             events += _accepted(read.picture, asked.accept_from, {e["subject"] for e in events})
         touched = {event["subject"] for event in events}
-        return await self._end(read, asked, actor, events, touched)
+        return await self._end(read, asked, who, events, touched)
 
-    async def undo(self, site: int, asked: UndoIn, actor: str) -> dict[str, Any]:
+    async def undo(self, site: int, asked: UndoIn, who: Principal | str) -> dict[str, Any]:
         """Take a request back: everything is as if it had not been made.
 
         Raises:
@@ -147,18 +152,22 @@ class ReviewService:
             msg = f"{what} that could be taken back; the history says what was"
             raise Conflict(msg, code="nothing_to_undo")
         touched = {event.subject for event in own}
-        return await self._end(read, asked, actor, [_event(UNDO, target)], touched)
+        return await self._end(read, asked, who, [_event(UNDO, target)], touched)
 
-    async def set_rules(self, site: int, asked: RulesIn, actor: str) -> dict[str, Any]:
+    async def set_rules(
+        self, site: int, asked: RulesIn, who: Principal | str, seen: Precondition = ANY
+    ) -> dict[str, Any]:
         """Take the rules of a site as somebody has edited them, and apply them.
 
         Raises:
             NotFound: there is no such site.
+            Changed: the rules are not those any more that were `seen`.
             InvalidRequest: a line is no rule; says which, and what to write.
         """
         read, before = await self._begin(site, asked.request, asked.model_dump())
         if before is not None:
             return before
+        seen.check(show_rules(read.picture))
         try:
             wanted = {rule.text for rule in parse_rules(asked.text)}
         except RuleError as error:
@@ -167,7 +176,7 @@ class ReviewService:
         there = {*standing.own, *(rule.text for rule in standing.learned)}
         events = [_event(UNRULE, line) for line in sorted(there - wanted)]
         events += [_event(RULE, line) for line in sorted(wanted - there)]
-        return await self._end(read, asked, actor, events, set())
+        return await self._end(read, asked, who, events, set())
 
     # ------------------------------------------------------------ plumbing
 
@@ -200,12 +209,13 @@ class ReviewService:
         self,
         read: Reading,
         asked: AnswersIn | UndoIn | RulesIn,
-        actor: str,
+        who: Principal | str,
         events: Sequence[dict[str, Any]],
         touched: set[str],
     ) -> dict[str, Any]:
         """Note the events, apply them, and keep the answer."""
         now_us, before = self._clock.now_us(), read.picture.standing
+        actor = audit.display_name(who)
         await self._rows.note(
             read.id,
             [{**e, "request": asked.request, "actor": actor, "at_us": now_us} for e in events],
@@ -236,7 +246,27 @@ class ReviewService:
             "open": sum(standing.is_open(group.template) for group in read.picture.groups.values()),
         }
         await self._rows.heard(read.id, asked.request, _digest(asked.model_dump()), answer)
+        self._record(who, asked, read.id, answer | {"events": _told(events)})
         return answer
+
+    def _record(
+        self, who: Principal | str, asked: AnswersIn | UndoIn | RulesIn, site: int, after: Any
+    ) -> None:
+        verb = {AnswersIn: "answer", UndoIn: "undo", RulesIn: "rules"}[type(asked)]
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action=f"review.{verb}",
+            subject=f"site/{site}",
+            after=after,
+        )
+
+
+def _told(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return events for the audit, a line each; the site's own history has all of them."""
+    told = [f"{e['action']} {e['subject']} {e['point_class']}".strip() for e in events]
+    return told if len(told) <= _MOST_TOLD else [*told[:_MOST_TOLD], f"and {len(told)} in all"]
 
 
 def _verdict(event: Event | None) -> str:

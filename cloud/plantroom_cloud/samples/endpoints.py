@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import (
     MAX_LIMIT,
     After,
@@ -22,7 +23,7 @@ from plantroom_cloud.kit.parameters import MAX_ID, From, RowId, SiteFilter, To
 from plantroom_cloud.kit.problems import NotFound, invalid
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Clock, Session
+from plantroom_cloud.kit.session import Clock
 from plantroom_cloud.kit.times import duration, rfc3339
 from plantroom_cloud.points.endpoints import no_point
 from plantroom_cloud.points.repository import PointRepository
@@ -68,7 +69,12 @@ Aggregates = Annotated[
 ]
 
 
-@router.get("/latest", response_model=LatestPage, summary="Newest samples of many points")
+@router.get(
+    "/latest",
+    response_model=LatestPage,
+    summary="Newest samples of many points",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def list_latest(
     *,
     request: Request,
@@ -88,7 +94,12 @@ async def list_latest(
     )
 
 
-@router.get("/points/{point}/latest", response_model=LatestOut, summary="A point's newest sample")
+@router.get(
+    "/points/{point}/latest",
+    response_model=LatestOut,
+    summary="A point's newest sample",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
+)
 async def get_latest(session: Session, scope: CurrentScope, point: RowId) -> Response:
     """The newest sample of one point; 404 with code `no_sample` where it never had one."""
     row = await SampleRepository(session, scope).latest_of(point)
@@ -104,6 +115,7 @@ async def get_latest(session: Session, scope: CurrentScope, point: RowId) -> Res
     "/points/{point}/samples",
     response_model=SamplePage | BucketList,
     summary="A point's history, raw or by intervals",
+    dependencies=[Depends(Permit(Permission.POINT_READ, confined=True))],
 )
 async def list_samples(
     *,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import After, Limit, listing_of, read_page
 from plantroom_cloud.kit.parameters import RowId
 from plantroom_cloud.kit.problems import NotFound
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Session
 from plantroom_cloud.sites.repository import SiteRepository
 from plantroom_cloud.sites.schemas import SiteOut, SitePage, show_site
 
 router = APIRouter(tags=["sites"])
 
 
-@router.get("/sites", response_model=SitePage, summary="Sites")
+@router.get(
+    "/sites",
+    response_model=SitePage,
+    summary="Sites",
+    dependencies=[Depends(Permit(Permission.SITE_READ, confined=True))],
+)
 async def list_sites(
     *,
     request: Request,
@@ -32,7 +37,12 @@ async def list_sites(
     return page_response(request, listing, page, rows, show=show_site, key=lambda row: (row.id,))
 
 
-@router.get("/sites/{site}", response_model=SiteOut, summary="One site")
+@router.get(
+    "/sites/{site}",
+    response_model=SiteOut,
+    summary="One site",
+    dependencies=[Depends(Permit(Permission.SITE_READ, confined=True))],
+)
 async def get_site(session: Session, scope: CurrentScope, site: RowId) -> Response:
     """One building or plant."""
     row = await SiteRepository(session, scope).find(site)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 
@@ -23,6 +23,11 @@ class SiteRepository(Repository):
             statement = statement.where(Site.id > page.after[0])
         result = await self._session.execute(statement.order_by(Site.id).limit(page.limit + 1))
         return result.all()
+
+    async def known(self, wanted: Collection[int]) -> set[int]:
+        """Return those of `wanted` that are sites of the company."""
+        statement = select(Site.id).where(self._own(Site), Site.id.in_(wanted))
+        return set(await self._session.scalars(statement))
 
     async def find(self, site_id: int) -> AnyRow | None:
         """Return one site, or None if the company has none of this id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,10 +14,12 @@ from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.config import load_settings
 from plantroom_cloud.db import Database, Scope, open_database
 from plantroom_cloud.gateways.provision import find_site
 from plantroom_cloud.identity.setup import find_company
+from plantroom_cloud.kit.blobs_cli import Made, export_to
 from plantroom_cloud.migrations import migrate
 from plantroom_cloud.tables import Site
 from plantroom_shared.errors import ConfigError
@@ -37,7 +40,9 @@ def export_command(
     end: Annotated[
         str, typer.Option("--to", help="The same; what is said at it is left out.")
     ] = "",
-    out: Annotated[Path, typer.Option(help="A file, or a folder.")],
+    out: Annotated[
+        str, typer.Option(help="A file, a folder, or blobs: (blobs:exports/a/x.parquet).")
+    ],
     company: Annotated[str, typer.Option(help="Needed where several have such a site.")] = "",
     kind: Annotated[
         str,
@@ -58,12 +63,10 @@ def export_command(
     if kind != "parquet":
         from plantroom_cloud.exchange.cli import export_meaning  # noqa: PLC0415 - loads the formats
 
-        _with_database(
-            context,
-            lambda database: export_meaning(
-                database, site, company, kind, accepted=accepted, out=out
-            ),
-        )
+        async def meaning(database: Database, out: Path) -> Made:
+            return await export_meaning(database, site, company, kind, accepted=accepted, out=out)
+
+        _export(context, out, meaning)
         return
     from plantroom_cloud.store.export import read_samples, write_parquet  # noqa: PLC0415 - loads the web stack's times
 
@@ -72,15 +75,25 @@ def export_command(
         what = "lies not before --to"
         raise ConfigError(what, key="--from", fix="exchange them or widen")
 
-    async def export(database: Database) -> tuple[Path, int]:
-        async with database.read() as session:
+    async def samples(database: Database, out: Path) -> Made:
+        async with database.read(None) as session:
             scope, site_id = await find_site(session, site, company)
-        path = out / f"{site}-{start_us}-{end_us}.parquet" if out.is_dir() else out
+        in_folder = await asyncio.to_thread(out.is_dir)
+        path = out / f"{site}-{start_us}-{end_us}.parquet" if in_folder else out
         chunks = read_samples(database, scope, site_id, start_us, end_us)
-        return path, await write_parquet(chunks, path)
+        rows = await write_parquet(chunks, path)
+        return Made(f"{rows} samples", path, scope.company_id)
 
-    path, rows = _with_database(context, export)
-    typer.echo(f"{rows} samples in {path}")
+    _export(context, out, samples)
+
+
+def _export(
+    context: typer.Context, out: str, write: Callable[[Database, Path], Awaitable[Made]]
+) -> None:
+    async def run(database: Database) -> str:
+        return await export_to(load_settings(context.obj), out, partial(write, database))
+
+    typer.echo(_with_database(context, run))
 
 
 def import_command(
@@ -123,9 +136,19 @@ def retention_set(
     from plantroom_cloud.store.retention import RetentionRepository  # noqa: PLC0415 - as in export
 
     async def change(database: Database) -> None:
-        async with database.write() as session:
+        async with database.write(None) as session:
             scope, site_id = await _place(session, company, site)
             await RetentionRepository(session, scope).set(site_id, raw_days, rollup_days)
+            kept = {"raw_days": raw_days, "rollup_days": rollup_days}
+            subject = f"site/{site_id}" if site else "company"
+            audit.record(
+                session,
+                scope,
+                who=audit.cli_user(),
+                action="retention.set",
+                subject=subject,
+                after={name: days for name, days in kept.items() if days is not None},
+            )
 
     _with_database(context, change)
     retention_show(context, company)
@@ -138,7 +161,7 @@ def retention_show(context: typer.Context, company: Company = "default") -> None
 
     async def read(database: Database) -> Table:
         table = Table("site", "samples", "roll-ups")
-        async with database.read() as session:
+        async with database.read(None) as session:
             scope = await find_company(session, company)
             slugs = select(Site.id, Site.slug).where(Site.company_id == scope.company_id)
             names = {row.id: row.slug for row in await session.execute(slugs)}

@@ -77,7 +77,7 @@ async def read_samples(
 
     All of one snapshot: what arrives or is deleted meanwhile does not tear it.
     """
-    async with database.read() as session:
+    async with database.read(scope) as session:
         repository = ExportRepository(session, scope)
         for point in await repository.points(site_id):
             after = None

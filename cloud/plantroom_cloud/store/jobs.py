@@ -10,9 +10,10 @@ from sqlalchemy.exc import DBAPIError
 
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.isolation.lookups import companies
 from plantroom_cloud.publishing.lease import lease
 from plantroom_cloud.store import partitions
-from plantroom_cloud.store.retention import companies, drop_months, retain
+from plantroom_cloud.store.retention import drop_months, retain
 from plantroom_cloud.store.rollups import roll_up
 from plantroom_cloud.supervise import Backoff
 from plantroom_shared.clock import Clock
@@ -45,7 +46,7 @@ async def run(database: Database, settings: CloudSettings, clock: Clock) -> None
 
 async def round_of_all(database: Database) -> int:
     """Roll up what is due of every company; return how many notes were dealt with."""
-    async with database.read() as session:
+    async with database.read(None) as session:
         scopes = await companies(session)
     return sum([await _round_of(database, scope) for scope in scopes])
 
@@ -70,7 +71,7 @@ async def keep_house(database: Database, clock: Clock) -> None:
             return
         if not database.is_sqlite:
             now = clock.now_us()
-            async with database.write() as session:
+            async with database.write(None) as session:
                 ahead = partitions.months(now, now + partitions.AHEAD * _MONTH)
                 await partitions.ensure(session, ahead)
         await _retain_all(database, clock)
@@ -80,7 +81,7 @@ async def _retain_all(database: Database, clock: Clock) -> None:
     now = clock.now_us()
     # Whole months first: what goes with them need not be deleted row by row.
     dropped = await drop_months(database, now)
-    async with database.read() as session:
+    async with database.read(None) as session:
         scopes = await companies(session)
     gone = sum([await retain(database, scope, now) for scope in scopes])
     if dropped or gone:

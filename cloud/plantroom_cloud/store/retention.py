@@ -13,13 +13,12 @@ from typing import Any, Final
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from plantroom_cloud.db import Database, Scope, insert_into
+from plantroom_cloud.db import Database, Scope, act_for, insert_into
+from plantroom_cloud.isolation.lookups import companies
 from plantroom_cloud.kit.repository import Repository
 from plantroom_cloud.store import partitions
-from plantroom_cloud.store.rollups import snapshot
-from plantroom_cloud.tables import Company, Point, Retention, Rollup, RollupDue, SampleRow, Site
+from plantroom_cloud.tables import Point, Retention, Rollup, RollupDue, SampleRow, Site
 from plantroom_shared.errors import ConfigError
 
 DAY: Final = 86_400_000_000
@@ -150,7 +149,7 @@ def _limit(now_us: int, days: int) -> int:
 
 async def retain(database: Database, scope: Scope, now_us: int) -> int:
     """Delete what a company's sites keep no longer; return how many samples and roll-ups went."""
-    async with database.read() as session:
+    async with database.read(scope) as session:
         places = await RetentionRepository(session, scope).places()
     gone = 0
     for place in places:
@@ -164,7 +163,7 @@ async def retain(database: Database, scope: Scope, now_us: int) -> int:
 async def _retain_samples(database: Database, scope: Scope, place: _Place, until: int) -> int:
     gone, reached = 0, place.raw_from_us
     while reached < until:
-        async with snapshot(database) as session:
+        async with database.snapshot(scope) as session:
             repository = RetentionRepository(session, scope)
             points = await repository.points(place.site_id)
             oldest = await repository.oldest(points)
@@ -180,7 +179,7 @@ async def _retain_samples(database: Database, scope: Scope, place: _Place, until
 
 
 async def _retain_rollups(database: Database, scope: Scope, place: _Place, until: int) -> int:
-    async with snapshot(database) as session:
+    async with database.snapshot(scope) as session:
         repository = RetentionRepository(session, scope)
         # Not only where `until` has moved: samples may have come late since.
         gone = await repository.drop_rollups(await repository.points(place.site_id), until)
@@ -196,31 +195,25 @@ async def drop_months(database: Database, now_us: int) -> list[partitions.Month]
     """Drop partitions whose samples no site of any company keeps any more; return them."""
     if database.is_sqlite:
         return []
-    async with database.read() as session:
-        limit = min(
-            [
-                _limit(now_us, place.keep.raw_days)
-                for scope in await companies(session)
-                for place in await RetentionRepository(session, scope).places()
-            ],
-            default=0,
-        )
+    async with database.read(None) as session:
+        limits = []
+        for scope in await companies(session):
+            await act_for(session, scope)
+            places = await RetentionRepository(session, scope).places()
+            limits += [_limit(now_us, place.keep.raw_days) for place in places]
+        limit = min(limits, default=0)
         old = sorted(m for m in await partitions.existing(session) if m.end_us <= limit)
     return [month for month in old if await _drop_month(database, month)]
-
-
-async def companies(session: AsyncSession) -> list[Scope]:
-    """Return the scopes of all companies."""
-    return [Scope(found) for found in (await session.execute(select(Company.id))).scalars()]
 
 
 async def _drop_month(database: Database, month: partitions.Month) -> bool:
     """Drop a month, unless something in it waits to be rolled up or somebody is at it."""
     try:
         # Not a snapshot: what is looked at must be what is there once we hold the lock.
-        async with database.write() as session:
+        async with database.write(None) as session:
             await partitions.take_all(session)
             for scope in await companies(session):
+                await act_for(session, scope)
                 repository = RetentionRepository(session, scope)
                 if await repository.waits(month.end_us):
                     return False

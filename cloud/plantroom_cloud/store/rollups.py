@@ -9,14 +9,12 @@ roll-ups and deleted, in that same transaction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import Database, Scope, insert_into
 from plantroom_cloud.kit.repository import Repository
@@ -52,20 +50,8 @@ class _Work:
 
 async def roll_up(database: Database, scope: Scope) -> int:
     """Do one round for a company; return how many notes it dealt with, 0 where nothing is due."""
-    async with snapshot(database) as session:
+    async with database.snapshot(scope) as session:
         return await _Round(session, scope).run()
-
-
-@asynccontextmanager
-async def snapshot(database: Database) -> AsyncIterator[AsyncSession]:
-    """Yield a session that writes, and sees the database as it is when it first looks."""
-    if database.is_sqlite:
-        async with database.write() as session:
-            yield session
-        return
-    async with AsyncSession(database.engine, expire_on_commit=False) as session, session.begin():
-        await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        yield session
 
 
 class _Round(Repository):

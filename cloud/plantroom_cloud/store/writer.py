@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import psycopg
-from sqlalchemy import exc, insert, text
+from sqlalchemy import exc, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.db import is_sqlite
 from plantroom_cloud.ingest.rows import Column
-from plantroom_cloud.store import copying, due, partitions
+from plantroom_cloud.store import arrays, due, partitions
 from plantroom_cloud.tables import RollupDue
 
-_COLUMNS: Final = {
-    "point_id": "bigint[]",
-    "ts_us": "bigint[]",
-    "tie": "bigint[]",
-    "value": "float8[]",
-    "text": "text[]",
-    "quality": "smallint[]",
-    "reason": "text[]",
-}
-_UNNEST = ", ".join(f"CAST(:{name} AS {kind})" for name, kind in _COLUMNS.items())
-_NAMES = ", ".join(_COLUMNS)
-# One statement with arrays: where some rows are there already it is the fastest that there is.
-_INSERT_MANY = text(
-    f"INSERT INTO sample (company_id, {_NAMES}) "  # noqa: S608 - built of the constants above
-    f"SELECT CAST(:company_id AS bigint), * FROM unnest({_UNNEST}) ON CONFLICT DO NOTHING"
-)
+_NAMES: Final = ("point_id", "ts_us", "tie", "value", "text", "quality", "reason")
 _INSERT_SQLITE = (
-    f"INSERT INTO sample ({_NAMES}, company_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+    f"INSERT INTO sample ({', '.join(_NAMES)}, company_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
     " ON CONFLICT DO NOTHING"
 )
 _KEY: Final = itemgetter(0, 1, 2)
+_ADAPTED: Final = "plantroom_arrays"
+"""In a connection's `info`: whether it takes packed arrays."""
 _FEW: Final = 50
-"""Rows from which on a COPY is faster than a statement with arrays."""
+"""Rows from which on it pays to try first without looking for conflicts."""
 
 
 class SampleWriter:
@@ -75,7 +62,7 @@ class SampleWriter:
     # ------------------------------------------------------------ SQLite
 
     async def _insert_sqlite(self, column: Column) -> int:
-        columns = [getattr(column, name) for name in _COLUMNS]
+        columns = [getattr(column, name) for name in _NAMES]
         rows = list(zip(*columns, [self._company_id] * len(column), strict=True))
         # In the order of the key: the tree is walked once, not once per row.
         rows.sort(key=_KEY)
@@ -87,45 +74,45 @@ class SampleWriter:
     # ------------------------------------------------------------ PostgreSQL
 
     async def _insert_postgres(self, column: Column) -> int:
-        """COPY, and where a row is there already, insert those that are not.
+        """Insert all rows, and where one is there already, those that are not.
 
-        The watermark has sorted out what came before, so a COPY nearly always goes through: it
-        is more than twice the speed of an INSERT that looks for conflicts.
+        The watermark has sorted out what came before, so the first way nearly always goes through:
+        to look for conflicts costs half as much again.
         """
+        statement, values = arrays.pack(self._company_id, column)
         if len(column) >= _FEW:
             try:
                 async with self._session.begin_nested():
-                    await self._copy(column)
+                    return await self._execute(statement, values)
             except exc.IntegrityError:
                 pass  # undone to the last row; the slow way sorts them out
-            else:
-                return len(column)
-        values: dict[str, Any] = {name: getattr(column, name) for name in _COLUMNS}
-        values["company_id"] = self._company_id
-        result: Any = await self._session.execute(_INSERT_MANY, values)
-        return int(result.rowcount)
+        return await self._execute(statement + arrays.UNLESS_THERE, values)
 
-    async def _copy(self, column: Column) -> None:
-        data = copying.pack(self._company_id, column)
+    async def _execute(self, statement: str, values: list[int | bytes]) -> int:
+        """Run `statement` by the driver: SQLAlchemy knows nothing of packed arrays."""
         raw = await (await self._session.connection()).get_raw_connection()
         driver = raw.driver_connection
         assert isinstance(driver, psycopg.AsyncConnection)  # noqa: S101 - tells mypy what it is
         try:
-            async with driver.cursor() as cursor, cursor.copy(copying.STATEMENT) as copy:
-                await copy.write(data)
+            if not raw.info.get(_ADAPTED):
+                arrays.adapt(driver)
+                raw.info[_ADAPTED] = True
+            async with driver.cursor() as cursor:
+                await cursor.execute(statement.encode(), values)
+                return cursor.rowcount
         except psycopg.Error as error:
-            raise _translated(error) from error
+            raise _translated(statement, error) from error
 
 
-def _translated(error: psycopg.Error) -> exc.DBAPIError:
+def _translated(statement: str, error: psycopg.Error) -> exc.DBAPIError:
     """Return a driver's error as SQLAlchemy's: by that the ingest tells poison from an outage."""
     for kind, name in (
         (psycopg.IntegrityError, exc.IntegrityError),
         (psycopg.DataError, exc.DataError),
     ):
         if isinstance(error, kind):
-            return name(copying.STATEMENT, None, error)
-    return exc.OperationalError(copying.STATEMENT, None, error)
+            return name(statement, None, error)
+    return exc.OperationalError(statement, None, error)
 
 
 # ------------------------------------------------------------ partitions

@@ -9,8 +9,10 @@ from typing import Final
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud.gateways.news import tell_state
 from plantroom_cloud.gateways.repository import Owned
 from plantroom_cloud.ingest.answers import Answers
+from plantroom_cloud.ingest.news import tell_samples
 from plantroom_cloud.ingest.rows import Column, Refusal, clean, stored_value
 from plantroom_cloud.ingest.samples import SampleRepository
 from plantroom_cloud.ingest.streams import Key, Stream, StreamRepository
@@ -127,6 +129,8 @@ class StreamingBatch:
         if online is not None:
             seen = {"seen_us": self._now_us} if online else {}
             await self._devices.note(online=online, **seen)
+            if online != self._gateway.online:
+                await tell_state(self._session, self._gateway, self._now_us, online=online)
 
     def _fits(self, device: StreamingDevice, message: Streamed) -> bool:
         """Say whether `message` is in the protocol, and in the group, that the device has."""
@@ -225,6 +229,7 @@ class StreamingBatch:
                 await self._rows.close(self._streams[key], 0, self._now_us)
         if live:
             await self._samples.advance_latest(live)
+            tell_samples(self._session, self._gateway, live)
         if whole:
             kinds = await self._samples.targets()
             await self._samples.put_out(self._gateway.id, whole, kinds, self._now_us)

@@ -62,7 +62,7 @@ async def _in_database(
     database = open_database(settings)
     try:
         await migrate(database)
-        async with database.write() as session:
+        async with database.write(None) as session:
             return await action(session)
     finally:
         await database.close()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.db import Scope
 from plantroom_cloud.gateways.pki import Authority
 from plantroom_cloud.gateways.provision import add_gateway
-from plantroom_cloud.tables import Gateway, StreamingDevice
+from plantroom_cloud.isolation.lookups import find_gateways
+from plantroom_cloud.tables import StreamingDevice
 from plantroom_shared import sparkplug
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import ConfigError
@@ -44,8 +47,9 @@ async def add_device(
         ConfigError: the id is no id, or taken elsewhere or by an edge agent, or the group is no
             level of a topic, or the folder cannot be written.
     """
-    known = await session.get(StreamingDevice, device)
-    await _check(session, device, known, scope, group)
+    mine = (StreamingDevice.company_id == scope.company_id, StreamingDevice.gateway_id == device)
+    known = await session.scalar(select(StreamingDevice).where(*mine))
+    await _check(session, device, known, group)
     serial = await add_gateway(
         session,
         clock,
@@ -62,25 +66,29 @@ async def add_device(
         session.add(known)
     known.sparkplug_group = group
     await session.flush()
+    audit.record(
+        session,
+        scope,
+        who=audit.cli_user(),
+        action="device.add",
+        subject=f"device/{device}",
+        after={"site": site_id, "protocol": known.protocol, "group": group},
+    )
     return serial
 
 
 async def _check(
-    session: AsyncSession, device: str, known: StreamingDevice | None, scope: Scope, group: str
+    session: AsyncSession, device: str, known: StreamingDevice | None, group: str
 ) -> None:
     """Raise ConfigError where `device` cannot be added, or not like that."""
     if group and group != sparkplug.level(group):
         what = f"{group[:80]!r} cannot be a Sparkplug group"
         fix = "use at most 128 printable characters without '/', '+' and '#'"
         raise ConfigError(what, key="--sparkplug-group", fix=fix)
-    if (
-        known is not None
-        and known.company_id == scope.company_id
-        and known.protocol != _protocol(group)
-    ):
+    if known is not None and known.protocol != _protocol(group):
         what = f"{device!r} is a device that speaks {known.protocol}"
         raise ConfigError(what, key="device", fix="choose another id for what speaks otherwise")
-    if known is None and await session.get(Gateway, device) is not None:
+    if known is None and await find_gateways(session, [device]):
         # Whose it is stays unsaid: it may be another company's.
         what = f"the id {device!r} is taken"
         raise ConfigError(what, key="device", fix="choose another id")

@@ -24,9 +24,12 @@ class CommandRow(Tenant, Base):
     body: Mapped[str] = mapped_column(Text)
     """The signed part, as JSON."""
     state: Mapped[str] = mapped_column(String(16))
-    """``pending``, ``sent``, ``accepted``, or how it ended: ``executed``, ``checked``, ``failed``,
+    """``unconfirmed``, ``pending``, ``sent``, ``accepted``, or how it ended: ``executed``, ``checked``, ``failed``,
     ``refused``, ``expired``."""
     reason: Mapped[str] = mapped_column(String(200), default="")
+    given_by: Mapped[str] = mapped_column(String(80), default="")
+    """Who, as kind and number: whoever confirms must be somebody else."""
+    confirmed_by: Mapped[str] = mapped_column(String(200), default="")
     created_us: Mapped[Micros]
     expires_us: Mapped[Micros]
     sent_us: Mapped[Micros | None]

@@ -67,6 +67,9 @@ class GapRecord(Tenant, Base):
     """Rows that the gateway accepted and declared lost."""
 
     __tablename__ = "gap"
+    __table_args__ = (
+        Index("ix_gap_gateway_page", "gateway_id", "received_us", "epoch", "stream", "lo"),
+    )
 
     gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"), primary_key=True)
     epoch: Mapped[str] = mapped_column(String(16), primary_key=True)
@@ -92,6 +95,7 @@ class QuarantinedRow(Tenant, Base):
     """A row or message that was refused, kept for a person to look at."""
 
     __tablename__ = "quarantine"
+    __table_args__ = (Index("ix_quarantine_gateway_page", "gateway_id", "id"),)
 
     id: Mapped[BigKey]
     gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"), index=True)
@@ -118,7 +122,14 @@ class EdgeRecord(Tenant, Base):
     """Something that happened on a gateway (``aud``), or the result of a command (``cmd``)."""
 
     __tablename__ = "edge_record"
-    __table_args__ = (Index("ix_edge_record_gateway_at", "gateway_id", "at_us"),)
+    __table_args__ = (
+        Index("ix_edge_record_gateway_at", "gateway_id", "at_us"),
+        Index(
+            "ix_edge_record_company_page",
+            *("company_id", "stream", "at_us", "gateway_id", "epoch", "seq"),
+        ),
+        Index("ix_edge_record_gateway_page", "gateway_id", "stream", "at_us", "epoch", "seq"),
+    )
 
     gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"), primary_key=True)
     epoch: Mapped[str] = mapped_column(String(16), primary_key=True)

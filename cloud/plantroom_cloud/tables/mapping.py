@@ -14,7 +14,10 @@ class Mapping(Tenant, Base):
     """Point → equipment, point class and thing-model point, with its source and confidence."""
 
     __tablename__ = "mapping"
-    __table_args__ = (Index("ix_mapping_site_state", "site_id", "state"),)
+    __table_args__ = (
+        Index("ix_mapping_site_state", "site_id", "state"),
+        Index("ix_mapping_company_page", "company_id", "point_id"),
+    )
 
     point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"), primary_key=True)
     site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"))

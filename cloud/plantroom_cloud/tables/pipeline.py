@@ -14,12 +14,16 @@ class JobRow(Tenant, Base):
     """One run of the pipeline over the points of one or many buildings."""
 
     __tablename__ = "job"
-    __table_args__ = (UniqueConstraint("company_id", "idempotency_key"),)
+    __table_args__ = (
+        UniqueConstraint("company_id", "idempotency_key"),
+        Index("ix_job_company_page", "company_id", "created_us", "id"),
+        Index("ix_job_state_page", "company_id", "state", "created_us", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
-    request: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of what was asked: the same key with something else is refused."""
+    request: Mapped[str] = mapped_column(String(64), default="")
+    """Both of jobs from before `OnceRequest`; nothing reads them any more."""
     source: Mapped[str] = mapped_column(String(16))
     """``upload``, ``sites`` or ``edges``."""
     buildings: Mapped[list[dict[str, Any]]] = mapped_column(JSON)

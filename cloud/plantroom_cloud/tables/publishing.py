@@ -18,6 +18,11 @@ class Target(Tenant, Base):
     company_id: Mapped[int] = mapped_column(Big, ForeignKey("company.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32), primary_key=True)
     enabled: Mapped[bool] = mapped_column(default=True)
+    ok_us: Mapped[Micros | None]
+    """When a round of publishing last went well, to a few seconds."""
+    failure: Mapped[str] = mapped_column(String(60), default="", server_default="")
+    """The kind of error that rounds end in since `failing_us`; empty while they go well."""
+    failing_us: Mapped[Micros | None]
 
 
 class Outbox(Tenant, Base):

@@ -111,6 +111,7 @@ class Latest(Tenant, Base):
     """The newest sample of each point; never goes backwards."""
 
     __tablename__ = "latest"
+    __table_args__ = (Index("ix_latest_company_page", "company_id", "point_id"),)
 
     point_id: Mapped[int] = mapped_column(Big, ForeignKey("point.id"), primary_key=True)
     ts_us: Mapped[Micros]
@@ -125,7 +126,11 @@ class FindingRow(Tenant, Base):
     """What a detector found; an event's end report updates the row of its start."""
 
     __tablename__ = "finding"
-    __table_args__ = (Index("ix_finding_site_started", "site_id", "started_us"),)
+    __table_args__ = (
+        Index("ix_finding_site_started", "site_id", "started_us"),
+        Index("ix_finding_company_page", "company_id", "started_us", "gateway_id", "id"),
+        Index("ix_finding_site_page", "site_id", "started_us", "gateway_id", "id"),
+    )
 
     gateway_id: Mapped[str] = mapped_column(String(40), ForeignKey("gateway.id"), primary_key=True)
     id: Mapped[str] = mapped_column(String(200), primary_key=True)

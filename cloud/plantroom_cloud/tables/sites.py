@@ -14,7 +14,10 @@ class Site(Tenant, Base):
     """A building or plant; the time-zone unit."""
 
     __tablename__ = "site"
-    __table_args__ = (UniqueConstraint("company_id", "slug"),)
+    __table_args__ = (
+        UniqueConstraint("company_id", "slug"),
+        Index("ix_site_company_page", "company_id", "id"),
+    )
 
     id: Mapped[BigKey]
     slug: Mapped[str] = mapped_column(String(64))
@@ -27,6 +30,10 @@ class Gateway(Tenant, Base):
     """One edge agent; its id is the common name of its certificate."""
 
     __tablename__ = "gateway"
+    __table_args__ = (
+        Index("ix_gateway_company_page", "company_id", "id"),
+        Index("ix_gateway_site_page", "site_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), index=True)
@@ -58,6 +65,14 @@ class Gateway(Tenant, Base):
     """Random, new with every change of a dictionary: what a process remembers is of this stamp."""
     writes: Mapped[bool] = mapped_column(default=False)
     """Whether commands may be given to it; what it heeds is for its own configuration."""
+    bound_us: Mapped[Micros | None]
+    """When its first hello came after it was claimed: then it is surely where it is said to be."""
+    revoked_us: Mapped[Micros | None]
+    """Since when nothing of it is taken any more; it never comes back under this id."""
+    revoked_for: Mapped[str] = mapped_column(String(200), default="")
+    """Why, for a person."""
+    replaced_by: Mapped[str] = mapped_column(String(40), default="")
+    """The gateway that took its place."""
     takes: Mapped[str] = mapped_column(String(200), default="")
     """Down-channels beyond the usual ones that it said it heeds, with a blank between them."""
 
@@ -66,7 +81,10 @@ class Device(Tenant, Base):
     """A thing a driver addresses."""
 
     __tablename__ = "device"
-    __table_args__ = (UniqueConstraint("gateway_id", "key"),)
+    __table_args__ = (
+        UniqueConstraint("gateway_id", "key"),
+        Index("ix_device_company_page", "company_id", "id"),
+    )
 
     id: Mapped[BigKey]
     site_id: Mapped[int] = mapped_column(Big, ForeignKey("site.id"), index=True)
@@ -87,6 +105,7 @@ class Point(Tenant, Base):
     __table_args__ = (
         UniqueConstraint("gateway_id", "key"),
         Index("ix_point_site_name", "site_id", "name"),
+        Index("ix_point_company_page", "company_id", "id"),
     )
 
     id: Mapped[BigKey]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from plantroom_cloud import audit
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.db import Database, open_database
 from plantroom_cloud.gateways.provision import find_site
@@ -78,11 +78,11 @@ def import_enos(settings: CloudSettings, company: str, wanted: Sequence[str]) ->
 async def _keep(database: Database, company: str, reads: Iterable[tuple[str, Read]]) -> Imported:
     """Keep what was read, all in one transaction."""
     total = Imported()
-    async with database.write() as session:
+    async with database.write(None) as session:
         scope = await find_company(session, company)
         service = ThingModelService(session, scope, SystemClock())
         for origin, read in reads:
-            done = await service.add(read, origin=origin, actor=f"operator {getpass.getuser()}")
+            done = await service.add(read, origin=origin, who=audit.cli_user())
             for name in ("new", "changed", "same", "problems"):
                 getattr(total, name).extend(getattr(done, name))
             total.untold += done.untold
@@ -93,7 +93,7 @@ def listed(settings: CloudSettings, company: str) -> list[dict[str, Any]]:
     """Return what a company's points can be mapped to, by name."""
 
     async def do(database: Database) -> list[dict[str, Any]]:
-        async with database.read() as session:
+        async with database.read(None) as session:
             scope = await find_company(session, company)
             heads = await ThingModelRepository(session, scope).heads()
         known = {model.model_id: show_builtin(model) for model in builtin()}
@@ -107,7 +107,7 @@ def check(settings: CloudSettings, company: str, site: str, target: TargetName) 
     """Return what does not fit in the mapping of the site with this slug."""
 
     async def do(database: Database) -> dict[str, Any]:
-        async with database.read() as session:
+        async with database.read(None) as session:
             scope, site_id = await find_site(session, site, company)
             service = ThingModelService(session, scope, SystemClock())
             checked, found = await service.check(site_id, target)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from plantroom_cloud.identity.access import CurrentScope, Writer
+from plantroom_cloud.conventions.etags import STALE, IfMatch
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.permissions import Permission, Principal
+from plantroom_cloud.kit.cache import Cache, Lives
+from plantroom_cloud.kit.caches import caches
 from plantroom_cloud.kit.parameters import PlainText, RowId
-from plantroom_cloud.kit.problems import MEDIA_TYPE, InvalidRequest, NotFound, invalid
+from plantroom_cloud.kit.problems import InvalidRequest, NotFound, invalid, refusals
 from plantroom_cloud.kit.responses import json_response
-from plantroom_cloud.kit.session import Clock, Session, database
+from plantroom_cloud.kit.session import Clock, database
 from plantroom_cloud.thingmodels.overriding import give_override, take_back
 from plantroom_cloud.thingmodels.reading import Read, read_models
 from plantroom_cloud.thingmodels.repository import OverrideRepository, ThingModelRepository
@@ -41,10 +45,10 @@ router = APIRouter(tags=["thing models"])
 ModelId = Annotated[PlainText, Path(examples=["EnOS_HVAC_CH"])]
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, examples=[None])]
 FileName = Annotated[PlainText, Query(description="Stands before problems.", examples=["ch.json"])]
-_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_FULL: Final[dict[int | str, dict[str, Any]]] = {
-    TooMany.status: {"description": TooMany.title, "content": {MEDIA_TYPE: _PROBLEM}}
-}
+_FULL: Final = refusals(TooMany)
+_TAG: Final = "thing-models"
+_LIVES: Final = Lives(fresh=5.0, stale=60.0)
+"""Models are read at every mapping that is looked at, and change a few times a year."""
 _BODY: Final = {
     "requestBody": {
         "description": (
@@ -57,14 +61,28 @@ _BODY: Final = {
 }
 
 
-@router.get("/thing-models", response_model=ModelList, summary="Thing models")
-async def list_models(session: Session, scope: CurrentScope) -> Response:
+@router.get(
+    "/thing-models",
+    response_model=ModelList,
+    summary="Thing models",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
+async def list_models(request: Request, scope: CurrentScope) -> Response:
     """What points can be mapped to: the company's own models, and the built-in ones beside them."""
-    own = {
-        row.model_id: show_head(row) for row in await ThingModelRepository(session, scope).heads()
-    }
-    known = {model.model_id: show_builtin(model) for model in builtin()}
-    return json_response({"items": [item for _, item in sorted((known | own).items())]})
+
+    async def read() -> list[Any]:
+        async with database(request).read(scope) as session:
+            rows = await ThingModelRepository(session, scope).heads()
+        own = {row.model_id: show_head(row) for row in rows}
+        known = {model.model_id: show_builtin(model) for model in builtin()}
+        return [item for _, item in sorted((known | own).items())]
+
+    items = await _listed(request).get(scope.company_id, "list", read, tags=(_TAG,))
+    return json_response({"items": items})
+
+
+def _listed(request: Request) -> Cache[Any]:
+    return caches(request).of("thing-models", _LIVES)
 
 
 @router.post(
@@ -78,7 +96,7 @@ async def import_models(
     *,
     request: Request,
     scope: CurrentScope,
-    writer: Writer,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
     clock: Clock,
     file: FileName = "body",
 ) -> Response:
@@ -86,9 +104,10 @@ async def import_models(
     read = await asyncio.to_thread(read_models, await request.body(), file)
     if not read.models:
         raise _nothing_read(read)
-    async with database(request).write() as session:
+    async with database(request).write(scope) as session:
         service = ThingModelService(session, scope, clock)
-        done = await service.add(read, origin=file, actor=writer)
+        done = await service.add(read, origin=file, who=who)
+    await _listed(request).forget(scope.company_id, _TAG)
     return json_response(show_import(done))
 
 
@@ -100,7 +119,12 @@ def _nothing_read(read: Read) -> InvalidRequest:
     return InvalidRequest(f"no model can be read: {read.problems[0]}", errors=items)
 
 
-@router.get("/thing-models/{model}", response_model=ModelDetail, summary="One thing model")
+@router.get(
+    "/thing-models/{model}",
+    response_model=ModelDetail,
+    summary="One thing model",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_model(
     *, session: Session, scope: CurrentScope, clock: Clock, model: ModelId, version: Version = None
 ) -> Response:
@@ -109,7 +133,12 @@ async def get_model(
     return json_response(show_model(found, versions))
 
 
-@router.get("/thing-models/{model}/diff", response_model=DiffOut, summary="Compare two versions")
+@router.get(
+    "/thing-models/{model}/diff",
+    response_model=DiffOut,
+    summary="Compare two versions",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def get_diff(
     *,
     session: Session,
@@ -125,18 +154,35 @@ async def get_diff(
     return json_response(show_diff(model, before, after, found))
 
 
-@router.delete("/thing-models/{model}", response_model=DeletedOut, summary="Delete a thing model")
+@router.delete(
+    "/thing-models/{model}",
+    response_model=DeletedOut,
+    responses=STALE,
+    summary="Delete a thing model",
+)
 async def delete_model(
-    *, request: Request, scope: CurrentScope, _: Writer, clock: Clock, model: ModelId
+    *,
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
+    clock: Clock,
+    model: ModelId,
+    seen: IfMatch,
 ) -> Response:
     """Let one of the company's own models hold no more; its versions stay to be seen."""
-    async with database(request).write() as session:
-        await ThingModelService(session, scope, clock).delete(model)
+    async with database(request).write(scope) as session:
+        service = ThingModelService(session, scope, clock)
+        seen.check(show_model(*await service.find(model, None)))
+        await service.delete(model, who)
+    await _listed(request).forget(scope.company_id, _TAG)
     return json_response({"deleted": model})
 
 
 @router.get(
-    "/sites/{site}/schema-check", response_model=SchemaCheckOut, summary="Check a site's mapping"
+    "/sites/{site}/schema-check",
+    response_model=SchemaCheckOut,
+    summary="Check a site's mapping",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
 )
 async def check_site(
     *,
@@ -154,7 +200,12 @@ async def check_site(
 # ---------------------------------------------------------------- overrides
 
 
-@router.get("/mapping-overrides", response_model=OverrideList, summary="Overrides")
+@router.get(
+    "/mapping-overrides",
+    response_model=OverrideList,
+    summary="Overrides",
+    dependencies=[Depends(Permit(Permission.MAPPING_READ))],
+)
 async def list_overrides(
     *,
     session: Session,
@@ -168,12 +219,17 @@ async def list_overrides(
 
 @router.post("/mapping-overrides", response_model=OverrideOut, summary="Add an override")
 async def add_override(
-    *, request: Request, scope: CurrentScope, writer: Writer, clock: Clock, asked: OverrideIn
+    *,
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
+    clock: Clock,
+    asked: OverrideIn,
 ) -> Response:
     """Publish another model, point, unit, sign or multiplier; it ends the one about the same."""
     columns = asked.columns()
-    async with database(request).write() as session:
-        row = await give_override(session, scope, clock, columns, actor=writer)
+    async with database(request).write(scope) as session:
+        row = await give_override(session, scope, clock, columns, who=who)
     if row is None:
         msg = "there is no such site or point; GET /v1/sites and GET /v1/points list yours"
         raise invalid(msg, parameter="point" if asked.point else "site")
@@ -181,14 +237,21 @@ async def add_override(
 
 
 @router.delete(
-    "/mapping-overrides/{override}", response_model=DeletedOut, summary="Take an override back"
+    "/mapping-overrides/{override}",
+    response_model=DeletedOut,
+    summary="Take an override back",
 )
 async def delete_override(
-    *, request: Request, scope: CurrentScope, _: Writer, clock: Clock, override: RowId
+    *,
+    request: Request,
+    scope: CurrentScope,
+    who: Annotated[Principal, Depends(Permit(Permission.MAPPING_WRITE))],
+    clock: Clock,
+    override: RowId,
 ) -> Response:
     """Let an override hold no more; it stays to be seen with `ended`."""
-    async with database(request).write() as session:
-        gone = await take_back(session, scope, clock, override)
+    async with database(request).write(scope) as session:
+        gone = await take_back(session, scope, clock, override, who=who)
     if not gone:
         msg = f"there is no override {override}; GET /v1/mapping-overrides lists yours"
         raise NotFound(msg)

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from plantroom_cloud import audit
 from plantroom_cloud.db import Scope
+from plantroom_cloud.identity.permissions import Principal
 from plantroom_cloud.kit.problems import ApiError, NotFound
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.thingmodels.documents import Change, changes, digest, document_of, model_from
@@ -65,9 +67,9 @@ class ThingModelService:
         self._models = ThingModelRepository(session, scope)
         self._overrides = OverrideRepository(session, scope)
         self._claims = ClaimRepository(session, scope)
-        self._clock = clock
+        self._clock, self._session, self._scope = clock, session, scope
 
-    async def add(self, read: Read, *, origin: str, actor: str) -> Imported:
+    async def add(self, read: Read, *, origin: str, who: Principal | str) -> Imported:
         """Keep models that were read: new ones, and a further version of those that differ.
 
         Raises:
@@ -91,17 +93,33 @@ class ThingModelService:
                 "digest": mark,
                 "document": document_of(model),
                 "origin": origin[:200],
-                "actor": actor[:200],
+                "actor": audit.display_name(who)[:200],
                 "created_us": self._clock.now_us(),
             }
             await self._models.put(row)
             (done.changed if model.model_id in known else done.new).append(model.model_id)
+            about = {"digest": known.get(model.model_id)}
+            self._record(who, "import", model.model_id, about, {"digest": mark, "origin": origin})
         return done
 
-    async def delete(self, model_id: str) -> None:
+    def _record(
+        self, who: Principal | str, verb: str, model: str, before: Any = None, after: Any = None
+    ) -> None:
+        audit.record(
+            self._session,
+            self._scope,
+            who=who,
+            action=f"thing-model.{verb}",
+            subject=f"thing-model/{model}",
+            before=before,
+            after=after,
+        )
+
+    async def delete(self, model_id: str, who: Principal | str) -> None:
         """End a model; its versions stay to be seen. NotFound where the company has none such."""
         if not await self._models.end(model_id, self._clock.now_us()):
             raise _no_model(model_id)
+        self._record(who, "delete", model_id)
 
     async def catalog(self) -> Catalog:
         """Return the models that the company can map to, built-in ones and its own."""

@@ -12,11 +12,20 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from plantroom_shared.errors import ConfigError, Rejected
-from plantroom_shared.wire import Command, Order, read_order, signed_part
+from plantroom_shared.wire import (
+    Assignment,
+    Command,
+    Configuration,
+    Order,
+    read_assignment,
+    read_order,
+    signed_configuration,
+    signed_part,
+)
 
 
 class Keyring:
-    """Reads commands that are signed for one gateway.
+    """Reads commands, and configurations, that are signed for one gateway.
 
     Args:
         gateway: its id.
@@ -37,21 +46,33 @@ class Keyring:
             Rejected: the key is not known, the signature is not its own, the order cannot be read
                 or is for another gateway; the reason says which.
         """
-        key = self._keys.get(command.kid)
+        self._verify(command.kid, command.sig, signed_part(command.body))
+        order = read_order(command.body)
+        self._ours(order.gateway)
+        return order
+
+    def configuration(self, message: Configuration) -> Assignment:
+        """Return the assignment in `message`; Rejected as with `open`."""
+        self._verify(message.kid, message.sig, signed_configuration(message.body))
+        assignment = read_assignment(message.body)
+        self._ours(assignment.gateway)
+        return assignment
+
+    def _verify(self, kid: str, sig: str, signed: bytes) -> None:
+        key = self._keys.get(kid)
         if key is None:
-            msg = f"no key is called {command.kid}"
+            msg = f"no key is called {kid}"
             raise Rejected(msg, reason="unknown-key")
         try:
-            signature = base64.b64decode(command.sig, validate=True)
-            key.verify(signature, signed_part(command.body))
+            key.verify(base64.b64decode(sig, validate=True), signed)
         except (InvalidSignature, binascii.Error, ValueError) as error:
-            msg = "the signature is not that of the order"
+            msg = "the signature is not that of the text"
             raise Rejected(msg, reason="bad-signature") from error
-        order = read_order(command.body)
-        if order.gateway != self._gateway:
-            msg = f"the order is for {order.gateway}"
+
+    def _ours(self, gateway: str) -> None:
+        if gateway != self._gateway:
+            msg = f"it is for {gateway}"
             raise Rejected(msg, reason="other-gateway")
-        return order
 
 
 def _load(kid: str, file: Path) -> Ed25519PublicKey:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,10 @@ from plantroom_edge.hints import Hint
 from plantroom_shared.clock import Clock
 from plantroom_shared.model import Device, Point, Quality, Value
 from plantroom_shared.registry import Registry
+
+ON_SITE: Final[dict[str, Any]] = {"on_site": True}
+"""``json_schema_extra`` of a key that only the file on site may set, whatever the cloud wants: a port
+of the machine, what acts on devices. What is a path is so without saying."""
 
 
 class BusConfig(BaseModel):

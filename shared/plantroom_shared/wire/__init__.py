@@ -24,6 +24,15 @@ from plantroom_shared.wire.commands import (
     read_order,
     signed_part,
 )
+from plantroom_shared.wire.configuration import (
+    MAX_CONFIGURATION,
+    SECTIONS,
+    Assignment,
+    Configuration,
+    Report,
+    read_assignment,
+    signed_configuration,
+)
 from plantroom_shared.wire.messages import (
     CHANNELS,
     DOWN,
@@ -74,12 +83,12 @@ from plantroom_shared.wire.samples import (
 )
 
 __all__ = [
-    "CHANNELS", "DOWN", "MAX_BODY", "MAX_CERTIFICATE", "MAX_PLAIN", "MAX_RANGES", "MAX_ROWS", "MAX_TEXT", "MAX_WIRE",
-    "MAX_WRITES", "STREAMS",
+    "CHANNELS", "DOWN", "MAX_BODY", "MAX_CERTIFICATE", "MAX_CONFIGURATION", "MAX_PLAIN", "MAX_RANGES", "MAX_ROWS", "MAX_TEXT", "MAX_WIRE",
+    "MAX_WRITES", "SECTIONS", "STREAMS",
     "VERSION",
-    "Ack", "ClockState", "Command", "Count", "Dictionary", "Envelope", "Epoch", "Expected", "Findings", "Flow", "Gap",
-    "Hello", "Holding", "Known", "Message", "Nack", "Order", "Record", "Records", "Resume", "Samples", "Seq",
+    "Ack", "Assignment", "ClockState", "Command", "Configuration", "Count", "Dictionary", "Envelope", "Epoch", "Expected", "Findings", "Flow", "Gap",
+    "Hello", "Holding", "Known", "Message", "Nack", "Order", "Record", "Records", "Report", "Resume", "Samples", "Seq",
     "Span", "State", "Stream", "Write",
     "decode", "decode_reply", "decode_rows", "decode_snapshot", "encode", "encode_samples",
-    "encode_snapshot", "expand_points", "pack", "read_order", "signed_part", "spans", "unpack",
+    "encode_snapshot", "expand_points", "pack", "read_assignment", "read_order", "signed_configuration", "signed_part", "spans", "unpack",
 ]  # fmt: skip

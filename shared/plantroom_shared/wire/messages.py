@@ -26,7 +26,7 @@ STREAMS: tuple[Stream, ...] = ("cmd", "evt", "aud", "tel")
 CHANNELS = ("now", "cmd", "aud", "fill")
 """Up-channels that a cloud need not have: a gateway uses them only where `Resume.takes` names them."""
 
-DOWN = ("cmd",)
+DOWN = ("cmd", "cfg")
 """Down-channels that a gateway need not have: the cloud uses them only where `Hello.takes` names them."""
 
 Stream = Literal["cmd", "evt", "aud", "tel"]

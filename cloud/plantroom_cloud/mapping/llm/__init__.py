@@ -13,8 +13,8 @@ enumeration per id that we made up, checked here whatever the endpoint claims to
 
 from __future__ import annotations
 
+from plantroom_cloud.kit.deadlines import Deadline
 from plantroom_cloud.mapping.llm.asker import Asker, Outcome
 from plantroom_cloud.mapping.llm.endpoint import Endpoint, LlmUnavailable
-from plantroom_cloud.mapping.llm.limits import Deadline
 
 __all__ = ["Asker", "Deadline", "Endpoint", "LlmUnavailable", "Outcome"]

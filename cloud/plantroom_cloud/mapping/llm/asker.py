@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from plantroom_cloud.config_llm import LlmSettings
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.kit.deadlines import Deadline
 from plantroom_cloud.mapping.llm.cache import AnswerCache
 from plantroom_cloud.mapping.llm.endpoint import Endpoint, Reply
-from plantroom_cloud.mapping.llm.limits import Deadline
 from plantroom_cloud.mapping.llm.money import Cost, Estimate, cost_of, estimate, period_of
 from plantroom_cloud.mapping.llm.prompt import batches_of, expected, ids_of
 from plantroom_cloud.mapping.llm.repository import LlmRepository
@@ -154,11 +154,12 @@ class Asker:
 
     async def reserve(self, scope: Scope, cost: Cost) -> str | None:
         """Set a cost aside and return the period it counts in; None where the budget has no room."""
-        async with self._db.write() as session:
+        async with self._db.write(scope) as session:
             repository = LlmRepository(session, scope)
             budget = self.settings.budget_of(await repository.slug())
-            period = period_of(budget, self._clock.now_us())
-            return period if await repository.reserve(period, cost, budget) else None
+            now_us = self._clock.now_us()
+            period = period_of(budget, now_us)
+            return period if await repository.reserve(period, cost, budget, now_us) else None
 
     async def _keep(
         self,
@@ -172,7 +173,7 @@ class Asker:
         used = self._cost(*reply.used)
         for _ in range(reply.untold):
             used += plan
-        async with self._db.write() as session:
+        async with self._db.write(scope) as session:
             repository = LlmRepository(session, scope)
             await repository.settle(period, used, aside)
             await self.keep_answers(MappingRepository(session, scope), repository, batch, reply)

@@ -56,7 +56,7 @@ class BatchDesk:
 
         A site has one batch at a time: while there is one, nothing is handed in.
         """
-        async with self._db.read() as session:
+        async with self._db.read(scope) as session:
             if await LlmRepository(session, scope).batches(site_id):
                 return ""
         questions = self._asker.worth_asking(questions)
@@ -67,11 +67,11 @@ class BatchDesk:
         price = settings.price_at(now_us)
         cost = cost_of(plan.tokens_in, plan.tokens_out, price, batch=True)
         ident = secrets.token_hex(16)
-        async with self._db.write() as session:
+        async with self._db.write(scope) as session:
             repository = LlmRepository(session, scope)
             budget = settings.budget_of(await repository.slug())
             period = period_of(budget, now_us)
-            if not await repository.reserve(period, cost, budget):
+            if not await repository.reserve(period, cost, budget, now_us):
                 return SPENT
             await repository.add_batch(
                 id=ident,
@@ -90,7 +90,7 @@ class BatchDesk:
 
     async def look_after(self, scope: Scope, site_id: int) -> bool:
         """Bring every batch of a site one step on; True while one is under way."""
-        async with self._db.read() as session:
+        async with self._db.read(scope) as session:
             rows = await LlmRepository(session, scope).batches(site_id)
         under_way = False
         for row in rows:
@@ -109,7 +109,7 @@ class BatchDesk:
         """Create a batch, or collect it; True when it has ended."""
         if row.state == "new":
             remote = await self._find(row.id) or await self._create(row)
-            async with self._db.write() as session:
+            async with self._db.write(scope) as session:
                 await LlmRepository(session, scope).change_batch(
                     row.id, only_in=("new",), state="open", remote=remote
                 )
@@ -184,7 +184,7 @@ class BatchDesk:
             for note in orjson.loads(zlib.decompress(row.asked))
             for question in _read(note).values()
         ]
-        async with self._db.write() as session:
+        async with self._db.write(scope) as session:
             repository = LlmRepository(session, scope)
             ended = await repository.change_batch(
                 row.id,

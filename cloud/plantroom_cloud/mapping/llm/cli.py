@@ -66,7 +66,7 @@ def usage_command(
     async def work(database: Database, settings: LlmSettings | None) -> dict[str, Any]:
         scope, _ = await _place(database, company, "")
         spending = await spending_of(database, scope, settings, SystemClock().now_us())
-        async with database.read() as session:
+        async with database.read(scope) as session:
             sources = await LlmRepository(session, scope).sources()
         counters = await counters_of(database, scope)
         return {"spending": spending.as_dict(), "counters": counters, "sources": sources}
@@ -158,7 +158,7 @@ def _told(plan: Plan) -> str:
 
 
 async def _place(database: Database, company: str, site: str) -> tuple[Scope, int | None]:
-    async with database.read() as session:
+    async with database.read(None) as session:
         reader: AsyncSession = session
         if site:
             return await find_site(reader, site, company)

@@ -12,13 +12,10 @@ import httpx2  # the HTTP library of the openai package
 import openai
 
 from plantroom_cloud.config_llm import LlmSettings
-from plantroom_cloud.mapping.llm.limits import (
-    MOST_ATTEMPTS,
-    Breaker,
-    Deadline,
-    retry_after_of,
-    wait_before,
-)
+from plantroom_cloud.kit.breakers import Breaker
+from plantroom_cloud.kit.deadlines import Deadline
+from plantroom_cloud.kit.dependencies import Dependency
+from plantroom_cloud.mapping.llm.limits import MANNER, MOST_ATTEMPTS, retry_after_of, wait_before
 from plantroom_cloud.mapping.llm.prompt import DIALECTS, Said, body_of, read_completion
 from plantroom_cloud.mapping.questions import Question
 from plantroom_shared.clock import Clock
@@ -26,6 +23,8 @@ from plantroom_shared.errors import Unavailable
 
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
 _NOT_UNDERSTOOD: Final = frozenset({400, 422})
+_PROBE: Final = 3.0
+"""Seconds that a list of models may take."""
 _MOST_BYTES: Final = 4_000_000
 """Of one reply: a hundred answers are a few thousand."""
 
@@ -92,7 +91,8 @@ class Endpoint:
     ) -> None:
         self._settings, self._clock = settings, clock
         self._pause, self._chance = pause, chance
-        self.breaker = Breaker(clock)
+        self.breaker = Breaker("llm", clock, MANNER)
+        self._dependency = Dependency("llm", clock, self.breaker)
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._quiet_until = float("-inf")
         self._dialect = 0
@@ -205,6 +205,7 @@ class Endpoint:
         if not self.breaker.allow():
             msg = "the endpoint kept failing and is left alone for a while"
             raise LlmUnavailable(msg)
+        began = self._clock.monotonic()
         try:
             async with asyncio.timeout(min(self._settings.timeout, deadline.left())):
                 raw = await self._send(body)
@@ -214,6 +215,7 @@ class Endpoint:
                 self.breaker.undecided()
             else:
                 self.breaker.failed()
+                self._dependency.failed(error, self._clock.monotonic() - began)
             # It may have been at work when we went, and may count that.
             reply.untold += isinstance(error, TimeoutError | _TooMuch | httpx2.HTTPError)
             raise
@@ -221,7 +223,33 @@ class Endpoint:
             self.breaker.undecided()
             raise
         self.breaker.worked()
+        self._dependency.worked(self._clock.monotonic() - began)
         return raw
+
+    async def probe(self) -> bool:
+        """Find out whether an endpoint that was left alone is back, at no cost; say whether it is.
+
+        It is asked for its list of models: whoever answers that, or says that there is none, serves.
+        """
+        if self.breaker.state != "trying" or not self.breaker.allow():
+            return self.breaker.state == "closed"
+        try:
+            async with asyncio.timeout(_PROBE):
+                await self.client.with_options(max_retries=0).models.list()
+        except openai.APIStatusError as error:
+            if error.status_code not in {404, 405, 501}:
+                self.breaker.failed()
+                return False
+        except (*_TROUBLE, openai.OpenAIError) as error:
+            self.breaker.failed()
+            self._dependency.failed(error)
+            return False
+        except BaseException:
+            self.breaker.undecided()
+            raise
+        self.breaker.worked()
+        self._dependency.worked()
+        return True
 
     async def _send(self, body: dict[str, Any]) -> bytes:
         create = self.client.chat.completions.with_streaming_response.create

@@ -78,7 +78,7 @@ async def spending_of(
     """Return a company's budget of the present period."""
     if settings is None:
         return Spending()
-    async with db.read() as session:
+    async with db.read(scope) as session:
         repository = LlmRepository(session, scope)
         budget = settings.budget_of(await repository.slug())
         period = period_of(budget, now_us)
@@ -110,7 +110,7 @@ async def plan_of(
         if found is None:
             continue
         points += len(found.rows)
-        async with db.read() as session:
+        async with db.read(scope) as session:
             answers = await AnswerCache().find(session, scope, found.questions)
         known += len(answers)
         open_questions += [q for key, q in found.questions.items() if key not in answers]
@@ -121,7 +121,7 @@ async def plan_of(
 
 async def counters_of(db: Database, scope: Scope) -> dict[str, int]:
     """Return what was counted of calls, by name."""
-    async with db.read() as session:
+    async with db.read(scope) as session:
         repository = MappingRepository(session, scope)
         return {name: await repository.counter(name) for name in COUNTED}
 
@@ -130,5 +130,5 @@ async def _sites(db: Database, scope: Scope, site_id: int | None) -> list[int]:
     statement = select(Site.id).where(Site.company_id == scope.company_id).order_by(Site.id)
     if site_id is not None:
         statement = statement.where(Site.id == site_id)
-    async with db.read() as session:
+    async with db.read(scope) as session:
         return list((await session.scalars(statement)).all())

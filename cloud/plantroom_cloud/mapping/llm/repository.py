@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from plantroom_cloud.config_llm import LlmBudget
 from plantroom_cloud.db import insert_into
 from plantroom_cloud.kit.repository import AnyRow, Repository
+from plantroom_cloud.licensing.limits import allows_llm
 from plantroom_cloud.mapping.llm.money import Cost
 from plantroom_cloud.mapping.questions import Question
 from plantroom_cloud.tables import Company, LlmAnswer, LlmBatch, LlmUsage
@@ -35,17 +35,6 @@ class Lesson:
     decided: str
 
 
-async def open_batches(session: AsyncSession) -> list[tuple[int, int]]:
-    """Return (company, site) with batches under way: a look across companies, for the worker."""
-    rows = await session.execute(
-        select(LlmBatch.company_id, LlmBatch.site_id)
-        .where(LlmBatch.state.in_(("new", "open")))
-        .distinct()
-        .order_by(LlmBatch.company_id, LlmBatch.site_id)
-    )
-    return [(company_id, site_id) for company_id, site_id in rows]
-
-
 class LlmRepository(Repository):
     """One company's use of the LLM."""
 
@@ -58,12 +47,15 @@ class LlmRepository(Repository):
 
     # ------------------------------------------------------------ budget
 
-    async def reserve(self, period: str, cost: Cost, budget: LlmBudget) -> bool:
+    async def reserve(self, period: str, cost: Cost, budget: LlmBudget, now_us: int) -> bool:
         """Set tokens and money aside; False, and nothing is set aside, where the budget has no room.
 
         The row stays locked until the transaction ends, so that two workers cannot both take the
-        last of it.
+        last of it. The licence may have less room, or the company wants no model to be asked.
         """
+        tokens = cost.tokens_in + cost.tokens_out
+        if not await allows_llm(self._session, self._scope, period[:7], tokens, now_us):
+            return False
         total = await self._use(period, cost)
         if total.fits(budget):
             return True

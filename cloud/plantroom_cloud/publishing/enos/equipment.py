@@ -125,7 +125,7 @@ class Equipment:
 
     async def read(self, plan: Plan) -> None:
         """Read which equipment is which device."""
-        async with self._database.read() as session:
+        async with self._database.read(self._scope) as session:
             self._devices = await EnosDeviceRepository(session, self._scope).all()
         self._wanted, self._plan = wanted_equipment(plan), plan
         self._read_at = self._clock.monotonic() + _READ_AGAIN
@@ -202,7 +202,7 @@ class Equipment:
         )
 
     async def _remember(self, devices: list[EnosDevice]) -> None:
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             await EnosDeviceRepository(session, self._scope).put(devices)
 
     def _refuse(self, keys: list[Place], why: str) -> None:
@@ -223,7 +223,7 @@ class Equipment:
                 device.gone_us = now_us
                 extra = {"equipment": device.equipment, "asset": asset_id}
                 log.warning("EnOS knows a device no more; its values wait for a plan", extra=extra)
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             await EnosDeviceRepository(session, self._scope).note_gone(asset_id, now_us)
 
     # ------------------------------------------------------------ by plan
@@ -268,7 +268,7 @@ class Equipment:
             name=found.name,
             gone_us=None,
         )
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             await EnosDeviceRepository(session, self._scope).put([row])
             if was is not None and was.asset_id:
                 dues = DueRepository(session, self._scope)
@@ -281,7 +281,7 @@ class Equipment:
 
     async def rename(self, site_id: int, before: str, after: str) -> None:
         """Know a device by another equipment; what it holds stays published."""
-        async with self._database.write() as session:
+        async with self._database.write(self._scope) as session:
             await EnosDeviceRepository(session, self._scope).rename(site_id, before, after)
             await DueRepository(session, self._scope).rename(KIND, site_id, before, after)
             await PastRepository(session, self._scope).rename(KIND, site_id, before, after)

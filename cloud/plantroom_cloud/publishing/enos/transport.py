@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import orjson
 
+from plantroom_cloud.kit.breakers import Breaker, Manner
+from plantroom_cloud.kit.dependencies import Dependency
 from plantroom_cloud.publishing.enos.errors import Stale, Unclear, code_of, judge, succeeded
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected, Unavailable
@@ -16,6 +18,12 @@ from plantroom_shared.errors import Rejected, Unavailable
 MAX_REPLY = 8 * 1024 * 1024
 """Bytes; the largest lawful answer is a page of 200 devices."""
 _LONGEST_WAIT = 3600.0
+_MANNER = Manner(failures=8, pause=2.0)
+"""Whoever publishes waits by itself, and longer each time; this is for all that ask beside it."""
+
+
+class _Away(Unavailable):
+    """It does not answer, or answers that it cannot: what opens its breaker."""
 
 
 class Transport:
@@ -28,6 +36,8 @@ class Transport:
 
     def __init__(self, clock: Clock, *, deadline: float = 20.0) -> None:
         self._clock, self._deadline = clock, deadline
+        self._breaker = Breaker("enos", clock, _MANNER)
+        self._dependency = Dependency("enos", clock, self._breaker)
         # A proxy of the environment is for the internet: never for a platform on this machine.
         direct = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
         self._http = httpx.AsyncClient(timeout=deadline, mounts=direct)
@@ -52,9 +62,32 @@ class Transport:
 
         Raises:
             Stale: the token was refused.
+            BreakerOpen: EnOS kept failing and is left alone for two seconds.
             Unavailable: no answer, an answer that makes no sense, or one that says "later".
             Rejected: EnOS will never take this request.
         """
+        self._breaker.check()
+        began = self._clock.monotonic()
+        try:
+            reply = await self._send(method, url, what, publishing=publishing, **parts)
+        except _Away as error:
+            self._breaker.failed()
+            self._dependency.failed(error, self._clock.monotonic() - began)
+            raise
+        except (Unavailable, Rejected, Stale):  # it has answered, whatever it said
+            self._breaker.worked()
+            self._dependency.worked(self._clock.monotonic() - began)
+            raise
+        except BaseException:
+            self._breaker.undecided()
+            raise
+        self._breaker.worked()
+        self._dependency.worked(self._clock.monotonic() - began)
+        return reply
+
+    async def _send(
+        self, method: str, url: str, what: str, *, publishing: bool, **parts: Any
+    ) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._deadline):
                 request = self._http.build_request(method, url, **parts)
@@ -65,11 +98,11 @@ class Transport:
                     await response.aclose()
         except TimeoutError as error:
             msg = f"EnOS did not answer {what} within {self._deadline:g} s"
-            raise Unavailable(msg) from error
+            raise _Away(msg) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             kind = type(error).__name__
             msg = f"EnOS cannot be reached at {url} for {what}: {kind}: {error}"
-            raise Unavailable(msg) from error
+            raise _Away(msg) from error
         return self._understand(response, body, what, publishing=publishing)
 
     def _understand(
@@ -81,7 +114,9 @@ class Transport:
             raise Stale(said)
         if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
             raise Rejected(said, reason="413")
-        if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500:
+        if status >= 500:
+            raise _Away(said, retry_after=self._retry_after(response))
+        if status == httpx.codes.TOO_MANY_REQUESTS:
             raise Unavailable(said, retry_after=self._retry_after(response))
         try:
             reply = orjson.loads(body)

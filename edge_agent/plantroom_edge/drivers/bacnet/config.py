@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from plantroom_edge.drivers import BusConfig
+from plantroom_edge.drivers import ON_SITE, BusConfig
 from plantroom_edge.drivers.bacnet.ede import read_ede
 from plantroom_edge.drivers.bacnet.vocabulary import MAX_INSTANCE
 from plantroom_shared.errors import ConfigError
@@ -163,7 +163,7 @@ class BacnetConfig(BusConfig):
     """Seconds for which the registration is asked for; it is renewed after half of them."""
     cov: Literal["off", "auto"] = "off"
     """Whether devices are asked to tell changes by themselves, where that saves requests."""
-    time_sync: Literal["off", "utc", "local"] = "off"
+    time_sync: Literal["off", "utc", "local"] = Field(default="off", json_schema_extra=ON_SITE)
     """Whether devices are told the time, and which, while ours is known to be right."""
     time_sync_hours: float = Field(default=24.0, gt=0, le=168)
     """Hours between telling the time."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from plantroom_edge.drivers import BusConfig
+from plantroom_edge.drivers import ON_SITE, BusConfig
 from plantroom_edge.drivers.modbus.serial_port import Baud, Parity
 
 Transport = Literal["tcp", "rtu", "rtu-over-tcp", "tls"]
@@ -61,12 +61,12 @@ class ModbusBus(BusConfig):
     """Name or address; not for `transport: rtu`."""
     port: int = Field(default=502, ge=1, le=65535)
     """802 if it is not given, for `transport: tls`."""
-    serial: str = Field(default="", max_length=200, pattern=r"^(/.+)?$")
+    serial: str = Field(default="", max_length=200, pattern=r"^(/.+)?$", json_schema_extra=ON_SITE)
     """The port, for `transport: rtu`: ``/dev/ttyUSB0``, better ``/dev/serial/by-id/...``."""
     baud: Baud = 9600
     parity: Parity = "none"
     stop_bits: Literal[1, 2] = 1
-    tls: ModbusTls | None = None
+    tls: ModbusTls | None = Field(default=None, json_schema_extra=ON_SITE)
     timeout: float = Field(default=1.0, ge=0.05, le=60)
     """Seconds to wait for a connection, and for a reply."""
     pause: float = Field(default=0.0, ge=0, le=10)

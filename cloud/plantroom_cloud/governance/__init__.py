@@ -1,0 +1,1 @@
+"""Governance: rules over what a company has, waivers, gates; keeping, handing over and deleting data."""

@@ -1,0 +1,1 @@
+"""What a company may have: its licence, features, and what it uses."""

@@ -1,0 +1,1 @@
+"""Webhooks: what happens is sent to addresses of the company's own, signed, until it is taken."""
