@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from plantroom_edge.buffer_db import PAGE, crc_of, frame_crc, lenient
+from plantroom_edge.buffer_db import PAGE, crc_of, lenient, proves_frame
 from plantroom_shared import ranges
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Device, Point
@@ -143,11 +143,16 @@ def retained(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
 
 def in_frames(db: sqlite3.Connection, epoch: int, stream: str) -> list[Range]:
     """Return the rows that frames hold, confirmed or not."""
-    # Runs of neighbours are found in SQL: a long outage leaves a hundred thousand frames.
+    # Runs of neighbours are found in SQL: a long outage leaves a hundred thousand frames. Damage can
+    # make frames overlap, so a run begins only behind the end of all that came before it.
     sql = """
-        SELECT min(s0), max(s0 + n - 1) FROM (
-            SELECT s0, n, s0 + n - sum(n) OVER (ORDER BY s0) AS run
-            FROM frame INDEXED BY frame_order WHERE stream=? AND epoch=?
+        SELECT min(s0), max(stop) - 1 FROM (
+            SELECT s0, stop, sum(coalesce(s0 > before, 1)) OVER (ORDER BY s0, id) AS run FROM (
+                SELECT id, s0, s0 + n AS stop, max(s0 + n) OVER (
+                    ORDER BY s0, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) AS before
+                FROM frame INDEXED BY frame_order WHERE stream=? AND epoch=?
+            )
         ) GROUP BY run
     """
     return ranges.merge((lo, hi) for lo, hi in db.execute(sql, (stream, epoch)))
@@ -298,17 +303,15 @@ def problems(db: sqlite3.Connection) -> list[str]:
     for epoch, ep in db.execute("SELECT id, ep FROM epoch").fetchall():
         for stream in STREAMS:
             out += _stream_problems(db, epoch, ep, stream)
-    sql = "SELECT id, stream, s0, n, kind, cause, dv, crc, blob FROM frame"
-    out += [f"frame {row[0]}: fails its CRC" for row in db.execute(sql) if row[7] != _crc(row)]
+    sql = "SELECT id, crc, epoch, stream, s0, n, kind, cause, dv, blob FROM frame"
+    for id_, crc, epoch, stream, *header, blob in db.execute(sql):
+        if not proves_frame(crc, epoch, stream, header, blob):
+            out.append(f"frame {id_}: fails its CRC")
     sql = "SELECT epoch, alias, crc, doc FROM point"
     for epoch, alias, crc, doc in db.execute(sql):
         if crc != crc_of(epoch, alias, blob=doc):
             out.append(f"dictionary: alias {alias} of epoch number {epoch} fails its CRC")
     return out
-
-
-def _crc(row: tuple[Any, ...]) -> int:
-    return frame_crc(row[1], row[2:7], row[8])
 
 
 def _stream_problems(db: sqlite3.Connection, epoch: int, ep: str, stream: str) -> list[str]:

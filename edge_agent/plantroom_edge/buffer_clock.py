@@ -115,7 +115,7 @@ def _shift(ledger: Ledger, epoch: int, stream: Stream, rows: Range, offset_us: i
     shifted = 0
     for head in ledger.heads(epoch, stream, rows):
         (frame,) = ledger.frames(epoch, stream, (head.s0, head.s0), 1)
-        if not is_proven(stream, frame):
+        if not is_proven(epoch, stream, frame):
             continue  # found and declared lost when it is given out
         try:
             parts = list(_shifted(head, frame[7], offset_us))

@@ -65,9 +65,18 @@ def crc_of(*header: object, blob: object = b"") -> int:
     return zlib.crc32(blob, zlib.crc32("|".join(map(str, header)).encode()))
 
 
-def frame_crc(stream: str, header: Sequence[object], blob: object) -> int:
+def frame_crc(epoch: int, stream: str, header: Sequence[object], blob: object) -> int:
     """Return the CRC of a frame row; its `header` is (s0, n, kind, cause, dv)."""
-    return crc_of(stream, *header, blob=blob)
+    return crc_of(epoch, stream, *header, blob=blob)
+
+
+def proves_frame(
+    crc: object, epoch: int, stream: str, header: Sequence[object], blob: object
+) -> bool:
+    """Say whether `crc` is that of a frame row, or the one files had while it left out the epoch."""
+    return crc == frame_crc(epoch, stream, header, blob) or crc == crc_of(
+        stream, *header, blob=blob
+    )
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from plantroom_edge import buffer_account as account
-from plantroom_edge.buffer_db import crc_of, frame_crc
+from plantroom_edge.buffer_db import crc_of, frame_crc, proves_frame
 from plantroom_edge.buffer_rows import Message
 from plantroom_shared import ranges
 from plantroom_shared.clock import Clock
@@ -53,9 +53,9 @@ class Head(NamedTuple):
         return self.s0 + self.n - 1
 
 
-def is_proven(stream: str, frame: Sequence[Any]) -> bool:
-    """Say whether `frame` (id, s0, n, kind, cause, dv, crc, blob ...) passes its CRC."""
-    return bool(frame[6] == frame_crc(stream, frame[1:6], frame[7]))
+def is_proven(epoch: int, stream: str, frame: Sequence[Any]) -> bool:
+    """Say whether `frame` (id, s0, n, kind, cause, dv, crc, blob ...) of `epoch` passes its CRC."""
+    return proves_frame(frame[6], epoch, stream, frame[1:6], frame[7])
 
 
 class Ledger:
@@ -180,7 +180,7 @@ class Ledger:
         """Write a message of rows: data, or a gap where there is a `cause`."""
         s0, n, dv, blob = message.s0, message.n, message.dv, message.blob
         kind = "gap" if cause else "data"
-        crc = frame_crc(stream, (s0, n, kind, cause, dv), blob)
+        crc = frame_crc(epoch, stream, (s0, n, kind, cause, dv), blob)
         at = self.clock.now_us() if accepted_us is None else accepted_us
         self.db.execute(
             "INSERT INTO frame (epoch, stream, s0, n, kind, cause, dv, accepted_us, crc, blob)"
@@ -318,7 +318,7 @@ class Ledger:
         )
         # A header that claims rows nobody accepted must prove itself: a flipped bit there would have
         # us declare rows lost that never were.
-        self.drop_unproven(stream, suspects.fetchall())
+        self.drop_unproven(epoch, stream, suspects.fetchall())
         there = account.in_frames(self.db, epoch, stream)
         most = max(accepted, max((hi for _, hi in there), default=0))
         if most != accepted or (known is None and most):
@@ -335,9 +335,9 @@ class Ledger:
         if strays := self.db.execute(sql, STREAMS).rowcount:
             self.count("frames_corrupt", strays)
 
-    def drop_unproven(self, stream: Stream, frames: Sequence[tuple[Any, ...]]) -> int:
+    def drop_unproven(self, epoch: int, stream: Stream, frames: Sequence[tuple[Any, ...]]) -> int:
         """Delete those of `frames` (id, s0, n, kind, cause, dv, crc, blob) that fail their CRC."""
-        bad = [row[0] for row in frames if not is_proven(stream, row)]
+        bad = [row[0] for row in frames if not is_proven(epoch, stream, row)]
         if bad:
             self.delete(stream, bad)
             self.count("frames_corrupt", len(bad))

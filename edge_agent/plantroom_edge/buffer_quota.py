@@ -155,7 +155,7 @@ class Quota:
     def _is_wanted(self, ledger: Ledger, epoch: int, head: Head) -> bool:
         """Say whether a message has a point of which its quarter of an hour has no reading yet."""
         (frame,) = ledger.frames(epoch, "tel", (head.s0, head.s0), 1)
-        if not is_proven("tel", frame):
+        if not is_proven(epoch, "tel", frame):
             return True  # found and declared lost when it is given out
         message = decode_rows(frame[7])
         if not isinstance(message, Samples):

@@ -20,9 +20,9 @@ from plantroom_edge.buffer_db import (
     PAGE,
     connect,
     crc_of,
-    frame_crc,
     has_our_schema,
     lenient,
+    proves_frame,
 )
 from plantroom_edge.buffer_leaves import Row, rows_on_leaves
 from plantroom_edge.files import fsync_folder
@@ -159,7 +159,7 @@ def _copy(old: sqlite3.Connection, new: sqlite3.Connection, report: Salvage) -> 
 
 def _is_frame(row: Row) -> bool:
     """Say whether `row` (of `_FRAME`) passes its CRC."""
-    return bool(row[9] == frame_crc(row[2], row[3:8], row[10]))
+    return proves_frame(row[9], row[1], row[2], row[3:8], row[10])
 
 
 def _insert(new: sqlite3.Connection, row: Row, report: Salvage) -> None:

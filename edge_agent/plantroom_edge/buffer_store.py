@@ -325,7 +325,7 @@ class Store(BufferFile):
             last = until[1] if until and epoch == until[0] else None
             for rows in self._open_rows(stream, epoch, after):
                 frames = self.ledger.frames(epoch, stream, rows, limit - len(out))
-                if not self._is_whole(stream, rows, frames, limit - len(out)):
+                if not self._is_whole(epoch, stream, rows, frames, limit - len(out)):
                     return None
                 for _, s0, n, kind, cause, dv, _, blob, _ in frames:
                     if last is not None and s0 + n - 1 > last:
@@ -344,12 +344,17 @@ class Store(BufferFile):
         return ranges.subtract(held, [(0, after[1])]) if epoch == after[0] else held
 
     def _is_whole(
-        self, stream: Stream, rows: Range, frames: Sequence[tuple[Any, ...]], limit: int
+        self,
+        epoch: int,
+        stream: Stream,
+        rows: Range,
+        frames: Sequence[tuple[Any, ...]],
+        limit: int,
     ) -> bool:
         """Say whether `frames` prove themselves and leave no hole in `rows`."""
-        if not all(is_proven(stream, frame) for frame in frames):
+        if not all(is_proven(epoch, stream, frame) for frame in frames):
             with self.transaction():
-                self.ledger.drop_unproven(stream, frames)
+                self.ledger.drop_unproven(epoch, stream, frames)
             return False
         there = [(frame[1], frame[1] + frame[2] - 1) for frame in frames]
         end = there[-1][1] if len(frames) >= limit else rows[1]

@@ -216,7 +216,7 @@ def test_samples_held_back_by_an_earlier_start_still_wait(tmp_path: Path) -> Non
     rows = counting(1, 5)
     rows.times = [S] * 5
     (message,) = encode_rows(ep, 1, rows, clock="unset")
-    crc = frame_crc("tel", (1, 5, "data", "", 1), message.blob)
+    crc = frame_crc(1, "tel", (1, 5, "data", "", 1), message.blob)
     sql = "INSERT INTO frame VALUES (NULL, 1, 'tel', 1, 5, 'data', '', 1, ?, ?, ?)"
     db.execute(sql, (S, crc, message.blob))
     position = (1, "tel", 5, "[]")

@@ -580,7 +580,7 @@ def test_messages_of_nobody_are_not_saved(tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     (blob,) = db.execute("SELECT blob FROM frame WHERE epoch=1 AND stream='tel'").fetchone()
     for epoch, content in ((98, blob), (99, b"no message")):
-        crc = frame_crc("tel", (901, 50, "data", "", 1), content)
+        crc = frame_crc(epoch, "tel", (901, 50, "data", "", 1), content)
         sql = "INSERT INTO frame VALUES (NULL, ?, 'tel', 901, 50, 'data', '', 1, 0, ?, ?)"
         db.execute(sql, (epoch, crc, content))
     db.commit()
@@ -622,6 +622,46 @@ def test_columns_of_a_wrong_type_are_damage(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(OSError, match="closed"):
         store.holdings()
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_message_that_slipped_into_another_epoch(tmp_path: Path, far: bool) -> None:
+    """A flipped bit in a message's epoch costs its own rows; the other epoch's are as they were."""
+    path = tmp_path / "buffer.db"
+    total = fill(path, frames=4)
+    s0, claims = (151, 2) if not far else (51, 3)  # an epoch that has such rows, and one with none
+    store_at(path, ep="3" * 16).close()
+    db = sqlite3.connect(path)
+    db.execute("UPDATE frame SET epoch=? WHERE epoch=1 AND stream='tel' AND s0=?", (claims, s0))
+    db.commit()
+    db.close()
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert gaps == {("1" * 16, seq) for seq in range(s0, s0 + 50)}
+    assert len(rows) == total - 50
+    store.close()
+
+
+def test_a_message_that_is_there_twice_hides_no_missing_one(tmp_path: Path) -> None:
+    """Rows that are held twice do not make up for rows held nowhere.
+
+    Found as `damage` with seed 162486: the agent could not give out anything any more.
+    """
+    path = tmp_path / "buffer.db"
+    fill(path, epochs=("1" * 16,), frames=10)
+    db = sqlite3.connect(path)
+    db.execute("DELETE FROM frame WHERE stream='tel' AND s0=101")
+    columns = "epoch, stream, s0, n, kind, cause, dv, accepted_us, crc, blob"
+    again = f"SELECT {columns} FROM frame WHERE stream='tel' AND s0=301"
+    db.execute(f"INSERT INTO frame ({columns}) {again}")
+    db.commit()
+    db.close()
+    store = store_at(path)
+    rows, gaps = contents(store)
+    assert gaps == {("1" * 16, seq) for seq in range(101, 151)}
+    assert len(rows) == 450
+    drain(store)
+    store.close()
 
 
 def test_check_names_damage_of_the_structure(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from plantroom_edge import buffer_account as account
 from plantroom_edge import buffer_clock, buffer_db, buffer_latest, buffer_retain
 from plantroom_edge.buffer import Buffer
-from plantroom_edge.buffer_db import PAGE, Frame, crc_of, frame_crc
+from plantroom_edge.buffer_db import PAGE, Frame, crc_of
 from plantroom_edge.buffer_rows import encode_records, encode_rows
 from plantroom_edge.buffer_store import Options, Store
 from plantroom_shared import ranges
@@ -414,7 +414,7 @@ def old_file(path: Path) -> None:
     db.execute("INSERT INTO counter VALUES ('boot', 7)")
     for s0 in range(101, 301, 50):
         (message,) = encode_rows(ep, s0, counting(s0, 50))
-        crc = frame_crc("tel", (s0, 50, "data", "", 1), message.blob)
+        crc = crc_of("tel", s0, 50, "data", "", 1, blob=message.blob)  # without the epoch, then
         sql = "INSERT INTO frame VALUES (NULL, 1, 'tel', ?, 50, 'data', '', 1, ?, ?, ?)"
         db.execute(sql, (s0, T0, crc, message.blob))
     row = (1, "tel", 300, "[[1,100]]")
