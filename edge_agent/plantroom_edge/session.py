@@ -50,8 +50,11 @@ from plantroom_shared.wire import (
     spans,
 )
 
-HELLO_AGAIN: Final = 5.0
-"""Seconds to wait for the resume."""
+HELLO_AGAIN: Final = (1.0, 2.0, 5.0)
+"""Seconds to wait for the resume: of the first hello, of the second, and of every further one.
+
+After a broker's restart gateways are often back before the ingest has subscribed again.
+"""
 
 
 class Session:
@@ -74,6 +77,7 @@ class Session:
     ) -> None:
         self._opening = Opening(hello, mark, now_us)
         self._hello_due = 0.0
+        self._hellos = 0
         self._audit_at: int | None = None
         self._audit_sent = 0.0
         self._lanes = Lanes(mark)
@@ -99,7 +103,8 @@ class Session:
 
     def start(self, now: float) -> list[Action]:
         """The connection stands and the subscription is made."""
-        self._hello_due = now + HELLO_AGAIN
+        self._hello_due = now + HELLO_AGAIN[min(self._hellos, len(HELLO_AGAIN) - 1)]
+        self._hellos += 1
         return [Publish("hello", self._opening.say(now))]
 
     def audit(self, hello: Hello, mark: Mark, now: float) -> list[Action]:

@@ -39,6 +39,7 @@ from plantroom_edge.sync_client import (
     Versions,
     forget,
     make_client,
+    nobody_listened,
 )
 from plantroom_edge.sync_messages import fitting, snapshots
 from plantroom_edge.sync_pace import Pacer
@@ -144,7 +145,8 @@ class Sync:
                     continue
                 where = f"{self._cloud.host}:{self._cloud.port}"
                 msg = f"no connection to the broker {where}: {error}"
-                pause = self._pacer.pause(self._clock.monotonic())
+                heard = entered or not nobody_listened(error)
+                pause = self._pacer.pause(self._clock.monotonic(), heard=heard)
                 raise Unavailable(msg, retry_after=pause) from error
             finally:
                 forget(client)

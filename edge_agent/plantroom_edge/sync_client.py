@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
+import socket
 import ssl
 from collections.abc import Sequence
 from typing import Final
@@ -35,6 +37,9 @@ UNTAKEN: Final = 64
 
 _OLD_FOR: Final = 10
 """Connections in MQTT 3.1.1 after which 5 is tried again."""
+
+_NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+"""What a connect ends in where the network itself says that there is no way."""
 
 _UNSUPPORTED: Final = frozenset({1, 132})
 """CONNACK codes for a protocol version that the broker does not speak."""
@@ -178,6 +183,15 @@ class Versions:
         if refused and spoken is ProtocolVersion.V311:
             self._old_for = 0
         return refused and self._auto and spoken is ProtocolVersion.V5
+
+
+def nobody_listened(error: aiomqtt.MqttError) -> bool:
+    """Say whether a connect failed before it reached any broker: refused, no way, or no such name."""
+    # aiomqtt keeps the words only; what it was caught from stands behind it.
+    cause = error.__context__
+    return isinstance(cause, ConnectionRefusedError | socket.gaierror) or (
+        isinstance(cause, OSError) and cause.errno in _NO_WAY
+    )
 
 
 def _code(error: aiomqtt.MqttError) -> int:

@@ -15,8 +15,10 @@ from plantroom_edge import session as session_module
 from plantroom_edge import sync as sync_module
 from plantroom_edge import sync_client as client_module
 from plantroom_edge.buffer import Buffer
+from plantroom_edge.sync import Sync
 from plantroom_edge.sync_client import Versions
 from plantroom_edge.sync_messages import fitting
+from plantroom_edge.sync_pace import AWAY
 from plantroom_edge.sync_tls import tls_context
 from plantroom_shared import topics
 from plantroom_shared.errors import ConfigError, Unavailable
@@ -39,7 +41,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare amqtt hangs up on MQTT 5 without a word: do not wait ten seconds for nothing."""
     monkeypatch.setattr(client_module, "CONNACK_WITHIN", 1.0)
     monkeypatch.setattr(sync_module, "STATE_EVERY", 0.3)
-    monkeypatch.setattr(session_module, "HELLO_AGAIN", 0.3)
+    monkeypatch.setattr(session_module, "HELLO_AGAIN", (0.3,))
 
 
 @pytest.fixture
@@ -235,16 +237,26 @@ def failing(buffer: Buffer, name: str, left: dict[str, int]) -> Callable[..., ob
     return call
 
 
+async def pause_after_failing(sync: Sync) -> float:
+    """Return how long the agent is told to wait after a connect that fails."""
+    with pytest.raises(Unavailable) as failed:
+        await sync.run()
+    assert failed.value.retry_after is not None
+    return failed.value.retry_after
+
+
 async def test_a_broker_nobody_vouches_for_gets_nothing(
     mosquitto_broker: BrokerProcess, tmp_path: Path
 ) -> None:
     """A broker whose certificate another authority signed is refused before a byte of data."""
     other = Certificates(tmp_path / "other")
-    cloud = mosquitto_broker.cloud_config(ca=other.folder / "ca.pem")
+    cloud = mosquitto_broker.cloud_config(ca=other.folder / "ca.pem", connects_per_minute=12)
     buffer = await Buffer.open(tmp_path / "buffer.db")
     sync = syncing(cloud, buffer)
     with pytest.raises(Unavailable, match="certificate verify failed"):
         await sync.run()
+    # It is there, and every try costs it a handshake: these are the connects of a minute.
+    assert max([await pause_after_failing(sync) for _ in range(6)]) > AWAY[-1]
     cloud = mosquitto_broker.cloud_config(host="localhost")  # not the name it was issued for
     sync = syncing(cloud, buffer)
     with pytest.raises(Unavailable, match=r"mismatch|doesn't match|not valid for"):
@@ -256,10 +268,11 @@ async def test_nobody_there_is_unavailable(tmp_path: Path) -> None:
     """A broker that is not there is said with its address."""
     broker = BrokerProcess("amqtt", Certificates(tmp_path / "certs"), 1)
     buffer = await Buffer.open(tmp_path / "buffer.db")
-    sync = syncing(broker.cloud_config(), buffer)
+    sync = syncing(broker.cloud_config(connects_per_minute=12), buffer)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1:.*refused"):
         await sync.run()
     assert sync.status()["connected"] is False
+    assert max([await pause_after_failing(sync) for _ in range(12)]) <= AWAY[-1]
     await sync.stop(grace=1.0)
     await buffer.close()
 

@@ -104,19 +104,21 @@ def offer(session: Session, frames: list[Frame], now: float = 0.0) -> list[Actio
 
 
 def test_sends_nothing_before_the_resume_and_repeats_the_hello() -> None:
-    """Until the cloud answers, only the hello goes out, every five seconds."""
-    at = iter([100, 200])
+    """Until the cloud answers, only the hello goes out: soon again, then every five seconds."""
+    at = iter([100, 200, 300])
     session = Session(hello(), MARK, now_us=lambda: next(at), jitter=plain)
     (first,) = session.start(0.0)
     assert isinstance(first, Publish)
     assert first.channel == "hello"
     assert decode(Hello, first.payload) == hello().model_copy(update={"at": 100})
     assert not list(session.wants(0.0))
-    assert session.tick(4.9) == []
-    (again,) = session.tick(5.0)
+    assert session.tick(0.9) == []
+    (again,) = session.tick(1.0)
     assert isinstance(again, Publish)
     assert decode(Hello, again.payload) == hello().model_copy(update={"at": 200})
-    assert session.due(5.0) == 10.0
+    assert session.due(1.0) == 3.0
+    assert session.tick(3.0)
+    assert session.due(3.0) == 8.0
 
 
 def test_resume_of_another_session_is_ignored() -> None:

@@ -45,7 +45,7 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_module, "STATE_EVERY", 0.2)
-    monkeypatch.setattr(session_module, "HELLO_AGAIN", 0.3)
+    monkeypatch.setattr(session_module, "HELLO_AGAIN", (0.3,))
 
 
 class Flowing(ModelCloud):

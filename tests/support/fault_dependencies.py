@@ -32,8 +32,6 @@ from support.redis_server import Redis, running_redis
 
 LIMIT = 5.0
 """Seconds after which all must be well again."""
-PACED = 10.0
-"""Seconds after which every agent has connected again: after minutes not all come at once."""
 _NAME = "dependencies"
 _OUTAGE = (0.5, 3.0)
 _PATIENCE = 180.0
@@ -156,7 +154,7 @@ class World:
     probes: str
     added: int = 0
     stored_after: float = 0.0
-    """Seconds until samples came again after the broker did: an agent paces its connects."""
+    """Seconds until samples came again after the broker did: an agent paces its tries."""
 
     def probe(self) -> bool:
         """Say whether the process says that it is ready."""
@@ -327,7 +325,7 @@ def dependencies(setting: Setting) -> Sequence[Figure]:
         "broker: samples again",
         setting.count,
         made.stored_after,
-        PACED,
+        LIMIT,
         unit="s",
         timing=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -50,7 +51,9 @@ def make_key(file: Path, what_for: str, fix: str) -> Ed25519PrivateKey:
         return known
     key = Ed25519PrivateKey.generate()
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft = file.with_name(
+        f"{file.name}.{secrets.token_hex(8)}"
+    )  # threads of one process make it, too
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(draft, key.private_bytes(encoding, form, serialization.NoEncryption()))
