@@ -19,6 +19,7 @@ from plantroom_cloud.conventions.etags import Precondition, etag, read_tags
 from plantroom_cloud.conventions.shape import check_json
 from plantroom_cloud.db import Database
 from plantroom_cloud.kit.problems import InvalidRequest
+from support.api_document import live, numbers_without_ends
 from support.api_routes import all_routes
 from support.api_world import Tenant, client_of
 
@@ -208,3 +209,8 @@ def test_every_put_says_what_it_overwrites(api: FastAPI) -> None:
         if route.method in {"PUT", "PATCH"} and route.path not in NO_IF_MATCH:
             parameters = document[route.path][route.method.lower()].get("parameters", [])
             assert "If-Match" in {item["name"] for item in parameters}, route
+
+
+def test_every_number_has_ends() -> None:
+    """A whole number that no database can hold is refused at the door, not where it is looked up."""
+    assert numbers_without_ends(live()) == []

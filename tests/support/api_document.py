@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,42 @@ def live() -> dict[str, Any]:
     app = create_app(CloudSettings(), Database("sqlite+aiosqlite://"))
     document: dict[str, Any] = orjson.loads(orjson.dumps(app.openapi()))
     return document
+
+
+def numbers_without_ends(document: dict[str, Any]) -> list[str]:
+    """Return every whole number that a client may send as large, or as small, as it likes."""
+    found: list[str] = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            asked = [(one["name"], one["schema"]) for one in operation.get("parameters", ())]
+            bodies = operation.get("requestBody", {}).get("content", {}).values()
+            asked += [("body", body["schema"]) for body in bodies]
+            for name, schema in asked:
+                found += [f"{method} {path}: {at}" for at in _endless(document, schema, name, ())]
+    return found
+
+
+def _endless(
+    document: dict[str, Any], schema: Any, at: str, inside: tuple[str, ...]
+) -> Iterator[str]:
+    if not isinstance(schema, dict):
+        return
+    if name := schema.get("$ref", "").rpartition("/")[2]:
+        if name not in inside:
+            whole = document["components"]["schemas"][name]
+            yield from _endless(document, whole, at, (*inside, name))
+        return
+    if schema.get("type") == "integer" and not schema.keys() & {"enum", "const"}:
+        ends = ({"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"})
+        if not all(schema.keys() & end for end in ends):
+            yield at
+    for kind in ("anyOf", "oneOf", "allOf"):
+        for one in schema.get(kind, ()):
+            yield from _endless(document, one, at, inside)
+    for name, one in schema.get("properties", {}).items():
+        yield from _endless(document, one, f"{at}.{name}", inside)
+    for kind in ("items", "additionalProperties"):
+        yield from _endless(document, schema.get(kind), f"{at}[]", inside)
 
 
 def write_golden(contract: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from plantroom_cloud.kit.parameters import MAX_ID
 from plantroom_cloud.kit.times import rfc3339, rfc3339_or_none
 from plantroom_cloud.tables import PublishPlan
 
@@ -67,7 +68,10 @@ class ApplyIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     plan: int | None = Field(
-        default=None, ge=1, description="The plan that was shown; the newest where it is left out."
+        default=None,
+        ge=1,
+        le=MAX_ID,
+        description="The plan that was shown; the newest where it is left out.",
     )
     leave_out: list[str] = Field(
         default_factory=list, max_length=10_000, description="Ids of steps that are not wanted."

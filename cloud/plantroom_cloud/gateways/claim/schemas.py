@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from plantroom_cloud.kit.parameters import MAX_ID
 from plantroom_cloud.kit.times import rfc3339, rfc3339_or_none
 from plantroom_cloud.tables import (
     EnrolmentToken,
@@ -22,7 +23,9 @@ Hex = Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
 Pem = Annotated[str, StringConstraints(max_length=8192, pattern=r"\A[ -~\r\n]*\z")]
 Signature = Annotated[str, StringConstraints(max_length=1024, pattern=r"\A[A-Za-z0-9+/=]*\z")]
 SiteName = Annotated[
-    int | Annotated[str, StringConstraints(max_length=64, pattern=_PLAIN)], Field()
+    Annotated[int, Field(ge=1, le=MAX_ID)]
+    | Annotated[str, StringConstraints(max_length=64, pattern=_PLAIN)],
+    Field(),
 ]
 GatewayName = Annotated[str, StringConstraints(max_length=40, pattern=_PLAIN)]
 
