@@ -15,7 +15,7 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +65,9 @@ def measure(seconds: float) -> dict[str, Figure]:
     """Return the figures; each rate is held for a sixth of `seconds`, ten at most."""
     length = max(2.0, min(10.0, seconds / 6))
     figures: dict[str, Figure] = {}
-    with _served() as (ports, pids, requests):
+    with served(_seed) as (ports, pids, requests):
         for name, texts in requests.items():
-            _load(ports, texts, 50, 2.0)  # connections, plans and caches are warm afterwards
+            load(ports, texts, 50, 2.0)  # connections, plans and caches are warm afterwards
             steps = list(_steps(ports, pids, texts, length))
             best = max((step.done for step in steps if step.good), default=0.0)
             figures[f"{name}: most with p99 < 100 ms"] = Figure(best, "requests/s")
@@ -86,7 +86,7 @@ def _steps(
 ) -> Iterator[Step]:
     for rate in RATES:
         before, started = _cpu(pids), time.monotonic()
-        told, generator = _load(ports, texts, rate, seconds)
+        told, generator = load(ports, texts, rate, seconds)
         lasted = time.monotonic() - started
         cpu = {part: (spent - before[part]) / lasted for part, spent in _cpu(pids).items()}
         took = sorted(told["took"])
@@ -105,12 +105,17 @@ def _steps(
             return
 
 
-def _load(
-    ports: Sequence[int], texts: list[str], rate: float, seconds: float
+def load(
+    ports: Sequence[int], texts: list[str], rate: float, seconds: float, *, wanted: str = "200"
 ) -> tuple[dict[str, Any], float]:
     """Return what the generator says, and the CPU seconds it took."""
-    plan = {"ports": list(ports), "requests": texts, "rate": rate, "seconds": seconds}
-    plan["connections"] = CONNECTIONS
+    plan: dict[str, Any] = {
+        "ports": list(ports),
+        "requests": texts,
+        "rate": rate,
+        "seconds": seconds,
+    }
+    plan |= {"connections": CONNECTIONS, "wanted": wanted}
     before = os.times()
     done = subprocess.run(
         python(str(HERE / "api_load.py")),
@@ -141,8 +146,14 @@ def _with_backends(pids: dict[str, list[int]]) -> dict[str, list[int]]:
 
 
 @contextmanager
-def _served() -> Iterator[tuple[list[int], dict[str, list[int]], dict[str, list[str]]]]:
-    """Yield the ports of the workers, the processes, and the requests to send, by kind."""
+def served(
+    seed: Callable[[str], Awaitable[dict[str, list[str]]]],
+) -> Iterator[tuple[list[int], dict[str, list[int]], dict[str, list[str]]]]:
+    """Yield the ports of the workers, the processes, and the requests to send, by kind.
+
+    Args:
+        seed: fills the database at an address and returns the requests.
+    """
     with (
         start_postgres() as postgres,
         postgres.database(template=TEMPLATE) as url,
@@ -151,7 +162,7 @@ def _served() -> Iterator[tuple[list[int], dict[str, list[int]], dict[str, list[
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             postgres.run(f"ALTER SYSTEM SET {setting} = on")
         postgres.run("SELECT pg_reload_conf()")
-        requests = asyncio.run(_seed(url))
+        requests = asyncio.run(_seeded(seed, url))
         folder, children = Path(name), []
         try:
             children += [_worker(folder, number, url) for number in range(WORKERS)]
@@ -161,6 +172,12 @@ def _served() -> Iterator[tuple[list[int], dict[str, list[int]], dict[str, list[
         finally:
             for child in children:
                 child.stop()
+
+
+async def _seeded(
+    seed: Callable[[str], Awaitable[dict[str, list[str]]]], url: str
+) -> dict[str, list[str]]:
+    return await seed(url)
 
 
 def _worker(folder: Path, number: int, url: str) -> Child:

@@ -27,6 +27,8 @@ class Load:
     """What is due, what waits for a connection, and how long each took."""
 
     requests: list[bytes]
+    wanted: bytes = b"200"
+    """The status of a good answer."""
     waiting: deque[float] = field(default_factory=deque)
     idle: list[Connection] = field(default_factory=list)
     took: list[float] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Load:
 
     def answered(self, connection: Connection, moment: float, status: bytes) -> None:
         """Note how long a request took that was due at `moment`; give its connection the next."""
-        if status == b"200":
+        if status == self.wanted:
             self.took.append(time.perf_counter() - moment)
         else:
             self.wrong[status.decode()] = self.wrong.get(status.decode(), 0) + 1
@@ -82,7 +84,8 @@ class Connection(asyncio.Protocol):
 
 async def run(plan: dict[str, Any]) -> dict[str, Any]:
     """Send `rate` requests a second for `seconds`; return the times and what went wrong."""
-    loop, load = asyncio.get_running_loop(), Load([one.encode() for one in plan["requests"]])
+    loop = asyncio.get_running_loop()
+    load = Load([one.encode() for one in plan["requests"]], plan["wanted"].encode())
     ports = plan["ports"]
     for number in range(plan["connections"]):
         port = ports[number % len(ports)]

@@ -134,7 +134,7 @@ async def _run(
             await session.execute(delete(Mapping))
     started = time.monotonic()
     try:
-        await Mapper(db, asker, clock)._map(place)
+        await Mapper(db, asker, clock).ask_about(place)
     finally:
         await asker.close()
     return time.monotonic() - started, asker.asking

@@ -18,6 +18,7 @@ from benchmarks.peer import PeerMissingError  # noqa: E402  as above
 NAMES = {
     "api": "requests/s and times of the API under an open-loop load: two workers on PostgreSQL",
     "audit": "changes of 10^5 audit rows found and named, of 200, and how long verifying takes",
+    "batches": "uploads of point lists, and points mapped while the LLM never answers",
     "buffer": "samples/s that the buffer of the edge accepts, beside raw SQLite writing the same",
     "deadunits": "polls on time of Modbus units that share a socket with dead ones",
     "edge": "CPU, memory and delivery of the agent: 1,000 and 10,000 registers/s, 2,000 objects/s",

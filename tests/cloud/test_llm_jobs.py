@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 
 import pytest
@@ -12,16 +12,20 @@ from sqlalchemy import select, update
 
 from plantroom_cloud.config import CloudSettings, LlmBudget, LlmPrice
 from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.kit.deadlines import Deadline
 from plantroom_cloud.mapping import jobs
 from plantroom_cloud.mapping.jobs import ASK_AGAIN, Mapper
 from plantroom_cloud.mapping.llm import Asker
+from plantroom_cloud.mapping.llm.asker import Outcome
 from plantroom_cloud.mapping.llm.cache import AnswerCache
 from plantroom_cloud.mapping.llm.money import Cost
 from plantroom_cloud.mapping.llm.repository import Lesson, LlmRepository
+from plantroom_cloud.mapping.questions import Question
 from plantroom_cloud.mapping.repository import MappingRepository
 from plantroom_cloud.tables import LlmAnswer, LlmBatch, Mapping
 from support.cloud_site import NOW, Home, TestClock
 from support.mapping_llm_site import (
+    add_points,
     add_site,
     ask,
     asker_of,
@@ -82,7 +86,7 @@ async def test_what_is_unsure_is_asked_once_for_ever(
     for cache in (asker.cache, AnswerCache()):
         asker.cache = cache
         again = Mapper(sqlite_database, asker, clock)
-        await again._map((home.company_id, home.site_id))
+        await again.ask_about((home.company_id, home.site_id))
         assert len(stub.requests) == 2
         assert len(cache) == 23
     after = await mapping_rows(sqlite_database)
@@ -109,6 +113,47 @@ async def test_what_an_outage_left_open_is_asked_as_soon_as_it_is_over(
     clock.now += 2_100_000
     assert await mapper.round() == 1
     assert {row.source for row in await mapping_rows(sqlite_database)} == {"llm"}
+
+
+class Waiting(Asker):
+    """Asks when it is let."""
+
+    reached: asyncio.Event
+    go: asyncio.Event
+
+    async def ask(
+        self, scope: Scope, questions: Sequence[Question], deadline: Deadline | None = None
+    ) -> Outcome:
+        """Ask when it is let."""
+        self.reached.set()
+        await self.go.wait()
+        return await super().ask(scope, questions, deadline)
+
+
+async def test_an_llm_that_says_nothing_delays_no_mapping(
+    sqlite_database: Database, stub: LlmStub, clock: TestClock
+) -> None:
+    """While an answer is waited for new points are mapped by what is known, and asked about later."""
+    asker = Waiting(sqlite_database, settings_of(stub), clock)
+    asker.reached, asker.go = asyncio.Event(), asyncio.Event()
+    home = await add_site(sqlite_database, *odd_names(2))
+    mapper = Mapper(sqlite_database, asker, clock)
+    assert len(await mapper.map_new()) == 1
+    asking = asyncio.create_task(mapper.ask_open())
+    await asker.reached.wait()
+    await add_points(sqlite_database, home, "AHU-1 Supply Air Temperature", odd_names(3)[-1])
+    clock.now += 10
+    assert len(await mapper.map_new()) == 1
+    rows = await mapping_rows(sqlite_database)
+    assert [row.source for row in rows] == ["offline"] * 4
+    assert rows[2].point_class == "Supply_Air_Temperature_Sensor"
+    asker.go.set()
+    assert len(await asking) == 1
+    assert len(await mapper.ask_open()) == 1  # what came meanwhile is asked about, too
+    sources = [row.source for row in await mapping_rows(sqlite_database)]
+    assert sources == ["llm", "llm", "offline", "llm"]
+    assert await mapper.round() == 0
+    await asker.close()
 
 
 async def test_a_hundred_boxes_are_one_question(
@@ -229,10 +274,10 @@ async def test_a_budget_is_a_hard_stop(sqlite_database: Database, stub: LlmStub)
     assert any("budget" in note for row in rows for note in row.evidence)
     calls = len(stub.requests)
     assert calls == await counter(sqlite_database, home, "llm_calls")
-    await Mapper(sqlite_database, asker, clock)._map((home.company_id, home.site_id))
+    await Mapper(sqlite_database, asker, clock).ask_about((home.company_id, home.site_id))
     assert len(stub.requests) == calls
     clock.now += 40 * 86_400_000_000
-    await Mapper(sqlite_database, asker, clock)._map((home.company_id, home.site_id))
+    await Mapper(sqlite_database, asker, clock).ask_about((home.company_id, home.site_id))
     assert len(stub.requests) > calls
     assert (await used(sqlite_database, home)) == spent
     await asker.close()
@@ -307,7 +352,7 @@ async def test_decisions_of_people_become_lessons(
                 .where(Mapping.point_id == row.point_id)
                 .values(source="person", point_class=name, state="accepted")
             )
-    await mapper._map((home.company_id, home.site_id))
+    await mapper.ask_about((home.company_id, home.site_id))
     async with as_owner(sqlite_database).read() as session:
         repository = LlmRepository(session, scope)
         lessons = await repository.lessons()

@@ -90,6 +90,21 @@ async def add_site(db: Database, *names: str, company: str = "acme") -> Home:
     return home
 
 
+async def add_points(db: Database, home: Home, *names: str) -> None:
+    """Let further points come to the site's device, changed after those that it has."""
+    async with as_owner(db).write() as session:
+        device = await session.scalar(select(Device).where(Device.site_id == home.site_id))
+        assert device is not None
+        where = {"company_id": home.company_id, "site_id": home.site_id}
+        where |= {"device_id": device.id}
+        session.add_all(
+            PointRow(
+                **where, gateway_id=device.gateway_id, key=f"m{n}", name=name, changed_us=NOW + 7
+            )
+            for n, name in enumerate(names)
+        )
+
+
 async def mapping_rows(db: Database) -> list[Mapping]:
     """Return every mapping, by point."""
     async with as_owner(db).read() as session:
