@@ -25,7 +25,7 @@ from plantroom_cloud.gateways.claim.endpoints import Provision
 from plantroom_cloud.identity import oauth
 from plantroom_cloud.identity.oidc import endpoints as oidc
 from plantroom_cloud.identity.oidc.port import Http
-from plantroom_cloud.kit import problems
+from plantroom_cloud.kit import dispatch, problems
 from plantroom_cloud.kit.caches import Caches
 from plantroom_cloud.kit.deadlines import RequestDeadline
 from plantroom_cloud.kit.draining import Draining
@@ -102,6 +102,7 @@ def create_app(
     app.include_router(oidc.router)
     app.include_router(api.v1())
     app.include_router(live_socket)  # no key opens it, but a ticket in its first message
+    dispatch.install(app)
     _describe(app)
     return app
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -157,7 +158,20 @@ def _serve(
         typer.echo(f"First API key of company 'default', shown only now: {key.plain}")
 
     plan = composition.Plan(parts, ready_file, broker, show)
-    asyncio.run(composition.serve(settings_of(context), plan))
+    with asyncio.Runner(loop_factory=loop_of(parts)) as runner:
+        runner.run(composition.serve(settings_of(context), plan))
+
+
+def loop_of(parts: tuple[str, ...]) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of a process; None: asyncio itself.
+
+    Where nothing but the API runs, libuv saves a fifth of its time. It is not there on Windows.
+    """
+    if parts == ("api",) and find_spec("uvloop") is not None:
+        import uvloop  # noqa: PLC0415 - where it is there, and used
+
+        return uvloop.new_event_loop
+    return None
 
 
 @app.command()

@@ -107,3 +107,18 @@ def test_help_names_every_command(run: Run) -> None:
     _, out, err = run("--help")
     for name in ("serve", "api", "ingest", "worker", "broker", "migrate", "account", "gateway"):
         assert name in out + err
+
+
+@pytest.mark.parametrize("parts", [("api",), ("api", "ingest", "worker"), ("ingest",)])
+def test_the_api_alone_runs_on_libuv(
+    parts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else runs in a process stays on asyncio's own loop; so does all where it is missing."""
+    made = cli.loop_of(parts)
+    assert (made is not None) == (parts == ("api",))
+    if made is not None:
+        loop = made()
+        loop.close()
+        assert type(loop).__module__.startswith("uvloop")
+    monkeypatch.setattr(cli, "find_spec", lambda _name: None)
+    assert cli.loop_of(parts) is None

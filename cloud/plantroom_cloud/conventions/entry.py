@@ -11,14 +11,15 @@ from fastapi import Depends, Request
 
 from plantroom_cloud.conventions import once
 from plantroom_cloud.conventions.limiting import Limiter
-from plantroom_cloud.identity.access import CurrentPrincipal, CurrentScope
+from plantroom_cloud.identity.access import scope_of, who_asks
 
 
-async def _enter(request: Request, scope: CurrentScope, who: CurrentPrincipal) -> None:
+async def _enter(request: Request) -> None:
+    who = who_asks(request)
     limiter = cast("Limiter", request.app.state.limiter)
     await limiter.by_name(request.scope, f"{who.kind}:{who.id}", who.company_id)
     if request.method in once.CHANGING:
-        await once.claim(request, scope, who)
+        await once.claim(request, scope_of(request), who)
 
 
 ENTRY: Final = Depends(_enter)

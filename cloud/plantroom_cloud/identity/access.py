@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import BackgroundTasks, Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -24,14 +24,16 @@ _bearer = HTTPBearer(
 _header = APIKeyHeader(
     name="X-API-Key", auto_error=False, scheme_name="ApiKeyHeader", description="A key."
 )
+_WHO: Final = "plantroom.who"
+"""Key of the ASGI scope under which stands who asks."""
 
 
-async def _principal(
+async def _admit(
     request: Request,
     background: BackgroundTasks,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     header: Annotated[str | None, Depends(_header)],
-) -> Principal:
+) -> None:
     gate = cast("Gate", request.app.state.gate)
     who, due = await gate.who(bearer.credentials if bearer else header)
     scope = Scope(who.company_id)
@@ -41,26 +43,45 @@ async def _principal(
     request.scope[WARNINGS], due = await meter.take(scope)
     if due:
         background.add_task(meter.flush, scope)
-    return who
+    request.scope[_WHO] = who
+
+
+REQUIRED = Depends(_admit)
+"""For a router: no route of it answers without a key."""
+
+
+# The framework walks the whole tree below a dependency at every place that names it, whether or not
+# it has its value already. So who asks is found out once, at the router, and looked up below it:
+# every dependency here is a leaf.
+def who_asks(request: Request) -> Principal:
+    """Return who asks; a KeyError, and so no answer, where no router has let it in."""
+    return cast("Principal", request.scope[_WHO])
+
+
+async def _principal(request: Request) -> Principal:
+    return who_asks(request)
 
 
 CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 """Who asks."""
 
-REQUIRED = Depends(_principal)
-"""For a router: no route of it answers without a key."""
 
-
-async def _scope(who: CurrentPrincipal) -> Scope:
+def scope_of(request: Request) -> Scope:
+    """Return whose rows a request may see."""
+    who = who_asks(request)
     return Scope(who.company_id, who.sites)
+
+
+async def _scope(request: Request) -> Scope:
+    return scope_of(request)
 
 
 CurrentScope = Annotated[Scope, Depends(_scope)]
 """Whose rows this request may see: comes from the key and from nowhere else."""
 
 
-async def _read_session(request: Request, scope: CurrentScope) -> AsyncIterator[ReadSession]:
-    async with database(request).read(scope) as session:
+async def _read_session(request: Request) -> AsyncIterator[ReadSession]:
+    async with database(request).read(scope_of(request)) as session:
         yield session
 
 
@@ -69,8 +90,8 @@ Session = Annotated[ReadSession, Depends(_read_session, scope="function")]
 """One snapshot of the rows of whoever asks, for the whole request."""
 
 
-async def _company(who: CurrentPrincipal) -> Scope:
-    return Scope(who.company_id)
+async def _company(request: Request) -> Scope:
+    return Scope(who_asks(request).company_id)
 
 
 CompanyScope = Annotated[Scope, Depends(_company)]
@@ -95,8 +116,9 @@ class Permit:
     def __init__(self, permission: Permission, *, confined: bool = False) -> None:
         self.permission, self.confined = permission, confined
 
-    async def __call__(self, who: CurrentPrincipal) -> Principal:
+    async def __call__(self, request: Request) -> Principal:
         """Return who asks; a 403 where it may not."""
+        who = who_asks(request)
         if not who.may(self.permission):
             msg = f"this needs the permission {self.permission}; ask your administrator for it"
             raise Forbidden(msg)

@@ -40,15 +40,23 @@ def rfc3339(us: int) -> str:
 
     Years run from 1 to 9999; what lies beyond is shown as the nearest moment that can be written.
     """
-    days, rest = divmod(min(max(us, _FIRST), _LAST), DAY)
+    if not _FIRST <= us <= _LAST:
+        us = min(max(us, _FIRST), _LAST)
+    minutes, rest = divmod(us, MINUTE)
     seconds, us = divmod(rest, SECOND)
-    minutes, second = divmod(seconds, 60)
-    return f"{_date(days)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}.{us:06}Z"
+    return f"{_minute(minutes)}:{seconds:02}.{us:06}Z"
+
+
+@lru_cache(maxsize=16_384)
+def _minute(minutes: int) -> str:
+    """Return a minute since 1970; histories of many points ask for the same ones."""
+    days, rest = divmod(minutes, 24 * 60)
+    return f"{_date(days)}T{rest // 60:02}:{rest % 60:02}"
 
 
 @lru_cache(maxsize=1024)
 def _date(days: int) -> str:
-    """Return a day since 1970; a history asks for the same ones thousands of times."""
+    """Return a day since 1970."""
     return (_EPOCH + timedelta(days=days)).strftime("%Y-%m-%d").rjust(10, "0")
 
 

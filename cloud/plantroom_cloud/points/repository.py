@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
+from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.pages import Page
-from plantroom_cloud.kit.repository import AnyRow, AnySelect, Repository
+from plantroom_cloud.kit.repository import AnyRow, AnySelect, Own, Query, Repository, query
 from plantroom_cloud.tables import Device, Mapping, Point
 
 _DEVICE = (
@@ -64,6 +65,15 @@ class PointFilter:
     def as_filters(self) -> dict[str, Any]:
         """Return the filters by name, for the cursor."""
         return asdict(self)
+
+
+def _heading(own: Own) -> AnySelect:
+    return select(Point.id, Point.unit).where(own(Point), Point.id == bindparam("point"))
+
+
+def heading(scope: Scope, point_id: int) -> Query:
+    """Return the query of a point's id and unit: what stands above its history."""
+    return query(scope, _heading, point=point_id)
 
 
 class PointRepository(Repository):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import Connection
 
-from plantroom_cloud.identity.access import CurrentScope, Permit, Session
+from plantroom_cloud.identity.access import CurrentScope, Permit, Session, scope_of
 from plantroom_cloud.identity.permissions import Permission
 from plantroom_cloud.kit.pages import (
     MAX_LIMIT,
@@ -23,18 +26,18 @@ from plantroom_cloud.kit.parameters import MAX_ID, From, RowId, SiteFilter, To
 from plantroom_cloud.kit.problems import NotFound, invalid
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.kit.responses import json_response, page_response
-from plantroom_cloud.kit.session import Clock
+from plantroom_cloud.kit.session import Clock, database
 from plantroom_cloud.kit.times import duration, rfc3339
 from plantroom_cloud.points.endpoints import no_point
-from plantroom_cloud.points.repository import PointRepository
-from plantroom_cloud.samples.repository import SampleRepository
+from plantroom_cloud.points.repository import PointRepository, heading
+from plantroom_cloud.samples.repository import SampleRepository, history, newest
 from plantroom_cloud.samples.schemas import (
     BucketList,
     LatestOut,
     LatestPage,
     SamplePage,
     show_latest,
-    show_sample,
+    show_samples,
 )
 from plantroom_cloud.samples.service import show_buckets
 from plantroom_cloud.samples.window import (
@@ -78,8 +81,6 @@ Aggregates = Annotated[
 async def list_latest(
     *,
     request: Request,
-    session: Session,
-    scope: CurrentScope,
     point: PointIds = [],  # noqa: B006 - the framework copies defaults
     site: SiteFilter = None,
     limit: Limit = MAX_LIMIT,
@@ -88,7 +89,8 @@ async def list_latest(
     """The newest sample of each point that has one, by point id."""
     listing = listing_of("latest", point=point, site=site)
     page = read_page(listing, limit, after, (int,))
-    rows = await SampleRepository(session, scope).latest(point, site, page)
+    scope = scope_of(request)
+    rows = await database(request).look(scope, newest(scope, point, site, page).all)
     return page_response(
         request, listing, page, rows, show=show_latest, key=lambda row: (row.point_id,)
     )
@@ -120,8 +122,6 @@ async def get_latest(session: Session, scope: CurrentScope, point: RowId) -> Res
 async def list_samples(
     *,
     request: Request,
-    session: Session,
-    scope: CurrentScope,
     clock: Clock,
     point: RowId,
     start: From = None,
@@ -136,33 +136,62 @@ async def list_samples(
     With `interval` at most 10,000 intervals, aligned to multiples of it since 1970-01-01 UTC; the
     first and last hold only what lies within from..to. Only good samples make the aggregates.
     """
-    about = await PointRepository(session, scope).find(point)
-    if about is None:
-        raise no_point(point)
-    samples = SampleRepository(session, scope)
+    scope, now_us = scope_of(request), clock.now_us()
     if interval is not None:
-        window = read_window(start, end, clock.now_us())
-        if after is not None:
-            detail = "intervals come in one piece: leave it out"
-            raise invalid(detail, parameter="after")
-        length, asked = read_interval(interval, window), read_aggregates(agg)
-        sums = await samples.buckets(point, window, length)
-        body = _heading(about, window) | {"interval": duration(length)}
-        return json_response(body | {"items": show_buckets(sums, asked)})
+        asked = _Asked(start, end, interval, agg, after)
+        return await _by_intervals(request, point, asked, now_us)
     listing = listing_of("samples", point=point)
-    if after is None:
-        window, page = read_window(start, end, clock.now_us()), Page(limit, None)
-    else:
-        window, page = _go_on(listing, after, limit)
-    check_raw(window)
-    rows = await samples.raw(point, window, page)
-    shown = rows[: page.limit]
+
+    def look(connection: Connection) -> tuple[AnyRow, Window, Sequence[AnyRow]]:
+        about = _known(heading(scope, point).all(connection), point)
+        if after is None:
+            window, page = read_window(start, end, now_us), Page(limit, None)
+        else:
+            window, page = _go_on(listing, after, limit)
+        check_raw(window)
+        return about, window, history(scope, point, window, page).all(connection)
+
+    about, window, rows = await database(request).look(scope, look)
+    shown = rows[:limit]
     cursor = None
-    if len(rows) > page.limit:
+    if len(rows) > limit:
         place = (shown[-1].ts_us, shown[-1].tie, window.start, window.end)
         cursor = encode_cursor(listing, place)
-    body = _heading(about, window) | {"items": [show_sample(row) for row in shown]}
+    body = _heading(about, window) | {"items": show_samples(shown)}
     return json_response(body | {"next": cursor}, next_link(request, cursor))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked of intervals, as it came."""
+
+    start: str | None
+    end: str | None
+    interval: str
+    agg: str
+    after: str | None
+
+
+async def _by_intervals(request: Request, point: int, asked: _Asked, now_us: int) -> Response:
+    scope = scope_of(request)
+    async with database(request).read(scope) as session:
+        found = await session.run_sync(lambda inner: heading(scope, point).all(inner.connection()))
+        about = _known(found, point)
+        window = read_window(asked.start, asked.end, now_us)
+        if asked.after is not None:
+            detail = "intervals come in one piece: leave it out"
+            raise invalid(detail, parameter="after")
+        length, aggregates = read_interval(asked.interval, window), read_aggregates(asked.agg)
+        sums = await SampleRepository(session, scope).buckets(point, window, length)
+    body = _heading(about, window) | {"interval": duration(length)}
+    return json_response(body | {"items": show_buckets(sums, aggregates)})
+
+
+def _known(found: Sequence[AnyRow], point: int) -> AnyRow:
+    """Return what was found of a point; that there is none is said before what is asked of it."""
+    if not found:
+        raise no_point(point)
+    return found[0]
 
 
 def _heading(point: AnyRow, window: Window) -> dict[str, Any]:

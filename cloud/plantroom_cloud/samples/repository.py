@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, bindparam, select, tuple_
 
+from plantroom_cloud.db import Scope
 from plantroom_cloud.kit.pages import Page
-from plantroom_cloud.kit.repository import AnyRow, AnySelect, Repository
+from plantroom_cloud.kit.repository import AnyRow, AnySelect, Own, Query, Repository, query
 from plantroom_cloud.samples.window import Window
 from plantroom_cloud.store.history import HistoryRepository, Sums
 from plantroom_cloud.tables import Latest, Point, SampleRow
@@ -33,39 +34,67 @@ _LATEST = (
 )
 
 
+def _newest(own: Own, points: bool, site: bool, after: bool) -> AnySelect:
+    """Newest samples by point id: of `points` or all, of a `site` or all, after one or from the first."""
+    statement = _of_latest(own)
+    if points:
+        statement = statement.where(Latest.point_id.in_(bindparam("points", expanding=True)))
+    if site:
+        statement = statement.where(Point.site_id == bindparam("site"))
+    if after:
+        statement = statement.where(Latest.point_id > bindparam("after"))
+    return statement.order_by(Latest.point_id).limit(bindparam("most"))
+
+
+def _of_latest(own: Own) -> AnySelect:
+    return select(*_LATEST).join(Point, Point.id == Latest.point_id).where(own(Latest, Point))
+
+
+def _history(own: Own, after: bool) -> AnySelect:
+    """Single samples of a point by (ts, tie) within a window, from its start or after one."""
+    place = (SampleRow.ts_us, SampleRow.tie)
+    statement = select(*_SAMPLE).where(
+        own(SampleRow),
+        SampleRow.point_id == bindparam("point"),
+        SampleRow.ts_us >= bindparam("start"),
+        SampleRow.ts_us < bindparam("end"),
+    )
+    if after:
+        statement = statement.where(tuple_(*place) > tuple_(bindparam("ts"), bindparam("tie")))
+    return statement.order_by(*place).limit(bindparam("most"))
+
+
+def newest(scope: Scope, points: Sequence[int], site: int | None, page: Page) -> Query:
+    """Return the query of newest samples by point id, one more than the page holds if there are."""
+    shape = (bool(points), site is not None, page.after is not None)
+    values = {"points": list(points), "site": site, "most": page.limit + 1}
+    after = page.after[0] if page.after else None
+    return query(scope, _newest, *shape, **values, after=after)
+
+
+def history(scope: Scope, point_id: int, window: Window, page: Page) -> Query:
+    """Return the query of single samples by (ts, tie), one more than the page holds if there are."""
+    values = {"point": point_id, "start": window.start, "end": window.end}
+    ts, tie = page.after or (None, None)
+    after = page.after is not None
+    return query(scope, _history, after, **values, ts=ts, tie=tie, most=page.limit + 1)
+
+
 class SampleRepository(Repository):
     """What a company's points said."""
 
     async def latest_of(self, point_id: int) -> AnyRow | None:
         """Return the newest sample of a point, or None."""
-        statement = self._latest().where(Latest.point_id == point_id)
+        statement = _of_latest(self._own).where(Latest.point_id == point_id)
         return (await self._session.execute(statement)).one_or_none()
 
     async def latest(self, points: Sequence[int], site: int | None, page: Page) -> Sequence[AnyRow]:
         """Return newest samples by point id, one more than the page holds if there are more."""
-        statement = self._latest()
-        if points:
-            statement = statement.where(Latest.point_id.in_(points))
-        if site is not None:
-            statement = statement.where(Point.site_id == site)
-        if page.after:
-            statement = statement.where(Latest.point_id > page.after[0])
-        statement = statement.order_by(Latest.point_id).limit(page.limit + 1)
-        return (await self._session.execute(statement)).all()
-
-    def _latest(self) -> AnySelect:
-        mine = self._own(Latest, Point)
-        return select(*_LATEST).join(Point, Point.id == Latest.point_id).where(mine)
+        return await self._read(newest(self._scope, points, site, page))
 
     async def raw(self, point_id: int, window: Window, page: Page) -> Sequence[AnyRow]:
         """Return single samples by (ts, tie), one more than the page holds if there are more."""
-        statement = select(*_SAMPLE).where(*self._within(point_id, window))
-        if page.after:
-            key = tuple_(SampleRow.ts_us, SampleRow.tie)
-            statement = statement.where(key > tuple_(*page.after))
-        order = (SampleRow.ts_us, SampleRow.tie)
-        result = await self._session.execute(statement.order_by(*order).limit(page.limit + 1))
-        return result.all()
+        return await self._read(history(self._scope, point_id, window, page))
 
     async def numbers(self, point_id: int, window: Window, most: int) -> Sequence[AnyRow]:
         """Return (ts_us, value, quality) of at most `most` samples, oldest first: for analytics."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pydantic import BaseModel, Field
@@ -103,6 +104,24 @@ def show_sample(row: AnyRow) -> dict[str, Any]:
         "quality": show_quality(row.quality),
         "reason": row.reason,
     }
+
+
+def show_samples(rows: Iterable[AnyRow]) -> list[dict[str, Any]]:
+    """Return the JSON of many samples: what `show_sample` returns of each, in less time.
+
+    Args:
+        rows: of ts_us, tie, value, text, quality and reason, in this order.
+    """
+    good = QUALITIES[0]
+    return [
+        {
+            "ts": rfc3339(ts_us),
+            "value": value if text is None else text,
+            "quality": show_quality(quality) if quality else good,
+            "reason": reason,
+        }
+        for ts_us, _, value, text, quality, reason in rows
+    ]
 
 
 def show_latest(row: AnyRow) -> dict[str, Any]:
