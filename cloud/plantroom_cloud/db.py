@@ -174,9 +174,7 @@ async def act_for(session: AsyncSession, scope: Scope) -> None:
     if connection.info[ACTING] == scope.company_id:
         return
     await session.flush()  # what waits to be written is written for whom it was made
-    connection.info[ACTING] = scope.company_id
-    if not is_sqlite(session):
-        await connection.exec_driver_sql(_ACT_FOR, (str(scope.company_id),))
+    await session.run_sync(act_for_now, scope.company_id)
 
 
 def act_for_now(session: Session, company: int) -> None:
@@ -203,7 +201,7 @@ async def _begin(session: AsyncSession, how: str, whose: Scope | None) -> None:
     connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
     begin = f"BEGIN ISOLATION LEVEL {how}"
     if whose is not None:
-        begin += f"; SELECT set_config('plantroom.company', '{int(whose.company_id)}', true)"
+        begin += "; " + _ACT_FOR % f"'{int(whose.company_id)}'"  # two statements take no arguments
     await connection.exec_driver_sql(begin)
     connection.info[ACTING] = None if whose is None else whose.company_id
 
