@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import fastapi.dependencies.utils
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,6 +20,16 @@ from support.scope_watch import watching
 # How fast the machine is decides about nothing.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Every application of a test makes two hundred routes anew; what their functions take stays the same.
+_signature = fastapi.dependencies.utils._get_signature
+fastapi.dependencies.utils._get_signature = functools.lru_cache(maxsize=4096)(_signature)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from looking again and again at what the imports have made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

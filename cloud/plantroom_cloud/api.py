@@ -1,4 +1,4 @@
-"""Every router of the service; all of them stand under /v1 and behind the key."""
+"""Every router of the service; all of them stand under `PREFIX` and behind the key."""
 
 from __future__ import annotations
 
@@ -80,6 +80,8 @@ ROUTERS: Final = (
     operations,
 )
 
+PREFIX: Final = "/v1"
+
 PROVISION: Final = provision
 """What devices use that nobody knows yet."""
 
@@ -102,7 +104,7 @@ PUBLIC: Final = frozenset(
 
 def v1() -> APIRouter:
     """Return everything that needs a key: who asks, then how often, then whether it was done."""
-    router = APIRouter(prefix="/v1", dependencies=[REQUIRED, ENTRY], responses=RESPONSES)
+    router = APIRouter(dependencies=[REQUIRED, ENTRY], responses=RESPONSES)
     for part in ROUTERS:
         router.include_router(part)
     return router

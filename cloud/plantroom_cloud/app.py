@@ -100,7 +100,8 @@ def create_app(
     app.include_router(oauth.router)
     app.include_router(api.PROVISION)
     app.include_router(oidc.router)
-    app.include_router(api.v1())
+    # The prefix is said here: without one FastAPI makes every route twice, to look for an empty path.
+    app.include_router(api.v1(), prefix=api.PREFIX)
     app.include_router(live_socket)  # no key opens it, but a ticket in its first message
     dispatch.install(app)
     _describe(app)

@@ -161,9 +161,7 @@ class Database:
             yield ReadSession(session)
             await session.run_sync(_leave)
         finally:
-            if (
-                session.in_transaction()
-            ):  # it has failed: whoever is cancelled closes it all the same
+            if session.in_transaction():  # it failed; who is cancelled closes it all the same
                 await asyncio.shield(asyncio.create_task(session.close()))
 
     async def look(self, whose: Scope, look: Callable[[Connection], T]) -> T:
@@ -201,9 +199,7 @@ async def act_for(session: AsyncSession, scope: Scope) -> None:
     if connection.info[ACTING] == scope.company_id:
         return
     await session.flush()  # what waits to be written is written for whom it was made
-    connection.info[ACTING] = scope.company_id
-    if not is_sqlite(session):
-        await connection.exec_driver_sql(_ACT_FOR, (str(scope.company_id),))
+    await session.run_sync(act_for_now, scope.company_id)
 
 
 def act_for_now(session: Session, company: int) -> None:
@@ -237,7 +233,7 @@ def _enter(session: Session, how: str, whose: Scope | None) -> None:
 def _say_begin(connection: Connection, how: str, whose: Scope | None) -> None:
     begin = f"BEGIN ISOLATION LEVEL {how}"
     if whose is not None:
-        begin += f"; SELECT set_config('plantroom.company', '{int(whose.company_id)}', true)"
+        begin += "; " + _ACT_FOR % f"'{int(whose.company_id)}'"  # two statements take no arguments
     connection.exec_driver_sql(begin)
     connection.info[ACTING] = None if whose is None else whose.company_id
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from plantroom_cloud.kit import figures
+from plantroom_shared.backoff import doubling, full
 from plantroom_shared.cancelling import ended, heed_cancellation
 from plantroom_shared.errors import PlantroomError, Unavailable
 
@@ -41,8 +41,8 @@ class Backoff:
             extra = {"part": self._name, "cause": f"{type(error).__name__}: {error}"[:300]}
             log.warning("trouble, trying again", extra=extra)
         most = min(self._most, AWAY) if isinstance(error, _THINGS_AWAY) else self._most
-        delay = random.uniform(0, min(most, _BASE * 2 ** min(self.failures, 20)))
         self.failures += 1
+        delay = doubling(self.failures, first=_BASE, most=most, jitter=full)
         if stop is None:
             await asyncio.sleep(delay)
             return

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from plantroom_shared.backoff import doubling
 from plantroom_shared.wire import MAX_WIRE, Flow
 
 WINDOW: Final = 16
@@ -99,7 +100,7 @@ class Window:
         """Return the seconds to wait for an ack of what went out `tries` times."""
         first, most = SEND_AGAIN
         first = max(first, 4 * (self._latency or 0.0))
-        return min(first * 2.0 ** (tries - 1), most) * self._jitter(1.0, 1.25)
+        return doubling(tries, first=first, most=most) * self._jitter(1.0, 1.25)
 
     def _most(self, now: float) -> int:
         window, until = self._told or (WINDOW, math.inf)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from plantroom_shared.backoff import doubling
 from plantroom_shared.cancelling import heed_cancellation
 from plantroom_shared.errors import Unavailable
 
@@ -27,7 +28,7 @@ def full_jitter(tries: int, *, base: float, cap: float, jitter: Jitter = random.
     The whole interval is drawn from, so that a fleet which failed together does not return
     together.
     """
-    return jitter(0.0, min(cap, base * 2.0 ** min(tries, 32)))
+    return jitter(0.0, doubling(tries + 1, first=base, most=cap))
 
 
 def _single(error: BaseException) -> BaseException:

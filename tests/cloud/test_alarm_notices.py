@@ -32,6 +32,7 @@ from plantroom_shared.errors import ConfigError, Rejected, Unavailable
 from support.alarm_world import MINUTE, ON_POSTGRES, World
 from support.api_world import ONE_ENGINE, Stopped, Tenant
 from support.mail_server import Mailbox, mail_server
+from support.waiting import eventually
 
 DESK, BOSS = "desk@plant.example", "boss@plant.example"
 
@@ -230,12 +231,14 @@ async def test_one_that_hangs_holds_nobody(office: Office) -> None:
     async with asyncio.timeout(30):
         await office.notifier.round()
         await office.box.waiting.wait()
-        while not office.box.to(DESK) or not office.hooks.seen:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: office.box.to(DESK) and office.hooks.seen, "word to the others")
         await office.world.say((20, 7.0), (30, 9.5))
-        while len(office.box.to(DESK)) < 2:
+
+        async def told_again() -> bool:
             await office.notifier.round()
-            await asyncio.sleep(0.01)
+            return len(office.box.to(DESK)) >= 2
+
+        await eventually(told_again, "more word to one of them")
         assert office.box.to(BOSS) == []
         office.box.slow.pop(BOSS).set()
         await office.notifier.settle()

@@ -17,6 +17,7 @@ from plantroom_cloud.isolation.lookups import companies_with_alarms
 from plantroom_cloud.tables import AlarmDue, FindingRow, GapRecord, Gateway, Site
 from support.alarm_world import MINUTE, ON_POSTGRES, SECOND, START, World
 from support.api_world import EPOCH, NOW, ONE_ENGINE, Seeder, Stopped, Tenant, seed_company
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -300,8 +301,10 @@ async def test_the_job_goes_on_after_trouble(world: World, monkeypatch: pytest.M
         asyncio.create_task(module.run(world.database, settings, world.clock))
         for module in (jobs, notify_jobs)
     ]
-    async with asyncio.timeout(30):
-        while await world.standing() != "unacknowledged":
-            await asyncio.sleep(0.01)
+
+    async def stands() -> bool:
+        return await world.standing() == "unacknowledged"
+
+    await eventually(stands, "the alarm")
     await ended(*tasks)
     assert failed.is_set()

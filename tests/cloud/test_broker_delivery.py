@@ -21,7 +21,8 @@ from plantroom_cloud.broker import mosquitto as engine
 from plantroom_cloud.broker.embedded import MAX_PACKET
 from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
 from plantroom_shared.cancelling import ended
-from support.cloud_broker import BrokerProcess, eventually, open_to_others
+from support.cloud_broker import BrokerProcess, open_to_others
+from support.waiting import eventually
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
 

@@ -20,7 +20,7 @@ from plantroom_cloud.broker.rules import identity, may_connect, may_publish, may
 from plantroom_cloud.config import CloudSettings
 from plantroom_cloud.gateways.pki import CLOUD, Authority, client_context
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import eventually, wait_until
+from support.waiting import eventually, wait_until
 
 NORTH, SOUTH = "gw-north-0001", "gw-south-0002"
 

@@ -34,7 +34,8 @@ from plantroom_shared import topics
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import BrokerProcess, eventually, reachable_folder, wait_until
+from support.cloud_broker import BrokerProcess, reachable_folder
+from support.waiting import eventually, wait_until
 
 NORTH, SOUTH, THIRD = "gw-north-0001", "gw-south-0002", "gw-third-0003"
 ROOTS = ("sv1/#", "dev1/#", "spBv1.0/#")
@@ -223,10 +224,6 @@ async def _gets_in(broker: BrokerProcess, name: str) -> bool:
         return False
 
 
-async def _gone(client: aiomqtt.Client) -> bool:
-    return client._disconnected.done()
-
-
 async def test_a_revoked_gateway_is_thrown_out_and_stays_out(
     broker: BrokerProcess, sqlite_database: Database
 ) -> None:
@@ -241,9 +238,12 @@ async def test_a_revoked_gateway_is_thrown_out_and_stays_out(
             async with broker.client(name) as thief:
                 await thief.publish(f"sv1/{name}/up/tel", b"before", qos=1)
                 await site.revoke(name)
-                while not await _gone(thief):
+
+                async def thrown_out() -> bool:
                     await site.keeper.look()
-                    await asyncio.sleep(0.1)
+                    return thief._disconnected.done()
+
+                await eventually(thrown_out, "the end of its connection")
         while await _gets_in(broker, name):  # an embedded broker looks once a second
             await site.keeper.look()
         for _ in range(2):
@@ -281,6 +281,10 @@ async def test_a_broker_that_starts_again_knows_who_is_revoked(
         broker.start()
 
 
+def _log(folder: Path) -> Path:
+    return folder / "mosquitto.log"
+
+
 @contextlib.contextmanager
 def starved(folder: Path, binary: Path, *, spare: bool) -> Iterator[BrokerProcess]:
     """Yield a Mosquitto that may open few files; without `spare`, connections may take them all."""
@@ -291,9 +295,11 @@ def starved(folder: Path, binary: Path, *, spare: bool) -> Iterator[BrokerProces
     )
     lines = plan.config.read_text().splitlines()
     lines = [one for one in lines if not one.startswith("max_connections")]
-    plan.config.write_text("\n".join([*lines, f"max_connections {8 if spare else -1}", ""]))
+    lines += [f"max_connections {8 if spare else -1}", "log_type information", ""]
+    plan.config.write_text("\n".join(lines))
     command = ["sh", "-c", 'ulimit -n 26; exec "$0" "$@"', *plan.command]
-    broker.process = subprocess.Popen(command, preexec_fn=dying_with_parent())  # noqa: PLW1509 -- it only asks the kernel
+    with _log(folder).open("wb") as log:
+        broker.process = subprocess.Popen(command, preexec_fn=dying_with_parent(), stderr=log)  # noqa: PLW1509 -- it only asks the kernel
     context = client_context(broker.authority.files("cloud"))
     wait_until(lambda: listens(context, "127.0.0.1", broker.port), "Mosquitto's start")
     try:
@@ -322,12 +328,18 @@ async def test_reload_without_a_descriptor_left_stays_closed(
             denied.write(broker.authority, [NORTH], [])
             (folder / "data" / "broker" / "acl").write_text(engine.acl([NORTH]))
             broker.process.send_signal(signal.SIGHUP)
-            await asyncio.sleep(0.5)  # nothing tells when Mosquitto has read its files
+            # It says so first and then reads its files before it looks at any connection again.
+            told = b"Reloading config"
+            await eventually(lambda: told in _log(folder).read_bytes(), "the reload")
             for client, name in ((north, NORTH), (south, SOUTH)):
                 for topic, _, _ in every_topic():
                     with contextlib.suppress(aiomqtt.MqttError):
-                        await client.publish(topic, name.encode(), qos=0)
-            await asyncio.sleep(0.5)
+                        await client.publish(topic, name.encode(), qos=1)
+            # Both have been answered, so what got through is on its way to the cloud before this.
+            with contextlib.suppress(aiomqtt.MqttError):
+                await middle.publish(f"sv1/{NORTH}", b"last", qos=1)
+            if spare:
+                await eventually(lambda: (f"sv1/{NORTH}", b"last") in at_cloud, "the last message")
         for one in flood:
             one.close()
     up = {topic for topic, owner, way in every_topic() if way == "up" and owner == SOUTH}
@@ -360,11 +372,13 @@ async def test_a_broker_that_cannot_read_its_access_list_is_ended(
     else:
         (files / "acl").rename(files / "away")
         process.send_signal(signal.SIGHUP)
-    site.keeper._proof_due = 0.0
-    while process.poll() is None:
-        await site.keeper.look()
+
+    async def ended_it() -> bool:
         site.keeper._proof_due = 0.0
-        await asyncio.sleep(0.05)
+        await site.keeper.look()
+        return process.poll() is not None
+
+    await eventually(ended_it, "the broker's end")
     assert process.returncode == 0
 
 

@@ -15,8 +15,8 @@ from plantroom_cloud.gateways import certificates as parts
 from plantroom_cloud.gateways.pki import Authority
 from plantroom_cloud.serve import Plan, serve
 from plantroom_shared.clock import SystemClock
-from support.cloud_broker import eventually
 from support.cloud_command import Run, cloud_in, runner
+from support.waiting import eventually
 
 SECRET = "twelve-and-more"
 

@@ -16,7 +16,8 @@ import pytest
 from plantroom_cloud.gateways.pki import Authority
 from plantroom_edge.status import books
 from support.claim_site import ClaimSite, shown
-from support.cloud_broker import reachable_folder, wait_until
+from support.cloud_broker import reachable_folder
+from support.waiting import wait_until
 
 CONFIG = """\
 gateway: gw-site-0001   # comes from the cloud

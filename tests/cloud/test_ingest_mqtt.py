@@ -27,9 +27,10 @@ from plantroom_shared import cancelling, topics, wire
 from plantroom_shared.errors import ConfigError, Unavailable
 from support import cloud_ingest_child
 from support import cloud_site as site
-from support.cloud_broker import BrokerProcess, Link, eventually, linked, open_to_others
+from support.cloud_broker import BrokerProcess, Link, linked, open_to_others
 from support.cloud_site import EPOCH, GATEWAY
 from support.servers import as_owner
+from support.waiting import eventually
 
 TEL = (GATEWAY, EPOCH, "tel")
 

@@ -21,8 +21,9 @@ from plantroom_cloud.ingest.pressure import Pressure, Room, weight
 from plantroom_cloud.ingest.store import Item, Store
 from plantroom_shared import wire
 from support import cloud_site as site
-from support.cloud_broker import BrokerProcess, eventually, linked, open_to_others
+from support.cloud_broker import BrokerProcess, linked, open_to_others
 from support.cloud_site import EPOCH, GATEWAY
+from support.waiting import eventually
 
 SOUTH = "gw-south-0002"
 

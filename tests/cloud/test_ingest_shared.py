@@ -33,9 +33,10 @@ from plantroom_shared.errors import ConfigError
 from plantroom_shared.model import Batch
 from plantroom_shared.ranges import Range, covers, merge
 from support import cloud_site as site
-from support.cloud_broker import BrokerProcess, eventually, linked, open_to_others
+from support.cloud_broker import BrokerProcess, linked, open_to_others
 from support.cloud_site import GATEWAY, NOW
 from support.servers import as_owner, opened
+from support.waiting import eventually
 
 EPOCHS = ("00000000000000a1", "00000000000000b2")
 POINTS = 12

@@ -36,9 +36,9 @@ from plantroom_cloud.tables import (
 from plantroom_shared import topics, wire
 from plantroom_shared.model import Batch
 from support import cloud_site as site
-from support.cloud_broker import eventually
 from support.cloud_site import EPOCH, GATEWAY, NOW, Home, TestClock, incoming, inv, tel
 from support.servers import as_owner
+from support.waiting import eventually
 
 DAY_US = 86_400_000_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import re
 from collections.abc import AsyncIterator
@@ -113,6 +114,39 @@ def test_a_breaker_says_how_long_and_is_counted() -> None:
     del breaker, caught
     gc.collect()
     assert _value("breakers", breaker="resilience-test", state="closed") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "standing"),
+    [
+        (None, "closed", "ok"),
+        (ConnectionResetError, "open", "left_alone"),
+        (LookupError, "closed", "ok"),
+        (ValueError, "trying", "unknown"),
+        (asyncio.CancelledError, "trying", "unknown"),
+    ],
+)
+def test_an_attempt_says_how_it_went(
+    error: type[BaseException] | None, state: str, standing: str
+) -> None:
+    """It worked, failed, worked for all that it raised, or said nothing: then the next may try."""
+    clock = TestClock()
+    breaker = Breaker("resilience-three", clock, Manner(failures=1, pause=1.0))
+    told = Dependency("resilience-three", clock, breaker)
+    breaker.failed()
+    clock.now += 1_000_000
+    breaker.check()
+
+    def judge(raised: Exception) -> bool | None:
+        return {ConnectionResetError: False, LookupError: True}.get(type(raised))
+
+    with contextlib.suppress(*([error] if error else [])), breaker.attempt(told, judge):
+        clock.now += 250_000
+        if error is not None:
+            raise error
+    assert (breaker.state, told.standing.state) == (state, standing)
+    assert told.standing.latency == (0.25 if standing == "ok" else None)
+    assert state != "trying" or breaker.allow()
 
 
 def test_a_dependency_says_how_it_was() -> None:

@@ -17,8 +17,8 @@ from plantroom_cloud.db import Database
 from plantroom_cloud.migrations import history, migrate
 from plantroom_cloud.tables import Base
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import eventually
 from support.servers import as_owner, opened
+from support.waiting import eventually
 
 
 def _is_described(name: str | None, kind: str, _parents: Any = None) -> bool:

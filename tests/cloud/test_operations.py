@@ -24,7 +24,7 @@ from plantroom_cloud.serve import Plan, serve
 from plantroom_cloud.tables import JobChunk
 from plantroom_shared.errors import ConfigError, Unavailable
 from support.api_world import NOW, ONE_ENGINE, Stopped, Tenant, client_of, make_app
-from support.cloud_broker import eventually
+from support.waiting import eventually
 
 SECOND = 1_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from plantroom_shared.errors import ConfigError, Unavailable
 from support import enos_site
 from support.enos_site import CLOCK, PublishSite
 from support.servers import as_owner
+from support.waiting import eventually
 
 
 class EndOfScript(Exception):
@@ -81,13 +82,6 @@ def loop_of(site: PublishSite, worker: OutboxWorker) -> Coroutine[Any, Any, None
         slug="acme",
         clock=CLOCK,
     )
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(60):
-        while not await true():
-            await asyncio.sleep(0.02)
 
 
 # ------------------------------------------------------------ worker
@@ -320,7 +314,7 @@ async def test_the_job_publishes_and_survives_faults(
             async def published() -> bool:
                 return (await site.counters()).get("published") == 50
 
-            await until(published)
+            await eventually(published)
         assert len(simulator.world.values) == 50
         assert (await site.counters())["retries"] == 3
         assert (await enabled(database)) == {site.company_id: True}
@@ -344,7 +338,7 @@ async def test_one_company_s_trouble_is_no_other_s(
                 tried = (await rival.counters()).get("retries", 0)
                 return (await acme.counters()).get("published") == 1 and tried > 0
 
-            await until(published)
+            await eventually(published)
     assert await rival.waiting() == 1
 
 

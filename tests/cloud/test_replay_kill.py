@@ -15,9 +15,10 @@ import pytest
 
 from plantroom_cloud.gateways.pki import client_context
 from plantroom_shared.cancelling import ended
-from support.cloud_broker import BrokerProcess, eventually, open_to_others, wait_until
+from support.cloud_broker import BrokerProcess, open_to_others
 from support.replay_world import END, START, World, keys, make_world, objects
 from support.servers import TEMPLATE, Postgres, opened
+from support.waiting import eventually, wait_until
 
 ROWS = 5000
 FEW = 2000

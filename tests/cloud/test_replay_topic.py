@@ -21,8 +21,9 @@ from plantroom_cloud.replay.positions import Position, new_replay
 from plantroom_cloud.replay.topic import Broker, Credentials, TopicSink, check_topic, read_broker
 from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import ConfigError
-from support.cloud_broker import BrokerProcess, eventually, open_to_others
+from support.cloud_broker import BrokerProcess, open_to_others
 from support.replay_world import END, START, World, make_world
+from support.waiting import eventually
 
 CLIENT = "gw-replay-0001"
 TOPIC = f"sv1/{CLIENT}/up/replay"

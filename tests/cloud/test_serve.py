@@ -31,15 +31,9 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import ConfigError
 from support import cloud_site as site
 from support import servers
-from support.cloud_broker import (
-    BrokerProcess,
-    Link,
-    eventually,
-    linked,
-    open_to_others,
-    wait_until,
-)
+from support.cloud_broker import BrokerProcess, Link, linked, open_to_others
 from support.cloud_site import EPOCH, GATEWAY
+from support.waiting import eventually, wait_until
 
 
 @pytest.fixture

@@ -23,10 +23,11 @@ from plantroom_cloud.ingest.store import Store
 from plantroom_cloud.streaming import qos
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
-from support.cloud_broker import BrokerProcess, eventually
+from support.cloud_broker import BrokerProcess
 from support.cloud_site import add_home
 from support.sparkplug_peer import pysparkplug
 from support.streaming import GROUP, METER, NODE, Shelf, add_streaming
+from support.waiting import eventually
 
 OTHER = "dev-meter-0002"
 
@@ -56,13 +57,6 @@ async def at_work(broker: BrokerProcess, store: Store) -> AsyncIterator[None]:
         stop.set()
         async with asyncio.timeout(60):
             await task
-
-
-async def until(condition: Any, what: str) -> None:
-    """Return when the coroutine that `condition` makes says so."""
-    async with asyncio.timeout(60):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 # ---------------------------------------------------------------- plain JSON
@@ -198,7 +192,7 @@ async def test_an_independent_node(broker: BrokerProcess, shelf: Shelf) -> None:
         async def born() -> bool:
             return await values() == {"sparkplug:/power": 1.5, "sparkplug:pump/speed": 7.0}
 
-        await until(born, "the births")
+        await eventually(born, "the births")
         assert (await shelf.device(NODE)).online
         peer.node.update([peer.metric("power", 2.5)])
         peer.node.update_device("pump", [peer.metric("speed", -8, "INT16")])
@@ -206,7 +200,7 @@ async def test_an_independent_node(broker: BrokerProcess, shelf: Shelf) -> None:
         async def updated() -> bool:
             return await values() == {"sparkplug:/power": 2.5, "sparkplug:pump/speed": -8.0}
 
-        await until(updated, "the data")
+        await eventually(updated, "the data")
         assert not peer.commanded.is_set()
         assert next(iter([peer.node._seq])) > 0  # a message that never comes
         peer.node.update([peer.metric("power", 3.5)])
@@ -218,7 +212,7 @@ async def test_an_independent_node(broker: BrokerProcess, shelf: Shelf) -> None:
         async def offline() -> bool:
             return not (await shelf.device(NODE)).online
 
-        await until(offline, "the death")
+        await eventually(offline, "the death")
     assert await values() == {"sparkplug:/power": 3.5, "sparkplug:pump/speed": -8.0}
     assert len(await shelf.samples()) == 5
     assert await shelf.refused() == []

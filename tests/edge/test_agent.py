@@ -27,7 +27,8 @@ from plantroom_shared.model import Finding
 from support import edge_agent, edge_driver
 from support.edge_broker import cloud_behind, running
 from support.edge_rows import counting, finding, points
-from support.edge_time import VirtualTime, eventually
+from support.edge_time import VirtualTime
+from support.waiting import eventually
 
 
 @pytest.fixture(autouse=True, scope="module")

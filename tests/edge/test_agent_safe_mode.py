@@ -21,7 +21,7 @@ from plantroom_edge.vitals import Flash
 from plantroom_shared.errors import ConfigError
 from plantroom_shared.wire import Records, decode_rows
 from support import edge_agent, edge_driver
-from support.edge_time import eventually
+from support.waiting import eventually
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -20,7 +20,8 @@ from plantroom_shared.model import Finding
 from plantroom_shared.wire import Findings, Gap, Record, Records, Samples, Stream, decode_rows
 from support import edge_agent, edge_driver
 from support.edge_rows import METER, batch, counting, finding, points
-from support.edge_time import T0, VirtualTime, eventually
+from support.edge_time import T0, VirtualTime
+from support.waiting import eventually
 
 S = 1_000_000
 

@@ -15,7 +15,7 @@ from plantroom_edge.commands.spool import Spool
 from plantroom_edge.config import load
 from plantroom_shared.model import Value
 from support.bacnet_peers import driver, simulator
-from support.edge_time import eventually
+from support.waiting import eventually
 
 FAN = "bacnet:77:binary-output:2"
 

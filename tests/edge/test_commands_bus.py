@@ -19,9 +19,9 @@ from plantroom_edge.control_client import Line, connect
 from plantroom_shared.errors import Rejected
 from simulators.modbus_scripted import scripted
 from support.bacnet_device import Field, enumerated, real, serving
-from support.edge_time import eventually
 from support.modbus_bus import write_profile
 from support.modbus_writable import Writable
+from support.waiting import eventually
 
 GATEWAY = "gw-test-0001"
 SETPOINT = "modbus:bench:setpoint"

@@ -23,7 +23,8 @@ from plantroom_edge.drivers import Written
 from plantroom_edge.turns import Turn
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.wire import read_order
-from support.command_site import GATEWAY, Bus, Running, at_work, body, signed, until
+from support.command_site import GATEWAY, Bus, Running, at_work, body, signed
+from support.waiting import eventually
 
 P0, P1, P2 = "scripted:0:p0", "scripted:0:p1", "scripted:1:p0"
 NOW = Now(1_790_000_000_000_000, 1_000_000_000, boot="a")
@@ -75,7 +76,7 @@ async def test_a_device_is_asked_by_one_at_a_time(tmp_path: Path) -> None:
     async with at_work(tmp_path, bus) as site, asyncio.timeout(LIMIT):
         async with turn:
             ident = site.send()
-            await until(lambda: turn._hurried)
+            await eventually(lambda: turn._hurried)
             assert asked == []
         assert (await site.ended(ident))[-1] == "executed"
 
@@ -102,7 +103,7 @@ async def test_what_goes_off_while_the_intent_is_entered_is_not_written(
 
         monkeypatch.setattr(Journal, "begin", entered)
         ident = site.send()
-        await until(lambda: "failed" in site.records.of(ident))
+        await eventually(lambda: "failed" in site.records.of(ident))
         assert (site.reason(ident), site.bus.writes) == ("switched-off", [])
         assert site.commands.status()["holds"] == []
 
@@ -112,7 +113,7 @@ async def test_after_the_first_failure_no_other_point_is_written(tmp_path: Path)
     async with at_work(tmp_path, Bus(refuses={P2})) as site:
         order = [*writes(P2, 20), *writes(P0, 21)]
         ident = site.send(writes=order)
-        await until(lambda: "failed" in site.records.of(ident))
+        await eventually(lambda: "failed" in site.records.of(ident))
         assert site.bus.writes == []
 
 
@@ -210,7 +211,7 @@ async def test_a_device_that_hangs_is_given_up_when_the_order_expires(tmp_path: 
         order = body()
         order["expires"] = order["issued"] + 1_500_000
         site.commands.offer(signed(order))
-        await until(lambda: "failed" in site.records.of(order["id"]))
+        await eventually(lambda: "failed" in site.records.of(order["id"]))
         assert site.reason(order["id"]) == "timeout"
 
 
@@ -226,7 +227,7 @@ async def test_a_second_command_that_reaches_nobody_changes_nothing(tmp_path: Pa
 
         bus.write = write  # type: ignore[method-assign] # nobody there
         second = site.send(writes=writes(P0, 30), lease_s=1)
-        await until(lambda: "failed" in site.records.of(second))
+        await eventually(lambda: "failed" in site.records.of(second))
         del bus.write
         (hold,) = journal_of(site).holds()
         assert (hold.command, hold.written, hold.lease.length_us) == (first, (21.0,), 60_000_000)
@@ -265,9 +266,9 @@ async def test_an_outcome_that_cannot_be_entered_is_entered_later(
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "finish", broken)
             ident = site.send()
-            await until(lambda: site.commands.status()["journal_failing"])
+            await eventually(lambda: site.commands.status()["journal_failing"])
             refused = site.send(writes=writes(P1, 20))
-            await until(lambda: site.commands.status()["counters"].get("refused"))
+            await eventually(lambda: site.commands.status()["counters"].get("refused"))
         assert (await site.ended(refused))[-1] == "refused"
         assert site.reason(refused) == "journal-failing"
         assert (await site.ended(ident))[-1] == "executed"
@@ -336,12 +337,12 @@ async def test_copies_that_come_at_once(tmp_path: Path) -> None:
             for one in (order, order, order | {"id": "c-other"}):
                 site.commands.offer(signed(one))
             counters = site.commands._book.counters
-            await until(lambda: counters["again"] + counters["replay"] == 2)
+            await eventually(lambda: counters["again"] + counters["replay"] == 2)
             assert (counters["again"], counters["replay"]) == (1, 1)
         await site.ended(order["id"])
         late = order | {"issued": order["issued"] - 10**8, "expires": order["issued"] - 9 * 10**7}
         site.commands.offer(signed(late))  # a copy outside of its time is no second story
-        await until(lambda: counters["expired"] == 1)
+        await eventually(lambda: counters["expired"] == 1)
         await site.ended(site.send(writes=writes(P1, 20)))
         assert site.records.of(order["id"]) == ["accepted", "executed"]
         assert bus.written() == [21.0]
@@ -362,7 +363,7 @@ async def test_a_full_journal_takes_no_more(
             patch.setattr(journals, name, 0)
             async with at_work(folder) as site:
                 site.send()
-                await until(partial(_busy, site))
+                await eventually(partial(_busy, site))
                 assert site.bus.writes == []
 
 

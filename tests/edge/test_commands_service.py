@@ -10,15 +10,8 @@ import pytest
 from plantroom_edge.commands.switch import Position
 from plantroom_shared import wire
 from plantroom_shared.clock import SystemClock
-from support.command_site import (
-    OTHER,
-    Bus,
-    Time,
-    at_work,
-    body,
-    signed,
-    until,
-)
+from support.command_site import OTHER, Bus, Time, at_work, body, signed
+from support.waiting import eventually
 
 P0, P1, P2 = "scripted:0:p0", "scripted:0:p1", "scripted:1:p0"
 
@@ -43,7 +36,7 @@ async def test_all_or_nothing(tmp_path: Path) -> None:
     bus = Bus(refuses={P2})
     async with at_work(tmp_path, bus) as site:
         ident = site.send(writes=writes(P0, P1, P2))
-        await until(lambda: bus.written(P0) == [20.0, 5.0] and bus.written(P1) == [21.0, 5.0])
+        await eventually(lambda: bus.written(P0) == [20.0, 5.0] and bus.written(P1) == [21.0, 5.0])
         assert "failed" in site.records.of(ident)
         assert bus.written(P2) == []
 
@@ -120,7 +113,7 @@ async def test_out_of_its_time(tmp_path: Path, how: str, wall: float) -> None:
             site.commands.offer(signed(order))
         kind = "expired" if how == "expired" else "refused"
         assert await site.ended(order["id"]) == [kind]
-        await until(lambda: site.commands.status()["counters"][how] == 3)
+        await eventually(lambda: site.commands.status()["counters"][how] == 3)
         assert (site.reason(order["id"]), site.bus.writes) == (how, [])
         assert site.records.of(order["id"]) == [kind]
 
@@ -158,7 +151,7 @@ async def test_a_nonce_counts_once(tmp_path: Path) -> None:
         site.commands.offer(signed(order))
         await site.ended(order["id"])
         site.commands.offer(signed(order | {"id": "c-other"}))
-        await until(lambda: site.commands.status()["counters"].get("replay"))
+        await eventually(lambda: site.commands.status()["counters"].get("replay"))
         assert len(site.bus.writes) == 1
 
 
@@ -237,7 +230,7 @@ async def test_the_switch(tmp_path: Path) -> None:
         site.commands.switch.set(Position(off=True, by="me"))
         await site.ended(ident, "released")
         rows = site.records.rows["aud"]
-        await until(lambda: "me" in [row.doc.get("by") for row in rows])
+        await eventually(lambda: "me" in [row.doc.get("by") for row in rows])
     async with at_work(tmp_path, site.bus) as site:
         refused = site.send()
         await site.ended(refused)

@@ -15,16 +15,8 @@ from plantroom_edge.commands.journal import Journal
 from plantroom_edge.commands.moments import AHEAD_US, LONGEST_US, Now
 from plantroom_edge.commands.spool import Spool
 from plantroom_shared.clock import SystemClock
-from support.command_site import (
-    GATEWAY,
-    Bus,
-    Records,
-    Time,
-    at_work,
-    body,
-    signed,
-    until,
-)
+from support.command_site import GATEWAY, Bus, Records, Time, at_work, body, signed
+from support.waiting import eventually
 
 P0, P1, P2 = "scripted:0:p0", "scripted:0:p1", "scripted:1:p0"
 
@@ -54,7 +46,7 @@ async def test_a_crash_between_intent_and_outcome(tmp_path: Path, shown: str) ->
     del bus.write
     async with at_work(tmp_path, bus, records=site.records) as site:
         wanted = "executed" if shown == "new" else "failed"
-        await until(lambda: wanted in site.records.of(ident))
+        await eventually(lambda: wanted in site.records.of(ident))
         row = next(one for one in site.records.rows["cmd"] if one.kind == f"command.{wanted}")
         assert row.doc["settled"] is True
         await site.ended(ident, "released")
@@ -70,15 +62,15 @@ async def test_a_device_that_never_answers_after_a_crash(
     bus.after_write = lambda: bus.dead.add(P0)
     async with at_work(tmp_path, bus) as site:
         ident = site.send(lease_s=1)
-        await until(lambda: bus.writes)
+        await eventually(lambda: bus.writes)
         journal = sqlite3.connect(tmp_path / "writes" / "commands.db")
     journal.execute("UPDATE command SET state='intent'")
     journal.commit()
     journal.close()
     async with at_work(tmp_path, bus, records=Records()) as site:
-        await until(lambda: "failed" in site.records.of(ident))
+        await eventually(lambda: "failed" in site.records.of(ident))
         assert any(row.doc.get("reason") == "unknown" for row in site.records.rows["cmd"])
-        await until(lambda: "release_failed" in site.records.of(ident))
+        await eventually(lambda: "release_failed" in site.records.of(ident))
         bus.after_write = lambda: None
         bus.dead.clear()
         await site.ended(ident, "released")
@@ -91,7 +83,7 @@ async def test_a_write_without_an_answer(tmp_path: Path, monkeypatch: pytest.Mon
     bus = Bus(deaf={P0})
     async with at_work(tmp_path, bus) as site:
         ident = site.send()
-        await until(lambda: "failed" in site.records.of(ident))
+        await eventually(lambda: "failed" in site.records.of(ident))
         assert site.reason(ident) == "timeout"
         bus.deaf.clear()
         await site.ended(ident, "released")
@@ -102,7 +94,7 @@ async def test_a_device_that_keeps_its_value(tmp_path: Path) -> None:
     """Confirmed and not shown is failed: `read-back`."""
     async with at_work(tmp_path, Bus(stuck={P0})) as site:
         ident = site.send()
-        await until(lambda: "failed" in site.records.of(ident))
+        await eventually(lambda: "failed" in site.records.of(ident))
         assert site.reason(ident) == "read-back" or "released" in site.records.of(ident)
 
 
@@ -143,7 +135,7 @@ async def test_somebody_on_the_gateway(tmp_path: Path) -> None:
         old = spool.put(GATEWAY, late, kind="write", writes=point, lease_s=30)
         (tmp_path / "writes" / "spool" / "odd.json").write_text("{}")
         assert await site.ended(old) == ["expired"]
-        await until(lambda: site.commands.status()["counters"].get("local"))
+        await eventually(lambda: site.commands.status()["counters"].get("local"))
         assert site.bus.written() == [33.0]
         assert site.records.rows["aud"][0].doc["actor"].startswith("local:")
 
@@ -167,10 +159,10 @@ async def test_results_wait_for_the_buffer(tmp_path: Path) -> None:
     records.broken = True
     async with at_work(tmp_path, records=records) as site:
         ident = site.send()
-        await until(lambda: site.bus.writes)
+        await eventually(lambda: site.bus.writes)
     records.broken = False
     async with at_work(tmp_path, site.bus, records=records) as site:
-        await until(lambda: site.records.of(ident)[:1] == ["accepted"])
+        await eventually(lambda: site.records.of(ident)[:1] == ["accepted"])
         assert [row.kind for row in records.rows["aud"]][:1] == ["command.accepted"]
 
 
@@ -190,14 +182,14 @@ async def test_a_journal_that_cannot_be_written(
             for name in ("begin", "released", "seen", "note"):
                 patch.setattr(Journal, name, broken)
             site.send(writes=writes(P1))
-            await until(lambda: site.bus.written() == [21.0, 5.0])
-            await until(
+            await eventually(lambda: site.bus.written() == [21.0, 5.0])
+            await eventually(
                 lambda: site.commands.status()["counters"].get("journal_unavailable", 0) > 1
             )
-            await until(lambda: site.commands.status()["journal_failing"])
+            await eventually(lambda: site.commands.status()["journal_failing"])
             assert site.bus.written(P1) == []
         await site.ended(standing, "released")
-        await until(lambda: not site.commands.status()["journal_failing"])
+        await eventually(lambda: not site.commands.status()["journal_failing"])
 
 
 async def test_too_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +197,7 @@ async def test_too_many_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(serving, "FLYING", 0)
     async with at_work(tmp_path) as site:
         site.send()
-        await until(lambda: site.commands.status()["counters"].get("busy"))
+        await eventually(lambda: site.commands.status()["counters"].get("busy"))
         for _ in range(serving.WAITING + 1):
             site.commands.offer(b"")
         assert site.commands.status()["counters"]["dropped"] >= 1
@@ -224,7 +216,9 @@ async def test_a_damaged_journal_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "writes" / "commands.db").write_bytes(b"rubbish" * 1000)
     clock.go(2)
     async with at_work(tmp_path, site.bus, clock=clock) as site:
-        await until(lambda: any(r.kind == "command.journal_lost" for r in site.records.rows["cmd"]))
+        await eventually(
+            lambda: any(r.kind == "command.journal_lost" for r in site.records.rows["cmd"])
+        )
         assert (tmp_path / "writes" / "commands.db.bad").exists()
         site.commands.offer(signed(order))
         assert await site.ended(order["id"]) == ["expired"]

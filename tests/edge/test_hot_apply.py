@@ -26,8 +26,8 @@ from plantroom_shared.profiles import load_profile
 from simulators.modbus_scripted import Request, Scripted, scripted
 from support import edge_driver
 from support.edge_driver import ScriptedDriver
-from support.edge_time import eventually
 from support.modbus_image import filled
+from support.waiting import eventually
 
 PROFILE = "meter/eastron-sdm630"
 LIMIT = 30.0

@@ -22,7 +22,8 @@ from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch, Device, Point
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
-from support.edge_time import VirtualTime, eventually
+from support.edge_time import VirtualTime
+from support.waiting import eventually
 
 SECONDS = 40
 """Of virtual time."""

@@ -22,7 +22,7 @@ from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from support.edge_status import NOW, device, said
-from support.edge_time import eventually
+from support.waiting import eventually
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -13,7 +13,7 @@ from demo.processes import free_port
 from plantroom_edge import agent, status
 from plantroom_edge.config import ConfigErrors, load
 from support import edge_agent, edge_driver
-from support.edge_time import eventually
+from support.waiting import eventually
 
 
 async def test_an_agent_reports_on_itself(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from plantroom_edge.supervise import Supervisor
 from plantroom_shared.cancelling import ended
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
 from support.edge_sampling import Shelf
-from support.edge_time import VirtualTime, eventually
+from support.edge_time import VirtualTime
+from support.waiting import eventually
 
 TIMED_OUT = "timeout"
 

@@ -30,11 +30,12 @@ from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Batch
 from support import edge_agent
-from support.cloud_broker import BrokerProcess, eventually
+from support.cloud_broker import BrokerProcess
 from support.edge_driver import Script, ScriptedBus, ScriptedDriver
 from support.edge_points import DEVICES, GROUP, NODE, POINTS, batch
 from support.edge_time import VirtualTime
 from support.sparkplug_peer import pysparkplug
+from support.waiting import eventually
 
 # ---------------------------------------------------------------- before a real host
 

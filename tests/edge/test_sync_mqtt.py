@@ -27,7 +27,7 @@ from support.edge_broker import GATEWAY, BrokerProcess, Certificates, cloud_behi
 from support.edge_cloud import ModelCloud
 from support.edge_rows import METER, counting, finding, points
 from support.edge_sync import gateway, syncing, values
-from support.edge_time import eventually
+from support.waiting import eventually
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])

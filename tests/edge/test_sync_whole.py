@@ -33,7 +33,8 @@ from support.edge_broker import GATEWAY, BrokerProcess, cloud_behind, running
 from support.edge_cloud import ModelCloud
 from support.edge_rows import batch, counting, finding
 from support.edge_sync import gateway, values
-from support.edge_time import T0, eventually
+from support.edge_time import T0
+from support.waiting import eventually
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ from support.site_bacnet import (
     BacnetError,
     RawClient,
 )
-from support.site_process import SECONDS, SiteProcess, eventually, running_site
+from support.site_process import SECONDS, SiteProcess, running_site
+from support.waiting import wait_until
 
 SEED = 7
 NO_UNITS = 95
@@ -154,7 +155,7 @@ def test_values_move_and_set_points_stand(site: SiteProcess) -> None:
     def moved() -> bool:
         return all(_values(site, PLANT)[name] != first[name] for name in moving)
 
-    eventually(moved, "the plant moves")
+    wait_until(moved, "the plant moves")
     later = _values(site, PLANT)
     for name in ("chiller-1.sp_chws", "chiller-1.on", "plant.sp_dp", "chwp-1.trip"):
         assert later[name] == first[name]
@@ -172,7 +173,7 @@ def test_one_request_is_one_instant(site: SiteProcess) -> None:
 
 def test_american_units_are_converted(site: SiteProcess) -> None:
     """AHU 2 speaks °F and cubic feet of the same air that the weather station has in °C."""
-    eventually(
+    wait_until(
         lambda: (
             _values(site, 1102)["ahu-2.t_oa"]
             == pytest.approx(32 + 1.8 * _values(site, 1401)["weather.t_oa"], abs=1.0)
@@ -189,7 +190,7 @@ def test_revenue_meter_is_consistent(site: SiteProcess) -> None:
     read = _registers(site, "main-meter", ids)
     assert sum(read[name] for name in ids[:3]) == pytest.approx(read["active-power-total"])
     (before,) = _registers(site, "main-meter", ["active-energy-delivered"]).values()
-    eventually(
+    wait_until(
         lambda: (
             next(iter(_registers(site, "main-meter", ["active-energy-delivered"]).values()))
             > before
@@ -275,9 +276,9 @@ def test_fault_can_be_planted_and_healed(site: SiteProcess) -> None:
     clean = _approach(site)
     site.tell("nonsense")
     site.tell("fault on")
-    eventually(lambda: _approach(site) > clean + 0.7, "the fault shows")
+    wait_until(lambda: _approach(site) > clean + 0.7, "the fault shows")
     site.tell("fault off")
-    eventually(lambda: _approach(site) < clean + 0.4, "the fault is gone")
+    wait_until(lambda: _approach(site) < clean + 0.4, "the fault is gone")
 
 
 @pytest.mark.parametrize("how", ["quit", "eof", "SIGTERM"])

@@ -22,7 +22,7 @@ from plantroom_cloud.db import open_database
 from plantroom_cloud.identity.setup import add_company, add_key, add_site, find_company
 from plantroom_cloud.migrations import migrate
 from plantroom_shared.clock import SystemClock
-from support.cloud_broker import wait_until
+from support.waiting import wait_until
 
 
 def provisioned(config: Path, *companies: str) -> dict[str, str]:

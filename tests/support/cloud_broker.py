@@ -11,8 +11,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,7 @@ from demo.processes import dying_with_parent, free_port
 from plantroom_cloud.gateways.pki import Authority, TlsFiles, client_context, write_private
 from plantroom_shared import topics, wire
 from plantroom_shared.cancelling import ended
-
-DEADLINE = 60.0
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    """Return when `condition` holds; fail after `DEADLINE` seconds."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.01)
-
-
-async def eventually(condition: Callable[[], Any], what: str) -> None:
-    """The same without stopping the loop."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not happen"
-        await asyncio.sleep(0.01)
+from support.waiting import DEADLINE, eventually, wait_until
 
 
 @dataclass

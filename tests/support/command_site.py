@@ -27,6 +27,7 @@ from plantroom_shared import wire
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.errors import Unavailable
 from plantroom_shared.model import Value
+from support.waiting import eventually
 
 GATEWAY = "gw-write-0001"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -221,20 +222,15 @@ class Running:
     async def ended(self, ident: str, *kinds: str) -> list[str]:
         """Return what was told of a command once the last of it is one of `kinds`."""
         wanted = kinds or ("executed", "failed", "refused", "expired", "checked")
-        await until(lambda: self.records.of(ident)[-1:] and self.records.of(ident)[-1] in wanted)
+        await eventually(
+            lambda: self.records.of(ident)[-1:] and self.records.of(ident)[-1] in wanted
+        )
         return self.records.of(ident)
 
     def reason(self, ident: str) -> str:
         """Return the reason in the last record of a command."""
         rows = [row for row in self.records.rows["cmd"] if row.doc.get("id") == ident]
         return str(rows[-1].doc.get("reason", ""))
-
-
-async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    """Return when `condition` holds; fail after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -261,7 +257,7 @@ async def at_work(
     )
     task = asyncio.create_task(commands.run())
     try:
-        await until(lambda: commands._book is not None or task.done())
+        await eventually(lambda: commands._book is not None or task.done())
         yield Running(commands, bus, records, folder)
     finally:
         task.cancel()

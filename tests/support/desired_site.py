@@ -29,6 +29,7 @@ from plantroom_shared import wire
 from plantroom_shared.clock import Clock, SystemClock
 from support import edge_driver
 from support.command_site import KEY, public_pem
+from support.waiting import eventually
 
 GATEWAY = "gw-test-0001"
 HEEDS: dict[str, Any] = {"keys": {"k1": "k.pem"}}
@@ -112,9 +113,7 @@ class Running:
         )  # fmt: skip
 
     async def until(self, condition: Callable[[], Any], seconds: float = 120.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await eventually(condition, within=seconds)
 
     async def gives(self) -> None:
         """Return once every device gives values."""

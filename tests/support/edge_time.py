@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
 
 T0 = 1_763_680_000_000_000  # 2025-11-20
 
@@ -50,10 +49,3 @@ async def settle(rounds: int = 20) -> None:
     """Let every task that can go on go on."""
     for _ in range(rounds):
         await asyncio.sleep(0)
-
-
-async def eventually(condition: Callable[[], object], *, within: float = 60.0) -> None:
-    """Return when `condition` holds; fail after `within` seconds."""
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -6,8 +6,7 @@ import os
 import select
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,11 +69,3 @@ def running_site(folder: Path, *arguments: str) -> Iterator[SiteProcess]:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Return when `condition` holds, asking again and again; fail with `what` if it never does."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.1)

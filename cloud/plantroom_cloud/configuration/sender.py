@@ -21,6 +21,7 @@ from plantroom_cloud.isolation.lookups import (
     companies_with_rollouts,
 )
 from plantroom_shared import topics
+from plantroom_shared.backoff import doubling
 from plantroom_shared.clock import Clock
 
 AGAIN_US: Final = 15_000_000
@@ -57,7 +58,7 @@ class ConfigurationSender:
         signer = load_signer(self._data) if rows else None
         for row in rows if signer else ():
             now = self._clock.now_us()
-            pause = min(SLOWEST_US, AGAIN_US * 2 ** min(row.tries, 10))
+            pause = round(doubling(row.tries + 1, first=AGAIN_US, most=SLOWEST_US))
             async with self._database.write(scope) as session:
                 mine = await ConfigurationRepository(session, scope).take(row.id, now, pause)
             if mine:

@@ -36,7 +36,10 @@ _FORGOTTEN: Final = DAY
 
 
 def wait_of(failures: int, free: int, most: int) -> int:
-    """Return the seconds to wait after so many failures: 1, 2, 4 ... once `free` are used up."""
+    """Return the seconds to wait after so many failures: 1, 2, 4 ... once `free` are used up.
+
+    Whole seconds and no chance in them, unlike `plantroom_shared.backoff`: who waits is told.
+    """
     over = failures - free
     return 0 if over < 0 else min(most, 1 << min(over, 20))
 

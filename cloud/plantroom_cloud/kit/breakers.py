@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from plantroom_cloud.kit import figures
 from plantroom_shared.clock import Clock
@@ -25,6 +26,16 @@ class Manner:
     window: float = 30.0
     pause: float = 30.0
     """How long it stays open before somebody tries."""
+
+
+class Told(Protocol):
+    """Who else is told how an attempt went: a `Dependency`."""
+
+    def worked(self, seconds: float) -> None:
+        """Note that it took so long and worked."""
+
+    def failed(self, error: BaseException, seconds: float) -> None:
+        """Note that it took so long and failed."""
 
 
 class BreakerOpen(Unavailable):
@@ -69,7 +80,7 @@ class Breaker:
     def allow(self) -> bool:
         """Tell whether to call; after it was open, only one caller at a time is let through.
 
-        Whoever is let through says how it went: `worked`, `failed` or `undecided`.
+        Whoever is let through says how it went: by `attempt`, or `worked`, `failed`, `undecided`.
         """
         if self.open or (self._open_until != _NEVER and self._trying):
             figures.BREAKER_REFUSED.labels(self.name).inc()
@@ -82,6 +93,34 @@ class Breaker:
         if not self.allow():
             msg = f"{self.name} kept failing and is left alone for a while"
             raise BreakerOpen(msg, retry_after=self.left() or None)
+
+    @contextmanager
+    def attempt(self, told: Told, judge: Callable[[Exception], bool | None]) -> Iterator[None]:
+        """Note how the block went; whoever enters has been let through.
+
+        Args:
+            told: is told as well.
+            judge: of an error: whether what was called works all the same; None where the error
+                says nothing of that, as a cancellation never does.
+        """
+        began = self._clock.monotonic()
+        try:
+            yield
+        except BaseException as error:
+            works = judge(error) if isinstance(error, Exception) else None
+            if works is None:
+                self.undecided()
+            elif works:
+                self._worked(told, began)
+            else:
+                self.failed()
+                told.failed(error, self._clock.monotonic() - began)
+            raise
+        self._worked(told, began)
+
+    def _worked(self, told: Told, began: float) -> None:
+        self.worked()
+        told.worked(self._clock.monotonic() - began)
 
     def failed(self) -> None:
         """Note that an attempt failed."""

@@ -50,7 +50,7 @@ class RedisFar:
             retry=Retry(NoBackoff(), 1),  # once: a kept connection may be one to an earlier Redis
         )
         self._patience = patience
-        self._clock, self._prefix = clock, f"plantroom:cache:{name}"
+        self._prefix = f"plantroom:cache:{name}"
         self._breaker = Breaker("redis", clock, _MANNER)
         self._dependency = Dependency("redis", clock, self._breaker)
 
@@ -87,22 +87,20 @@ class RedisFar:
             getattr(doing, "close", lambda: None)()
             msg = "Redis kept failing and is left alone for a while"
             raise Unavailable(msg)
-        began = self._clock.monotonic()
+        trouble = (RedisError, OSError, TimeoutError)
         try:
-            async with asyncio.timeout(2 * self._patience):
-                answer = await doing
-        except (RedisError, OSError, TimeoutError) as error:
-            heed_cancellation()  # its client takes a cancellation for a broken line
-            self._breaker.failed()
-            self._dependency.failed(error, self._clock.monotonic() - began)
+            with self._breaker.attempt(
+                self._dependency, lambda error: False if isinstance(error, trouble) else None
+            ):
+                try:
+                    async with asyncio.timeout(2 * self._patience):
+                        return await doing
+                except trouble:
+                    heed_cancellation()  # its client takes a cancellation for a broken line
+                    raise
+        except trouble as error:
             msg = f"Redis does not answer: {type(error).__name__}"
             raise Unavailable(msg) from error
-        except BaseException:
-            self._breaker.undecided()
-            raise
-        self._breaker.worked()
-        self._dependency.worked(self._clock.monotonic() - began)
-        return answer
 
     async def close(self) -> None:
         """Close the connections."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -23,11 +22,13 @@ from plantroom_cloud.pipeline.claims import (
     companies_with_work,
 )
 from plantroom_cloud.pipeline.steps import STEPS, Means, Step
+from plantroom_shared.backoff import doubling, half
 from plantroom_shared.cancelling import ended
 from plantroom_shared.errors import Rejected
 
 log = logging.getLogger(__name__)
 
+_FIRST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 60.0
 """Seconds at most until a chunk that failed is tried again."""
 
@@ -152,7 +153,7 @@ class Worker:
         if claim.tries >= MAX_TRIES or isinstance(error, Rejected):
             await self._fail(claim, what)
             return
-        wait = random.uniform(0.5, 1.0) * min(2.0 ** (claim.tries - 1), _LONGEST_WAIT)
+        wait = doubling(claim.tries, first=_FIRST_WAIT, most=_LONGEST_WAIT, jitter=half)
         await self._give_back(claim, wait, what)
 
     async def _fail(self, claim: Claim, reason: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -21,6 +20,7 @@ from plantroom_cloud.publishing.reconcile import Reconciler
 from plantroom_cloud.publishing.repository import PublishingRepository
 from plantroom_cloud.publishing.worker import OutboxWorker, TakenElsewhere
 from plantroom_cloud.supervise import AWAY, side_by_side
+from plantroom_shared.backoff import doubling, full
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import Rejected, Unavailable
@@ -202,6 +202,5 @@ def wait_after(failures: int, error: Exception) -> float:
     has asked for.
     """
     longest = AWAY if isinstance(error, DBAPIError) else _LONGEST_WAIT
-    ceiling = min(_FIRST_WAIT * 2 ** min(failures - 1, 16), longest)
     asked = getattr(error, "retry_after", None) or 0.0
-    return max(random.uniform(0.0, ceiling), asked)
+    return max(doubling(failures, first=_FIRST_WAIT, most=longest, jitter=full), asked)

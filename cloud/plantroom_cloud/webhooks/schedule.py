@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from plantroom_shared.backoff import doubling
+
 DELAYS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 61_200, 84_295)
-"""Seconds between two tries: ten tries in three days."""
+"""Seconds between two tries: ten tries in three days, which is promised; so no doubling."""
+_FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _MOST_ASKED: Final = 3600.0
 
@@ -26,4 +29,4 @@ def delay(tries: int, asked: float = 0.0) -> float | None:
 
 def pause(failures: int) -> float:
     """Return the seconds for which a receiver that failed so often in a row is left alone."""
-    return float(min(_LONGEST_PAUSE, 2.0 ** min(failures, 10) / 2))
+    return doubling(failures, first=_FIRST_PAUSE, most=_LONGEST_PAUSE)

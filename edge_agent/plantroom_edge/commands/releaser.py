@@ -20,6 +20,7 @@ from plantroom_edge.commands.moments import Lease, Now
 from plantroom_edge.commands.plan import Find
 from plantroom_edge.drivers import Writing
 from plantroom_edge.reach import Reach
+from plantroom_shared.backoff import doubling
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Releaser:
                 if reach is None or not await self._one(reach, hold.place):
                     silence = self._silent.setdefault(device, _Silence())
                     silence.tries += 1
-                    pause = min(LATEST, SOONEST * 2.0 ** min(silence.tries - 1, 8))
+                    pause = doubling(silence.tries, first=SOONEST, most=LATEST)
                     silence.until = self.monotonic() + pause
                     return
             self._silent.pop(device, None)

@@ -28,6 +28,7 @@ from plantroom_cloud.isolation.lookups import receivers_with_notices
 from plantroom_cloud.kit.outbound import OutboundClient
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_cloud.supervise import Backoff
+from plantroom_shared.backoff import doubling
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import Clock
 from plantroom_shared.errors import ConfigError, PlantroomError, Rejected, Unavailable
@@ -187,7 +188,9 @@ class Notifier:
         await outbox.retry(set(ids) - set(old), str(error))
         current = await outbox.receiver(receiver.id)
         failures = 1 if current is None else current.failures + 1
-        wait = random.randint(_FIRST_WAIT, min(_FIRST_WAIT * 2 ** min(failures, 20), _LONGEST_WAIT))
+        # Never sooner than the first wait: who has just failed is not asked again at once.
+        longest = round(doubling(failures, first=2 * _FIRST_WAIT, most=_LONGEST_WAIT))
+        wait = random.randint(_FIRST_WAIT, longest)
         waits = {"failures": failures, "next_us": now + wait, "last_error": str(error)[:1000]}
         await outbox.note(receiver.id, **waits)
 

@@ -23,6 +23,7 @@ from plantroom_shared.errors import Unavailable
 
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429})
 _NOT_UNDERSTOOD: Final = frozenset({400, 422})
+_NO_LIST: Final = frozenset({404, 405, 501})
 _PROBE: Final = 3.0
 """Seconds that a list of models may take."""
 _MOST_BYTES: Final = 4_000_000
@@ -40,11 +41,25 @@ _TROUBLE: Final = (
     TimeoutError,
     _TooMuch,
 )
+_UNTOLD: Final = (TimeoutError, _TooMuch, httpx2.HTTPError)
+_PROBING: Final = (*_TROUBLE, openai.OpenAIError)
 Pause = Callable[[float], Awaitable[None]]
 
 
 def _not_understood(error: Exception) -> bool:
     return isinstance(error, openai.APIStatusError) and error.status_code in _NOT_UNDERSTOOD
+
+
+def _works(error: Exception) -> bool | None:
+    busy = isinstance(error, openai.APIStatusError) and error.status_code == 429
+    says = isinstance(error, _TROUBLE) and not busy and not _not_understood(error)
+    return False if says else None
+
+
+def _serves(error: Exception) -> bool | None:
+    if isinstance(error, openai.APIStatusError) and error.status_code in _NO_LIST:
+        return True
+    return False if isinstance(error, _PROBING) else None
 
 
 class LlmUnavailable(Unavailable):
@@ -205,26 +220,13 @@ class Endpoint:
         if not self.breaker.allow():
             msg = "the endpoint kept failing and is left alone for a while"
             raise LlmUnavailable(msg)
-        began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(min(self._settings.timeout, deadline.left())):
-                raw = await self._send(body)
-        except _TROUBLE as error:
-            busy = isinstance(error, openai.APIStatusError) and error.status_code == 429
-            if busy or _not_understood(error):
-                self.breaker.undecided()
-            else:
-                self.breaker.failed()
-                self._dependency.failed(error, self._clock.monotonic() - began)
-            # It may have been at work when we went, and may count that.
-            reply.untold += isinstance(error, TimeoutError | _TooMuch | httpx2.HTTPError)
+            with self.breaker.attempt(self._dependency, _works):
+                async with asyncio.timeout(min(self._settings.timeout, deadline.left())):
+                    return await self._send(body)
+        except _UNTOLD:
+            reply.untold += 1  # it may have been at work when we went, and may count that
             raise
-        except BaseException:
-            self.breaker.undecided()
-            raise
-        self.breaker.worked()
-        self._dependency.worked(self._clock.monotonic() - began)
-        return raw
 
     async def probe(self) -> bool:
         """Find out whether an endpoint that was left alone is back, at no cost; say whether it is.
@@ -234,21 +236,11 @@ class Endpoint:
         if self.breaker.state != "trying" or not self.breaker.allow():
             return self.breaker.state == "closed"
         try:
-            async with asyncio.timeout(_PROBE):
-                await self.client.with_options(max_retries=0).models.list()
-        except openai.APIStatusError as error:
-            if error.status_code not in {404, 405, 501}:
-                self.breaker.failed()
-                return False
-        except (*_TROUBLE, openai.OpenAIError) as error:
-            self.breaker.failed()
-            self._dependency.failed(error)
-            return False
-        except BaseException:
-            self.breaker.undecided()
-            raise
-        self.breaker.worked()
-        self._dependency.worked()
+            with self.breaker.attempt(self._dependency, _serves):
+                async with asyncio.timeout(_PROBE):
+                    await self.client.with_options(max_retries=0).models.list()
+        except _PROBING as error:
+            return bool(_serves(error))
         return True
 
     async def _send(self, body: dict[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from plantroom_cloud.kit.breakers import Manner
+from plantroom_shared.backoff import doubling
 
 MOST_ATTEMPTS: Final = 4
 MANNER: Final = Manner(failures=MOST_ATTEMPTS, pause=2.0)
@@ -30,7 +31,7 @@ def wait_before(
     """
     if retry_after is not None:
         return max(0.0, retry_after) + chance() * min(1.0, max(0.0, retry_after))
-    return chance() * float(min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempt - 1)))
+    return chance() * doubling(attempt, first=_FIRST_WAIT, most=_LONGEST_WAIT)
 
 
 def retry_after_of(headers: dict[str, str]) -> float | None:

@@ -26,6 +26,13 @@ class _Away(Unavailable):
     """It does not answer, or answers that it cannot: what opens its breaker."""
 
 
+def _works(error: Exception) -> bool | None:
+    if isinstance(error, _Away):
+        return False
+    # It has answered, whatever it said.
+    return True if isinstance(error, Unavailable | Rejected | Stale) else None
+
+
 class Transport:
     """Sends requests; every failure comes back as an error that says what to do next.
 
@@ -67,23 +74,8 @@ class Transport:
             Rejected: EnOS will never take this request.
         """
         self._breaker.check()
-        began = self._clock.monotonic()
-        try:
-            reply = await self._send(method, url, what, publishing=publishing, **parts)
-        except _Away as error:
-            self._breaker.failed()
-            self._dependency.failed(error, self._clock.monotonic() - began)
-            raise
-        except (Unavailable, Rejected, Stale):  # it has answered, whatever it said
-            self._breaker.worked()
-            self._dependency.worked(self._clock.monotonic() - began)
-            raise
-        except BaseException:
-            self._breaker.undecided()
-            raise
-        self._breaker.worked()
-        self._dependency.worked(self._clock.monotonic() - began)
-        return reply
+        with self._breaker.attempt(self._dependency, _works):
+            return await self._send(method, url, what, publishing=publishing, **parts)
 
     async def _send(
         self, method: str, url: str, what: str, *, publishing: bool, **parts: Any

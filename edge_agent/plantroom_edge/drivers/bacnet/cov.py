@@ -36,6 +36,7 @@ from plantroom_edge.drivers.bacnet.vocabulary import (
     object_id,
     split,
 )
+from plantroom_shared.backoff import doubling
 
 LIFETIME: Final = 1800
 """Seconds of a subscription; more where polls are rarer."""
@@ -205,8 +206,8 @@ class Watch:
         for one in self._subscriptions.values():
             if one.doubt and one.ends:
                 one.ends, one.held, one.doubt = 0.0, _NOTHING, False
-                one.not_before = now + min(_SOON * 2**one.silent, _LATER)
                 one.silent += 1
+                one.not_before = now + doubling(one.silent, first=_SOON, most=_LATER)
                 self.died += 1
 
     def _mute_noisy(self, one: _Subscription, now: float) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from plantroom_edge.drivers.bacnet import bvlc
 from plantroom_edge.drivers.bacnet.bvlc import Address, Result
+from plantroom_shared.backoff import doubling
 
 _LONGEST_PAUSE: Final = 30.0
 """Seconds between two tries to register: a BBMD that was away is used again soon."""
@@ -47,7 +48,7 @@ class Registration:
         self._unanswered += 1
         if self._unanswered > 1:
             self.trouble = "does not answer; check `bbmd` and the way to it"
-        pause = min(self._timeout * 2 ** min(self._unanswered - 1, 8), _LONGEST_PAUSE)
+        pause = doubling(self._unanswered, first=self._timeout, most=_LONGEST_PAUSE)
         self._next(pause)
         self._send(bvlc.register(self._ttl), self.bbmd)
 
