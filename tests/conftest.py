@@ -13,13 +13,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from plantroom_cloud.db import Database
-from support import servers
+from support import coverage_greenlets, servers
 from support.cloud_broker import BrokerProcess, reachable_folder
 from support.scope_watch import watching
 
 # How fast the machine is decides about nothing.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+coverage_greenlets.follow()
 
 # Every application of a test makes two hundred routes anew; what their functions take stays the same.
 _signature = fastapi.dependencies.utils._get_signature

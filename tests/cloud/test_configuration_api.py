@@ -180,6 +180,11 @@ async def test_versions_have_parents_and_conflicts(client: httpx.AsyncClient, ac
         ({"document": {"writes": {}}}, 422, "invalid_request"),
         ({"document": {}}, 422, "invalid_request"),
         ({"document": {"buses": [{"name": "a"}]}}, 422, "invalid_request"),
+        (
+            {"document": {"buses": [{"name": "a", "driver": "b", "n": 10**30}]}},
+            422,
+            "invalid_request",
+        ),
         ({"document": {"site": "x"}, "version": 1}, 422, "invalid_request"),
         ({}, 422, "invalid_request"),
         ({"version": 99}, 404, "not_found"),

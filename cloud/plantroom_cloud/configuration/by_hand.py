@@ -21,6 +21,7 @@ from plantroom_cloud.configuration.schemas import (
     show_rollout_detail,
     show_version,
 )
+from plantroom_cloud.configuration.words import faults
 from plantroom_cloud.db import Scope, open_database
 from plantroom_cloud.identity.setup import find_company
 from plantroom_cloud.kit.pages import Page
@@ -44,7 +45,10 @@ def read_document(file: Path) -> dict[str, Any]:
         what = "it must be a mapping of sections"
         fix = f"write one or more of: {', '.join(SECTIONS)}"
         raise ConfigError(what, file=str(file), fix=fix)
-    return {key: content[key] for key in SECTIONS if key in content}
+    document = {key: content[key] for key in SECTIONS if key in content}
+    for key, wrong in faults(document):
+        raise ConfigError(wrong, file=str(file), key=key)
+    return document
 
 
 def wish(why: str = "", *, force: bool = False) -> Wish:

@@ -118,8 +118,12 @@ def rollout(  # noqa: PLR0917 - as above
         str, typer.Option(help="GATEWAY:VERSION that all get; else each its newest version.")
     ] = "",
     waves: Annotated[str, typer.Option(help="Gateways of each wave, the rest follow.")] = "1,10",
-    most_failed: Annotated[int, typer.Option(min=0, help="Halt if more have failed.")] = 0,
-    patience: Annotated[int, typer.Option(min=0, help="Seconds to wait for who is away.")] = 3600,
+    most_failed: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Halt if more have failed.")
+    ] = 0,
+    patience: Annotated[
+        int, typer.Option(min=0, max=2_592_000, help="Seconds to wait for who is away.")
+    ] = 3600,
     why: Why = "",
     *,
     force: Force = False,

@@ -21,6 +21,7 @@ from plantroom_cloud.configuration.words import (
 from plantroom_cloud.db import ReadSession, Scope
 from plantroom_cloud.governance.configurations import Document
 from plantroom_cloud.governance.gate import check_gate
+from plantroom_cloud.kit.parameters import MAX_ID
 from plantroom_cloud.kit.problems import ApiError, InvalidRequest, NotFound
 from plantroom_cloud.kit.repository import AnyRow
 from plantroom_shared.clock import Clock
@@ -64,7 +65,7 @@ class ConfigurationService:
 
     async def version(self, gateway: str, number: int) -> AnyRow:
         """Return a version with its document; NotFound if there is none such."""
-        found = await self.rows.version(gateway, number)
+        found = await self.rows.version(gateway, number) if number <= MAX_ID else None
         if found is None:
             msg = f"gateway {gateway} has no version {number}; list them with GET .../versions"
             raise NotFound(msg)

@@ -60,7 +60,11 @@ def faults(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [("document", f"is empty; name one or more of: {', '.join(SECTIONS)}")]
     if _depth(document) > _DEEP:
         return [("document", f"is nested more than {_DEEP} deep")]
-    if len(orjson.dumps(document).decode()) > MAX_CONFIGURATION - _ROOM:
+    try:
+        length = len(orjson.dumps(document, option=orjson.OPT_PASSTHROUGH_DATETIME).decode())
+    except TypeError as error:
+        return [("document", f"has what JSON has not: {error}; put it into quotes")]
+    if length > MAX_CONFIGURATION - _ROOM:
         return [("document", f"has more than {MAX_CONFIGURATION - _ROOM} characters")]
     site = document.get("site", "site")
     if not isinstance(site, str) or not site:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +23,7 @@ from plantroom_cloud.governance.certificates import Certificate, is_genuine
 from plantroom_cloud.governance.deleting import DeletionRows, DeletionService
 from plantroom_cloud.governance.exporting import Exporter, ExportRows, ExportService, folder_of
 from plantroom_cloud.governance.repository import FindingFilter, GovernanceRepository
-from plantroom_cloud.governance.schemas import show_checked, show_finding
+from plantroom_cloud.governance.schemas import WaiverIn, show_checked, show_finding
 from plantroom_cloud.governance.schemas_data import show_deletion
 from plantroom_cloud.governance.service import GovernanceService
 from plantroom_cloud.identity.setup import find_company
@@ -64,6 +65,11 @@ def waive(  # noqa: PLR0917 - the command's own options
     days: float,
 ) -> int:
     """Put up with something; return the waiver's id."""
+    try:
+        WaiverIn(rule=rule, subject=subject, reason=reason, days=days)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(first["msg"], key=str(first["loc"][0]), fix=_FIX) from error
 
     async def do(database: Database, scope: Scope) -> int:
         async with database.write(scope) as session:
@@ -126,8 +132,14 @@ def certificate(
 
 def export(settings: CloudSettings, company: str, out: Path) -> dict[str, Any]:
     """Write all that a company owns into a folder; return the manifest."""
-    if out.exists() and any(out.iterdir()):
-        what = "is not empty"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        what = "is not empty" if any(out.iterdir()) else ""
+    except FileExistsError:
+        what = "is no folder"
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}"
+    if what:
         raise ConfigError(what, file=str(out), fix="name a folder that is new")
 
     async def do(database: Database, scope: Scope) -> dict[str, Any]:
