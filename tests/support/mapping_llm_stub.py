@@ -14,6 +14,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from support.waiting import eventually
+
 Answer = Callable[[dict[str, Any]], Any]
 """What to say to the user message's data: a content string, a dict, or a whole `Response`."""
 Trouble = Callable[[int], Response | None]
@@ -33,6 +35,8 @@ class LlmStub:
     refusal: str | None = None
     delay: float = 0.0
     """Seconds before it says anything."""
+    together: int = 0
+    """It says nothing until so many calls have been under way at a time."""
     usage: Any = None
     """What it says that a call took; None: a quarter of what was sent and said, by characters."""
     under_way: int = 0
@@ -102,6 +106,7 @@ def make_app(stub: LlmStub) -> FastAPI:
         try:
             if stub.delay:
                 await asyncio.sleep(stub.delay)
+            await eventually(lambda: stub.most_under_way >= stub.together)
             return stub.trouble(number) or stub.completion(body)
         finally:
             stub.under_way -= 1
