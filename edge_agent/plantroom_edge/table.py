@@ -15,6 +15,7 @@ from plantroom_shared.errors import ConfigError
 
 MOST_OCTETS: Final = 32 * 1024 * 1024
 MOST_ROWS: Final = 200_000
+_MOST_IN_CELL: Final = 128 * 1024
 _LONGEST: Final = 4096  # characters of a line that separators are counted in
 
 _BOMS: Final = (
@@ -82,6 +83,7 @@ def rows(raw: bytes, file: str, *, head: int = 20) -> Iterator[Row]:
         what = f"has {len(raw) // 2**20} MB, and no such list is larger than 32 MB"
         raise ConfigError(what, file=file, fix="give the exported CSV file itself")
     text = decode(raw).replace("\0", "")
+    csv.field_size_limit(_MOST_IN_CELL)  # of the whole process: another reader may have raised it
     reader = csv.reader(text.splitlines(keepends=True), delimiter=_separator(text, head))
     try:
         for count, cells in enumerate(reader):
