@@ -9,9 +9,11 @@ from datetime import date
 import pytest
 from fastapi import Response
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from plantroom_cloud.config import CloudSettings, LlmBudget, LlmPrice
-from plantroom_cloud.db import Database, Scope
+from plantroom_cloud.db import Database, ReadSession, Scope
+from plantroom_cloud.isolation.lookups import stale_sites
 from plantroom_cloud.kit.deadlines import Deadline
 from plantroom_cloud.mapping import jobs
 from plantroom_cloud.mapping.jobs import ASK_AGAIN, Mapper
@@ -23,6 +25,7 @@ from plantroom_cloud.mapping.llm.repository import Lesson, LlmRepository
 from plantroom_cloud.mapping.questions import Question
 from plantroom_cloud.mapping.repository import MappingRepository
 from plantroom_cloud.tables import LlmAnswer, LlmBatch, Mapping
+from plantroom_shared.cancelling import ended
 from support.cloud_site import NOW, Home, TestClock
 from support.mapping_llm_site import (
     add_points,
@@ -36,6 +39,7 @@ from support.mapping_llm_site import (
 )
 from support.mapping_llm_stub import LlmStub, choose, every, running
 from support.servers import as_owner
+from support.waiting import eventually
 
 MONTH = "2026-01"
 PRICE = LlmPrice(model="m", since=date(2026, 1, 1), input=1.0, output=4.0)
@@ -120,11 +124,13 @@ class Waiting(Asker):
 
     reached: asyncio.Event
     go: asyncio.Event
+    begun = 0
 
     async def ask(
         self, scope: Scope, questions: Sequence[Question], deadline: Deadline | None = None
     ) -> Outcome:
         """Ask when it is let."""
+        self.begun += 1
         self.reached.set()
         await self.go.wait()
         return await super().ask(scope, questions, deadline)
@@ -508,3 +514,44 @@ async def test_the_job_runs_until_it_is_told_to_stop(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_trouble_of_the_mapping_breaks_no_question_off(
+    sqlite_database: Database, stub: LlmStub, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database fails while an answer is waited for: mapping goes on, and so does the question."""
+    asker = Waiting(sqlite_database, settings_of(stub), clock)
+    asker.reached, asker.go = asyncio.Event(), asyncio.Event()
+    failed = asyncio.Event()
+
+    async def fail_once(session: ReadSession) -> Sequence[tuple[int, int]]:
+        if asker.reached.is_set() and not failed.is_set():
+            failed.set()
+            raise OperationalError(None, {}, Exception("the server closed the connection"))
+        return await stale_sites(session)
+
+    monkeypatch.setattr(jobs, "POLL", 0.01)
+    monkeypatch.setattr(jobs, "Asker", lambda *_: asker)
+    monkeypatch.setattr(jobs, "stale_sites", fail_once)
+    home = await add_site(sqlite_database, *odd_names(2))
+    settings = CloudSettings(llm=settings_of(stub))
+    task = asyncio.create_task(jobs.run(sqlite_database, settings, clock))
+    await failed.wait()
+    await add_points(sqlite_database, home, "AHU-1 Supply Air Temperature")
+    clock.now += 10
+
+    async def sources() -> list[str]:
+        return [row.source for row in await mapping_rows(sqlite_database)]
+
+    async def mapped() -> bool:
+        return len(await sources()) == 3
+
+    async def asked() -> bool:
+        return await sources() == ["llm", "llm", "offline"]
+
+    await eventually(mapped, "the mapping of what came")
+    assert await sources() == ["offline"] * 3
+    assert asker.begun == 1
+    asker.go.set()
+    await eventually(asked, "the answer")
+    await ended(task)

@@ -172,7 +172,7 @@ class World:
         """Add points whose names mean nothing: an LLM is asked about them."""
         for _ in range(count):
             self.added += 1
-            name = "Qxzw " + "".join("qxzjkvw"[int(d)] for d in f"{self.added:05o}"[-5:])
+            name = "Qxzw " + "".join("qxzjkvwh"[int(d)] for d in f"{self.added:05o}"[-5:])
             with psycopg.connect(past_the_wall(self.rig.database), autocommit=True) as db:
                 db.execute(
                     "INSERT INTO point (company_id, site_id, gateway_id, device_id, key, name,"

@@ -16,6 +16,7 @@ from plantroom_cloud.isolation.lookups import open_batches, stale_sites
 from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.mapping.llm.batches import BatchDesk
 from plantroom_cloud.mapping.service import Mapped, map_site, store_site
+from plantroom_cloud.supervise import side_by_side
 from plantroom_shared.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,13 @@ async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
     """Map for ever what is new or changed."""
     asker = Asker(db, settings.llm, clock) if settings.llm else None
     mapper = Mapper(db, asker, clock)
+    # Parts of their own: trouble of the one cancels nothing of the other in the middle of its work.
+    parts = {"offline mapping": lambda: _again_and_again(mapper.map_new)}
+    if asker is not None:
+        parts["asking the LLM"] = lambda: _again_and_again(mapper.ask_open)
     try:
         await mapper.resume()
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(_again_and_again(mapper.map_new))
-            if asker is not None:
-                loops.create_task(_again_and_again(mapper.ask_open))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors  # the database's, mostly: of both the first
+        await side_by_side(parts)
     finally:
         if asker is not None:
             await asker.close()
