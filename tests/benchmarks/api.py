@@ -30,7 +30,7 @@ from plantroom_cloud.db import Database, Scope
 from plantroom_cloud.identity.setup import add_company, add_key, add_site
 from plantroom_cloud.tables import Device, Gateway, Latest, Point, SampleRow
 from plantroom_shared.clock import SystemClock
-from support.servers import TEMPLATE, start_postgres
+from support.servers import TEMPLATE, start_postgres, sync_commits
 
 HERE = Path(__file__).resolve().parent
 WORKERS = 2
@@ -159,9 +159,7 @@ def served(
         postgres.database(template=TEMPLATE) as url,
         tempfile.TemporaryDirectory(prefix="plantroom-bench-") as name,
     ):
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            postgres.run(f"ALTER SYSTEM SET {setting} = on")
-        postgres.run("SELECT pg_reload_conf()")
+        sync_commits(postgres)
         requests = asyncio.run(_seeded(seed, url))
         folder, children = Path(name), []
         try:

@@ -30,7 +30,7 @@ from plantroom_cloud.mapping.llm import Asker
 from plantroom_cloud.tables import Device, Gateway, Mapping, Point
 from plantroom_shared.cancelling import ended
 from plantroom_shared.clock import SystemClock
-from support.servers import TEMPLATE, start_postgres
+from support.servers import TEMPLATE, start_postgres, sync_commits
 
 UPLOADS, MAPPED = 50.0, 100.0
 """Per second."""
@@ -102,9 +102,7 @@ async def _mapping(seconds: float) -> dict[str, Figure]:
         postgres.database(template=TEMPLATE) as url,
         _black_hole() as port,
     ):
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            postgres.run(f"ALTER SYSTEM SET {setting} = on")
-        postgres.run("SELECT pg_reload_conf()")
+        sync_commits(postgres)
         base = f"http://127.0.0.1:{port}/v1"
         settings = LlmSettings(base_url=base, model="m", timeout=_TIMEOUT)
         database, clock = Database(url), SystemClock()

@@ -35,7 +35,7 @@ from plantroom_cloud.gateways.pki import CLOUD, Authority, TlsFiles, client_cont
 from plantroom_cloud.gateways.provision import add_gateway, find_site
 from plantroom_shared.clock import SystemClock
 from plantroom_shared.wire import encode_samples
-from support.servers import Postgres, as_owner, start_postgres
+from support.servers import Postgres, as_owner, start_postgres, sync_commits
 
 HERE = Path(__file__).resolve().parent
 GATEWAYS = 4
@@ -82,9 +82,7 @@ def measure(seconds: float) -> dict[str, Figure]:
 def _stack() -> Iterator[tuple[Stack, Postgres]]:
     """Yield a cloud over a PostgreSQL that syncs what it commits."""
     with start_postgres() as postgres, postgres.database() as url:
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            postgres.run(f"ALTER SYSTEM SET {name} = on")
-        postgres.run("SELECT pg_reload_conf()")
+        sync_commits(postgres)
         # Not only its owner may pass: Mosquitto gives up root where it starts as that.
         with tempfile.TemporaryDirectory(prefix="plantroom-bench-") as name:
             folder = Path(name)

@@ -25,7 +25,7 @@ from benchmarks.figures import Figure, cpu_seconds
 from demo.processes import Child, free_port, python, wait_for
 from demo.stack import COMPANY, Stack
 from support.redis_server import running_redis
-from support.servers import start_postgres
+from support.servers import start_postgres, sync_commits
 
 HERE = Path(__file__).resolve().parent
 CLIENTS = 500
@@ -82,9 +82,7 @@ def _clients(key: str, bases: list[str], count: int, seconds: float) -> dict[str
 def _site(bus: str) -> Iterator[tuple[Stack, str, list[str]]]:
     """Yield a cloud that stores what a gateway reads, a key of it, and where its API is."""
     with start_postgres() as postgres, running_redis() as redis, postgres.database() as url:
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            postgres.run(f"ALTER SYSTEM SET {name} = on")
-        postgres.run("SELECT pg_reload_conf()")
+        sync_commits(postgres)
         # Not only its owner may pass: Mosquitto gives up root where it starts as that.
         with tempfile.TemporaryDirectory(prefix="plantroom-bench-") as name:
             folder = Path(name)

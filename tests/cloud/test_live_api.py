@@ -34,6 +34,7 @@ from support import servers
 from support.api_tokens import claims_of, signed, user_headers
 from support.api_world import HOUR, NOW, Stopped, Tenant, client_of, seed, served
 from support.live_client import Events, events, heard, socket, ticket
+from support.waiting import eventually
 
 ORIGIN = "https://console.example"
 
@@ -226,9 +227,7 @@ async def test_seats_are_few_and_given_back(
             assert (answer.status_code, answer.json()["code"]) == (429, "too_many_connections")
             async with events(base, foreign.headers, "jobs") as other:
                 assert (await other.next()).event == "ready"
-        async with asyncio.timeout(20):
-            while len(_live(app).connections) > 2:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(_live(app).connections) <= 2, "the end of the connection")
         async with events(base, tenant.headers, "jobs") as stream:
             assert (await stream.next()).event == "ready"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -17,6 +16,7 @@ from plantroom_cloud.live.opening import open_bus
 from plantroom_cloud.live.redis_bus import RedisBus
 from plantroom_shared.errors import Unavailable
 from support.redis_server import Redis, running_redis
+from support.waiting import eventually
 
 ACME, RIVAL = Scope(1), Scope(2)
 Pair = tuple[Bus, Bus]
@@ -56,19 +56,13 @@ async def _data(subscription: Subscription) -> bytes:
     return news.data
 
 
-async def _until(fact: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not fact():
-            await asyncio.sleep(0.01)
-
-
 async def test_followers_hear_their_topics_in_order(pair: Pair) -> None:
     """Who follows a topic hears all of it in order, and nothing of other topics or companies."""
     here, there = pair
     alarms = await there.subscribe(ACME, {"alarms"}, room=100)
     both = await there.subscribe(ACME, {"alarms", "jobs"}, room=100)
     foreign = await there.subscribe(RIVAL, {"alarms", "jobs"}, room=100)
-    await _until(lambda: here.wants(ACME, "jobs") and here.wants(RIVAL, "jobs"))
+    await eventually(lambda: here.wants(ACME, "jobs") and here.wants(RIVAL, "jobs"))
     for number in range(5):
         here.publish(ACME, "alarms", {"n": number}, (7,))
         here.publish(ACME, "jobs", {"n": number})
@@ -85,10 +79,10 @@ async def test_nobody_follows_nothing_is_made(pair: Pair) -> None:
     """Without a follower nothing is wanted; with one it is, for its company and topic alone."""
     here, there = pair
     here.wants(ACME, "samples/1")
-    await _until(lambda: not here.wants(ACME, "samples/1"))
+    await eventually(lambda: not here.wants(ACME, "samples/1"))
     here.publish(ACME, "samples/1", {})
     subscription = await there.subscribe(ACME, {"samples/1"}, room=10)
-    await _until(lambda: here.wants(ACME, "samples/1"))
+    await eventually(lambda: here.wants(ACME, "samples/1"))
     assert not here.wants(ACME, "samples/2")
     assert not here.wants(RIVAL, "samples/1")
     subscription.close()
@@ -99,7 +93,7 @@ async def test_who_comes_back_misses_nothing(pair: Pair) -> None:
     """Behind the id of the last event a client has comes what it missed, and then what is new."""
     here, there = pair
     first = await there.subscribe(ACME, {"alarms"}, room=100)
-    await _until(lambda: here.wants(ACME, "alarms"))
+    await eventually(lambda: here.wants(ACME, "alarms"))
     for number in range(6):
         here.publish(ACME, "alarms", {"n": number})
     events = [await _next(first) for _ in range(3)]
@@ -117,7 +111,7 @@ async def test_an_unknown_id_is_a_gap(pair: Pair, after: str) -> None:
     """An id that is none of ours, or is forgotten, is answered with a call to read anew."""
     here, there = pair
     first = await there.subscribe(ACME, {"alarms"}, room=100)
-    await _until(lambda: here.wants(ACME, "alarms"))
+    await eventually(lambda: here.wants(ACME, "alarms"))
     again = await there.subscribe(ACME, {"alarms"}, room=100, after=after)
     assert await _next(again) == Resync("gap")
     here.publish(ACME, "alarms", {"n": 1})
@@ -128,7 +122,7 @@ async def test_a_topic_that_nobody_followed_is_a_gap(pair: Pair) -> None:
     """What was not followed was not kept: who asks for it from an id on is told so."""
     here, there = pair
     first = await there.subscribe(ACME, {"alarms"}, room=100)
-    await _until(lambda: here.wants(ACME, "alarms"))
+    await eventually(lambda: here.wants(ACME, "alarms"))
     here.publish(ACME, "alarms", {"n": 1})
     event = await _next(first)
     assert isinstance(event, Event)
@@ -142,7 +136,7 @@ async def test_a_slow_follower_costs_its_own_events(pair: Pair) -> None:
     here, there = pair
     slow = await there.subscribe(ACME, {"alarms"}, room=3)
     quick = await there.subscribe(ACME, {"alarms"}, room=100)
-    await _until(lambda: here.wants(ACME, "alarms"))
+    await eventually(lambda: here.wants(ACME, "alarms"))
     for number in range(10):
         here.publish(ACME, "alarms", {"n": number})
     assert [await _data(quick) for _ in range(10)] == [b'{"n":%d}' % n for n in range(10)]
@@ -187,7 +181,7 @@ async def test_events_are_forgotten_when_nobody_comes_back() -> None:
     assert isinstance(event, Event)
     first.close()
     first.close()
-    await _until(lambda: not bus.wants(ACME, "alarms"))
+    await eventually(lambda: not bus.wants(ACME, "alarms"))
     again = await bus.subscribe(ACME, {"alarms"}, room=10, after=event.id)
     assert await _next(again) == Resync("gap")
 
@@ -212,7 +206,7 @@ async def test_redis_away_and_back() -> None:
     with running_redis() as redis:
         here, there = RedisBus(redis.url), RedisBus(redis.url)
         subscription = await there.subscribe(ACME, {"alarms"}, room=100)
-        await _until(lambda: here.wants(ACME, "alarms") and here._wanted)
+        await eventually(lambda: here.wants(ACME, "alarms") and here._wanted)
         redis.kill()
         for number in range(5):
             here.publish(ACME, "alarms", {"n": number})

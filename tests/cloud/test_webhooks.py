@@ -31,6 +31,7 @@ from plantroom_cloud.webhooks.jobs import AT_ONCE, Dispatcher
 from plantroom_cloud.webhooks.schemas import WebhookIn
 from plantroom_cloud.webhooks.service import MOST, WebhookService
 from support.api_world import ONE_ENGINE, Stopped, Tenant
+from support.waiting import eventually
 
 Reply = Callable[[int], Awaitable[bytes] | bytes]
 PLAIN = OutboundSettings(allow=("127.0.0.1",))
@@ -251,9 +252,7 @@ async def test_a_bad_receiver_slows_no_other(world: World) -> None:
         for number in range(20):
             await world.happens(number)
         await world.dispatcher.look()
-        async with asyncio.timeout(60):
-            while len(good.taken) < 20 or not bad.taken:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(good.taken) >= 20 and bad.taken, "all deliveries")
         assert len(bad.taken) <= AT_ONCE
         stuck.set()
         await world.send()
@@ -333,9 +332,7 @@ async def test_a_worker_that_dies_loses_nothing(world: World) -> None:
         await world.hook(receiver)
         await world.happens(1)
         await world.dispatcher.look()
-        async with asyncio.timeout(60):
-            while not receiver.taken:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: receiver.taken, "a delivery")
         await world.dispatcher.close()
         receiver.reply = ok
         await world.send()
@@ -441,9 +438,7 @@ async def test_the_job_sends_and_forgets(world: World, client: httpx.AsyncClient
             old = update(WebhookDelivery).where(mine, WebhookDelivery.id == world.tenant.delivery)
             await session.execute(old.values(ended_us=world.clock.now - 31 * DAY))
         task = asyncio.create_task(jobs.run(world.db, settings, world.clock))
-        async with asyncio.timeout(60):
-            while not await _deliveries(client, webhook, "delivered"):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: _deliveries(client, webhook, "delivered"), "a delivery")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert await _deliveries(client, world.tenant.webhook) == []

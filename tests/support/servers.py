@@ -147,6 +147,13 @@ def private_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sync_commits(postgres: Postgres, *, on: bool = True) -> None:
+    """Have commits reach the disk before they are told, as in the field."""
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        postgres.run(f"ALTER SYSTEM SET {name} = {'on' if on else 'off'}")
+    postgres.run("SELECT pg_reload_conf()")
+
+
 @contextmanager
 def start_postgres() -> Iterator[Postgres]:
     """Yield a private PostgreSQL with a migrated template database in it; stop it afterwards."""
@@ -155,9 +162,7 @@ def start_postgres() -> Iterator[Postgres]:
         try:
             postgres.start()
             # Tests kill processes, never the machine: what the kernel has taken is safe.
-            for name in ("fsync", "full_page_writes", "synchronous_commit"):
-                postgres.run(f"ALTER SYSTEM SET {name} = off")
-            postgres.run("SELECT pg_reload_conf()")
+            sync_commits(postgres, on=False)
             postgres.run("CREATE DATABASE {}", TEMPLATE)
             _migrate(postgres.url(TEMPLATE))
             yield postgres

@@ -51,9 +51,8 @@ def make_key(file: Path, what_for: str, fix: str) -> Ed25519PrivateKey:
         return known
     key = Ed25519PrivateKey.generate()
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    draft = file.with_name(
-        f"{file.name}.{secrets.token_hex(8)}"
-    )  # threads of one process make it, too
+    # Threads of one process make it at once, too.
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(draft, key.private_bytes(encoding, form, serialization.NoEncryption()))

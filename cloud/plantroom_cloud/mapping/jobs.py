@@ -37,9 +37,9 @@ async def run(db: Database, settings: CloudSettings, clock: Clock) -> None:
     asker = Asker(db, settings.llm, clock) if settings.llm else None
     mapper = Mapper(db, asker, clock)
     # Parts of their own: trouble of the one cancels nothing of the other in the middle of its work.
-    parts = {"offline mapping": lambda: _again_and_again(mapper.map_new)}
+    parts = {"mapping offline": lambda: _again_and_again(mapper.map_new)}
     if asker is not None:
-        parts["asking the LLM"] = lambda: _again_and_again(mapper.ask_open)
+        parts["mapping by the LLM"] = lambda: _again_and_again(mapper.ask_open)
     try:
         await mapper.resume()
         await side_by_side(parts)
