@@ -32,7 +32,7 @@ from plantroom_cloud.live.tickets import LIFE_US
 from plantroom_cloud.tables import ApiKey, LiveTicket
 from support import servers
 from support.api_tokens import claims_of, signed, user_headers
-from support.api_world import HOUR, NOW, Stopped, Tenant, client_of, seed, served
+from support.api_world import DATA, HOUR, NOW, Stopped, Tenant, client_of, seed, served
 from support.live_client import Events, events, heard, socket, ticket
 from support.waiting import eventually
 
@@ -41,6 +41,7 @@ ORIGIN = "https://console.example"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SETTINGS = CloudSettings(
+    data=DATA,
     api={"cors": [ORIGIN], "per_address": None},
     live={"sockets": 3, "room": 50, "recheck": 0.3, "beat": 0.1},
 )
